@@ -1,0 +1,35 @@
+# The flags of every target and the globs that make a folder one library: to add code, add a file.
+
+function(terrace_flags target)
+  target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}")
+  # -ffp-contract=off: gcc would fuse a*b+c as it likes, and equal logits (LAW 4) need one arithmetic on every path.
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -ffp-contract=off)
+  if(TERRACE_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  target_compile_definitions(${target} PRIVATE TERRACE_VERSION="${PROJECT_VERSION}")
+  if(TERRACE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${TERRACE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${TERRACE_SANITIZE})
+  endif()
+endfunction()
+
+# terrace_library(folder libs...): every .cpp below the folder, but for launcher/main.cpp.
+function(terrace_library folder)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${folder}/*.cpp")
+  list(REMOVE_ITEM sources "${CMAKE_SOURCE_DIR}/launcher/main.cpp")
+  add_library(terrace_${folder} STATIC ${sources})
+  terrace_flags(terrace_${folder})
+  target_link_libraries(terrace_${folder} PUBLIC ${ARGN})
+  # A file that ends in an ISA's name is compiled for that ISA and reached only by run-time dispatch.
+  set(isa_avx2 -mavx2 -mfma -mf16c)
+  set(isa_avx512 ${isa_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+  set(isa_amx ${isa_avx512} -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16)
+  foreach(isa avx2 avx512 amx)
+    set(isa_sources ${sources})
+    list(FILTER isa_sources INCLUDE REGEX "_${isa}\\.cpp$")
+    if(isa_sources)
+      set_source_files_properties(${isa_sources} PROPERTIES COMPILE_OPTIONS "${isa_${isa}}")
+    endif()
+  endforeach()
+endfunction()

@@ -1,0 +1,158 @@
+// THE SEAM: everything a device must do for a model, op by op. Model code calls these and nothing else; it has no #ifdef and
+// no "if (cuda)". One Backend per rank, used from the rank's step thread only.
+//
+// What varies from step to step (tokens, positions, page tables, attention tasks) is handed over once, by begin_step(), and
+// lives at fixed places inside the backend; op arguments hold only weights, activations and row counts. Activations are float.
+//
+// Arithmetic (LAW 4): an op's result for a row never depends on the other rows of the call, on their number, or on the number of
+// threads. Quantised linear ops: activations are quantised per 32 columns, sums inside a quantisation block are exact integers,
+// blocks are accumulated in column order by explicit fma; equal bits on every ISA.
+//
+// A failure is an exception that only the rank loop catches.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/attention_planner.h"
+#include "kernels/base/tensor.h"
+#include "kernels/page_layout.h"
+
+namespace terrace {
+
+/// A weight matrix in the backend's own packing. Opaque; used only with the backend that made it.
+class Weight {
+ public:
+  virtual ~Weight() = default;
+  virtual int64_t rows() const = 0;   // output features
+  virtual int64_t cols() const = 0;   // input features
+  virtual size_t bytes() const = 0;   // held by the backend
+};
+
+struct PackOptions {
+  // Quantise the activations of this weight to 16 bits (two int8 planes) instead of 8: for layers that lose most (DECISIONS 18).
+  bool fine_activations = false;
+};
+
+/// This rank's KV pages of one layer group: `frames` blocks of layout.page_stride bytes from `base`.
+struct KvPool {
+  std::byte* base = nullptr;
+  PageLayout layout;
+};
+
+/// Everything that varies per step. Spans stay valid until the step's last op.
+struct StepBatch {
+  std::span<const int32_t> tokens;     // [num_tokens] ids
+  std::span<const int32_t> positions;  // [num_tokens]
+  std::span<const int32_t> kv_page;    // [num_tokens] index in `frames` of the page that the token's K and V go to
+  std::span<const AttentionRun> runs;
+  std::span<const uint32_t> frames;    // page tables of all runs, one after another
+};
+
+enum class RopeStyle { kAdjacentPairs, kHalves };  // pairs (2i, 2i+1), or (i, i + rotary_dim / 2)
+
+struct RopeKvArgs {
+  MatrixView q;  // [num_tokens, num_q_heads * head_dim], rotated in place
+  MatrixView k;  // [num_tokens, num_kv_heads * head_dim]
+  MatrixView v;  // [num_tokens, num_kv_heads * head_dim]
+  int32_t head_dim = 0;
+  int32_t rotary_dim = 0;                    // first dims of a head that are rotated
+  RopeStyle style = RopeStyle::kAdjacentPairs;
+  std::span<const float> inverse_frequency;  // [rotary_dim / 2] radians per position
+  float attention_factor = 1.0f;             // multiplies sin and cos (yarn)
+  int32_t layer = 0;
+  const KvPool* kv = nullptr;
+};
+
+struct AttentionArgs {
+  MatrixView q;    // [num_tokens, num_q_heads * head_dim], rotated
+  MatrixView out;  // same shape; normalised output
+  int32_t num_q_heads = 0;                     // this rank's
+  int32_t num_kv_heads = 0;
+  // Query head h reads KV head kv_head_of_q[h]; ascending. Shards may cut a KV group anywhere (9 query heads over 2 ranks).
+  std::span<const int32_t> kv_head_of_q;       // [num_q_heads]
+  int32_t head_dim = 0;
+  float scale = 0;  // multiplies q.k
+  int32_t layer = 0;
+  const KvPool* kv = nullptr;
+};
+
+struct LinearOutput {
+  const Weight* weight = nullptr;
+  MatrixView out;                 // [rows, weight->rows()]
+  const float* bias = nullptr;    // [weight->rows()] or none
+};
+
+/// A candidate for the next token.
+struct TokenLogit {
+  int32_t token = 0;  // column in the logits given to select_top
+  float logit = 0;
+};
+
+/// What selection keeps of one row of logits.
+struct TopLogits {
+  float max = 0;
+  float sum_exp = 0;  // of exp(logit - max), over the columns of the call
+  std::vector<TokenLogit> top;  // largest first; equal logits: the smaller token first
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  /// For the start line, e.g. "cpu avx2, 2 threads".
+  virtual std::string describe() const = 0;
+  virtual Buffer allocate(size_t bytes) = 0;
+  /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
+  virtual Buffer upload(std::span<const float> values) = 0;
+
+  // ---- loading ----
+  /// Packs a weight for linear(). `matrix` may be released afterwards.
+  virtual std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) = 0;
+  /// A table for embed(). On the CPU it refers to the host memory, which must outlive it.
+  virtual std::unique_ptr<Weight> make_embedding(const HostMatrix& matrix) = 0;
+
+  // ---- a step ----
+  /// Takes over the step's data; `shape` and the head geometry come with attention().
+  virtual void begin_step(const StepBatch& batch) = 0;
+  /// out[i] = table[batch.tokens[i]] * scale, [num_tokens, hidden].
+  virtual void embed(const Weight& table, float scale, MatrixView out) = 0;
+  /// out = x / sqrt(mean(x^2) + eps) * weight, row by row; out may be x.
+  virtual void rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) = 0;
+  /// x += delta, then out = rms_norm(x).
+  virtual void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out);
+  /// Each output = x * weight^T (+ bias): all outputs share one quantisation of x.
+  virtual void linear(MatrixView x, std::span<const LinearOutput> outputs) = 0;
+  /// Rotates q and k by the tokens' positions and writes k and v into the tokens' pages.
+  virtual void rope_and_store_kv(const RopeKvArgs& args) = 0;
+  /// Causal attention of the batch's runs over their pages. Reads K and V from the pages only.
+  virtual void attention(const AttentionArgs& args) = 0;
+  /// gate = silu(gate) * up.
+  virtual void silu_gate(MatrixView gate, MatrixView up) = 0;
+  /// x += delta.
+  virtual void add(MatrixView x, MatrixView delta) = 0;
+  /// dst[i] = src[rows[i]]: the rows whose logits are wanted.
+  virtual void gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) = 0;
+  /// The `count` largest columns of each row with the row's log-sum-exp parts.
+  virtual void select_top(MatrixView logits, int count, std::span<TopLogits> out) = 0;
+  /// Device to host, `rows * cols` floats, dense.
+  virtual void download(MatrixView src, float* dst) = 0;
+};
+
+inline void Backend::add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) {
+  add(x, delta);
+  rms_norm(x, weight, eps, out);
+}
+
+struct BackendOptions {
+  int num_threads = 1;
+  bool spin = true;      // false where ranks outnumber cores: waiting threads yield
+  std::string isa;       // "", or a cap: scalar avx2 avx512 vnni amx (TERRACE_ISA)
+};
+
+/// "auto" or "cpu". Throws kInvalidValue for a backend that is not in this build, naming what is.
+std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options);
+
+}  // namespace terrace

@@ -1,0 +1,78 @@
+// The whole configuration of a run, with its defaults. Filled by launcher/config_file from YAML and --set; plain data.
+// A key that is not here is unknown to the config file: nothing is accepted and ignored.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/base/dtype.h"
+
+namespace terrace {
+
+/// "2GiB", "512MiB", or "60%" of what is left for this rank after weights and workspace.
+struct MemorySize {
+  int64_t bytes = 0;   // used when percent == 0
+  double percent = 0;  // (0, 100]
+};
+
+/// Shape of a model of random weights (model.load: dummy). Names as in Hugging Face's config.json, shortened.
+struct GeometryConfig {
+  int32_t layers = 2;
+  int32_t hidden_size = 64;
+  int32_t heads = 4;
+  int32_t kv_heads = 4;
+  int32_t head_dim = 0;  // 0: hidden_size / heads
+  int32_t ffn_size = 128;
+  int32_t vocab_size = 512;
+  int32_t context_length = 4096;
+  double rope_base = 10000;
+  DType format = DType::kQ4_0;  // of the linear layers
+};
+
+struct ModelSection {
+  std::string path;         // a GGUF; relative to the config file
+  std::string load = "file";  // file | dummy
+  GeometryConfig geometry;  // of load: dummy
+};
+
+struct ParallelSection {
+  int32_t ranks = 1;    // ranks as threads; under mpirun -n decides
+  int32_t threads = 0;  // per rank; 0 = auto: max(1, cores of this host / its ranks)
+};
+
+struct CommSection {
+  std::string collective = "auto";  // auto | shm | mpi
+  int32_t pretend_hosts = 0;        // > 1: test the cross-host path on one host
+};
+
+struct CacheSection {
+  bool enabled = true;      // false: the teaching baseline, every step recomputes the whole sequence
+  int32_t page_tokens = 16;
+  DType format = DType::kF16;      // F16 | BF16 | F32
+  MemorySize device = {0, 60.0};   // KV pages of this rank
+};
+
+struct SchedulerSection {
+  int32_t max_tokens_per_step = 512;  // prompt chunks and decodes of one step together
+  int32_t max_sequences = 32;         // running at a time
+};
+
+struct SamplingSection {  // defaults of requests that do not say
+  double temperature = 1.0;
+  double top_p = 1.0;
+  int32_t top_k = 0;
+  double min_p = 0.0;
+};
+
+struct Config {
+  ModelSection model;
+  std::string backend = "auto";          // auto | cpu
+  ParallelSection parallel;
+  CommSection comm;
+  std::string numerics = "invariant";    // invariant (bit-equal whatever the batch); `fast` comes with the backends that have it
+  CacheSection cache;
+  SchedulerSection scheduler;
+  SamplingSection sampling;
+};
+
+}  // namespace terrace

@@ -1,0 +1,61 @@
+// Rank 0's engine: takes requests, makes one plan a step, has every rank execute it, and hands out what came of it.
+// Step thread only, but for submit() and cancel(), which any thread may call.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "comm/group.h"
+#include "runtime/config.h"
+#include "runtime/request.h"
+
+namespace terrace {
+
+class Scheduler;
+class Worker;
+
+/// Counters since the start; for progress lines and tests.
+struct EngineStats {
+  uint64_t steps = 0;
+  uint64_t prompt_tokens = 0;      // computed in prefill, recomputation after preemption included
+  uint64_t generated_tokens = 0;
+  uint64_t preemptions = 0;
+  uint64_t plan_bytes = 0;         // of all plans
+  uint64_t frame_token_slots = 0;  // sum over steps of frames in use x page_tokens (KV waste, DECISIONS 19)
+  uint64_t kv_tokens = 0;          // sum over steps of tokens held in them
+  int32_t running = 0;
+  int32_t waiting = 0;
+};
+
+class Engine {
+ public:
+  /// `group` and `worker` outlive the engine; `num_frames` is the pool size that all ranks agreed on.
+  struct Options {
+    SchedulerSection scheduler;
+    CacheSection cache;
+    int32_t num_frames = 0;
+    int32_t context_length = 0;
+    int32_t vocab_size = 0;
+  };
+  Engine(RankGroup& group, Worker& worker, const Options& options);
+  ~Engine();
+
+  /// A request that can never run (longer than the context or than the whole pool) comes back as a kError event.
+  SequenceId submit(Request request);
+  /// Takes effect within one step; the sequence then ends with kCancelled. Unknown or ended ids are ignored.
+  void cancel(SequenceId id);
+  /// True while any sequence is waiting or running.
+  bool busy() const;
+  /// Plans, executes and commits one step; events in order.
+  std::vector<SequenceEvent> step();
+  /// Tells the other ranks to leave their loops. Call once, when done.
+  void stop();
+  EngineStats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace terrace

@@ -1,0 +1,48 @@
+// The weights of one rank's shard of a decoder, packed for its backend, and how they come to be: read by slice from a GGUF, or random.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "runtime/model/gguf.h"
+#include "runtime/model/model_config.h"
+#include "runtime/model/shard.h"
+
+namespace terrace {
+
+/// A linear layer; bias is empty where the model has none. Row-sharded layers hold a slice of the output features, o and down a slice of
+/// the input features (their outputs are partial sums; a bias of theirs is kept on rank 0 alone).
+struct LinearLayer {
+  std::unique_ptr<Weight> weight;
+  Buffer bias;
+};
+
+struct LayerWeights {
+  Buffer attention_norm;  // [hidden]
+  LinearLayer q, k, v, o;
+  Buffer ffn_norm;        // [hidden]
+  LinearLayer gate, up, down;
+};
+
+struct DecoderWeights {
+  std::unique_ptr<Weight> embedding;  // [vocab, hidden], whole on every rank (rows are read from the mapped file)
+  std::vector<LayerWeights> layers;
+  Buffer output_norm;                 // [hidden]
+  LinearLayer head;                   // [shard.vocab, hidden]
+  size_t bytes = 0;                   // held by this rank, without the mapped embedding
+};
+
+/// Called with (done, total) bytes of this rank as loading goes on.
+using LoadProgress = std::function<void(size_t done, size_t total)>;
+
+/// `file` must outlive the result. Missing tensor or wrong shape: Error(kModelCorrupt) that names the tensor, found and expected shape.
+DecoderWeights load_weights(const GgufFile& file, const ModelConfig& model, const Shard& shard, Backend& backend,
+                            const LoadProgress& progress);
+/// Random weights of the geometry, the same for every rank count; the embedding's storage is owned by the result's Weight.
+DecoderWeights make_dummy_weights(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, Backend& backend,
+                                  const LoadProgress& progress);
+
+}  // namespace terrace

@@ -1,0 +1,57 @@
+// What a user asks of the engine for one sequence, and what comes back. Plain data; tokens only, text is runtime/text's business.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace terrace {
+
+using SequenceId = uint64_t;  // never reused within a run
+
+struct SamplingParams {
+  float temperature = 1.0f;  // 0: greedy
+  float top_p = 1.0f;
+  int32_t top_k = 0;         // 0: all
+  float min_p = 0.0f;
+  float presence_penalty = 0.0f;    // over output tokens
+  float frequency_penalty = 0.0f;   // over output tokens
+  float repetition_penalty = 1.0f;  // over prompt and output tokens
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  uint64_t seed = 0;
+  uint32_t choice = 0;  // index among n choices: RNG = Philox(seed, choice, position)
+
+  bool greedy() const { return temperature == 0.0f; }
+};
+
+struct Request {
+  std::vector<int32_t> prompt;  // at least one token
+  SamplingParams sampling;
+  int32_t max_tokens = 16;
+  int32_t min_tokens = 0;            // stop tokens are masked before
+  std::vector<int32_t> stop_tokens;  // end the sequence when sampled; empty with ignore_eos
+  std::optional<int32_t> logprobs;   // log-probabilities of output tokens and of so many alternatives (0..20)
+  bool prompt_logprobs = false;      // the same for prompt tokens 1..n-1 (echo)
+};
+
+enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
+
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0;  // nats, of the model's own distribution (before temperature, penalties and bias)
+};
+
+/// One token of output (or, with is_prompt, one prompt token's log-probability), or the end of a sequence.
+struct SequenceEvent {
+  SequenceId id = 0;
+  int32_t token = -1;  // < 0: no token in this event
+  bool is_prompt = false;
+  float logprob = 0;
+  std::vector<TokenLogprob> top;  // largest first
+  FinishReason finish = FinishReason::kNone;
+  std::string error;              // of kError: a sentence
+};
+
+}  // namespace terrace

@@ -1,0 +1,25 @@
+// Turns tokens that arrive one by one into text that never ends in half a character. One per sequence, not shared.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "runtime/text/tokenizer.h"
+
+namespace terrace {
+
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  /// The text that `token` completes; "" while a character is incomplete. Bytes that can never become UTF-8 are U+FFFD each.
+  std::string push(int32_t token);
+  /// What is left at the end: incomplete bytes as U+FFFD.
+  std::string finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::string pending_;
+  bool at_start_ = true;
+};
+
+}  // namespace terrace
