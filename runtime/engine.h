@@ -12,13 +12,12 @@
 
 namespace terrace {
 
-class Scheduler;
 class Worker;
 
 /// Counters since the start; for progress lines and tests.
 struct EngineStats {
   uint64_t steps = 0;
-  uint64_t prompt_tokens = 0;      // computed in prefill, recomputation after preemption included
+  uint64_t prompt_tokens = 0;      // computed in prompt chunks, recomputation after preemption included
   uint64_t generated_tokens = 0;
   uint64_t preemptions = 0;
   uint64_t plan_bytes = 0;         // of all plans
@@ -36,7 +35,6 @@ class Engine {
     CacheSection cache;
     int32_t num_frames = 0;
     int32_t context_length = 0;
-    int32_t vocab_size = 0;
   };
   Engine(RankGroup& group, Worker& worker, const Options& options);
   ~Engine();
@@ -45,6 +43,8 @@ class Engine {
   SequenceId submit(Request request);
   /// Takes effect within one step; the sequence then ends with kCancelled. Unknown or ended ids are ignored.
   void cancel(SequenceId id);
+  /// Longest prompt + max_tokens that is not refused: the context, or what the whole pool holds.
+  int32_t max_sequence_tokens() const;
   /// True while any sequence is waiting or running.
   bool busy() const;
   /// Plans, executes and commits one step; events in order.

@@ -1,0 +1,78 @@
+#include "runtime/cache/page_table.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <array>
+
+#include "kernels/base/error.h"
+
+namespace terrace {
+namespace {
+
+// Entries are summed, so that an entry is taken out again by subtracting its hash.
+uint64_t entry_hash(uint64_t slot, uint64_t kind, uint64_t value) {
+  const std::array<uint64_t, 3> fields = {slot, kind, value};
+  return XXH3_64bits(fields.data(), sizeof fields);
+}
+
+constexpr uint64_t kSequenceEntry = ~uint64_t{0};  // any other kind is a page index
+
+uint64_t sequence_hash(int32_t slot, SequenceId sequence) {
+  return entry_hash(static_cast<uint64_t>(slot), kSequenceEntry, sequence);
+}
+
+uint64_t page_hash(int32_t slot, size_t index, PageRef page) {
+  return entry_hash(static_cast<uint64_t>(slot), index, uint64_t{static_cast<uint8_t>(page.tier)} << 32 | page.frame);
+}
+
+}  // namespace
+
+PageTables::Slot& PageTables::at(int32_t slot, bool open, const char* action) {
+  const bool in_range = slot >= 0 && slot < num_slots();
+  if (!in_range || slots_[static_cast<size_t>(slot)].open != open) {
+    throw Error(ErrorCode::kPlanMismatch, fmt::format("cannot {} slot {} of {}: it is {}", action, slot, num_slots(),
+                                                      !in_range ? "out of range" : open ? "closed" : "open"));
+  }
+  return slots_[static_cast<size_t>(slot)];
+}
+
+void PageTables::open(int32_t slot, SequenceId sequence) {
+  Slot& entry = at(slot, false, "open");
+  entry.open = true;
+  entry.sequence = sequence;
+  digest_ += sequence_hash(slot, sequence);
+}
+
+void PageTables::close(int32_t slot) {
+  Slot& entry = at(slot, true, "close");
+  digest_ -= sequence_hash(slot, entry.sequence);
+  for (size_t i = 0; i < entry.pages.size(); ++i) digest_ -= page_hash(slot, i, entry.pages[i]);
+  entry.open = false;
+  entry.pages.clear();
+}
+
+void PageTables::append(int32_t slot, PageRef page) {
+  Slot& entry = at(slot, true, "map a page of");
+  digest_ += page_hash(slot, entry.pages.size(), page);
+  entry.pages.push_back(page);
+}
+
+bool PageTables::is_open(int32_t slot) const {
+  return slot >= 0 && slot < num_slots() && slots_[static_cast<size_t>(slot)].open;
+}
+
+std::span<const PageRef> PageTables::pages(int32_t slot) const { return slots_.at(static_cast<size_t>(slot)).pages; }
+
+std::string PageTables::describe() const {
+  std::string text;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].open) continue;
+    text += fmt::format("slot {} (sequence {}):", i, slots_[i].sequence);
+    for (const PageRef& page : slots_[i].pages) text += fmt::format(" {}", page.frame);
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace terrace

@@ -1,0 +1,45 @@
+// The page tables of all slots: for each sequence in flight, which frame holds which of its pages. Rank 0's scheduler keeps one as its books,
+// every rank's worker keeps one as what it did; equal digests prove that they are the same (LAW 1). Step thread only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/cache/page.h"
+#include "runtime/request.h"
+
+namespace terrace {
+
+class PageTables {
+ public:
+  explicit PageTables(int32_t num_slots) : slots_(static_cast<size_t>(num_slots)) {}
+
+  int32_t num_slots() const { return static_cast<int32_t>(slots_.size()); }
+  /// A slot must be closed before it is opened again; an action out of turn is Error(kPlanMismatch).
+  void open(int32_t slot, SequenceId sequence);
+  void close(int32_t slot);
+  /// Maps the next page of a slot; pages are mapped in order of position.
+  void append(int32_t slot, PageRef page);
+
+  bool is_open(int32_t slot) const;
+  std::span<const PageRef> pages(int32_t slot) const;
+  /// Incremental hash over all open slots and their entries; independent of the order of events.
+  uint64_t digest() const { return digest_; }
+  /// "slot 3 (sequence 17): 4 9 12" a line, for the diff after a mismatch.
+  std::string describe() const;
+
+ private:
+  struct Slot {
+    bool open = false;
+    SequenceId sequence = 0;
+    std::vector<PageRef> pages;
+  };
+  Slot& at(int32_t slot, bool open, const char* action);
+
+  std::vector<Slot> slots_;
+  uint64_t digest_ = 0;
+};
+
+}  // namespace terrace

@@ -1,0 +1,199 @@
+#include "runtime/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "kernels/base/error.h"
+#include "runtime/sampling/sampler.h"
+#include "runtime/scheduler.h"
+#include "runtime/worker.h"
+
+namespace terrace {
+namespace {
+
+Scheduler::Options scheduler_options(const Engine::Options& options) {
+  return {.max_tokens_per_step = options.scheduler.max_tokens_per_step,
+          .max_sequences = options.scheduler.max_sequences,
+          .page_tokens = options.cache.page_tokens,
+          .num_frames = options.num_frames,
+          .context_length = options.context_length,
+          .cache_enabled = options.cache.enabled};
+}
+
+// Rank 0's books against what each rank did (LAW 1).
+void check_digests(const StepPlan& plan, const std::vector<StepReport>& reports, const PageTables& books) {
+  for (size_t rank = 0; rank < reports.size(); ++rank) {
+    if (reports[rank].step == plan.step && reports[rank].digest == plan.digest) continue;
+    throw Error(ErrorCode::kPlanMismatch,
+                fmt::format("rank {} disagrees with rank 0 about the page tables of step {} (its step: {})\nrank 0 planned:\n{}rank {} has:\n{}", rank,
+                            plan.step, reports[rank].step, books.describe(), rank, reports[rank].tables));
+  }
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  Impl(RankGroup& rank_group, Worker& rank_worker, const Options& engine_options)
+      : group(rank_group), worker(rank_worker), options(engine_options), scheduler(scheduler_options(engine_options)) {}
+
+  void drain(std::vector<SequenceEvent>& events);
+  void publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events);
+  void publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events);
+  void count(const StepPlan& plan);
+  std::vector<StepReport> run(const StepPlan& plan);
+
+  RankGroup& group;
+  Worker& worker;
+  Options options;
+  Scheduler scheduler;
+  EngineStats stats;
+
+  std::mutex mutex;  // guards what follows: the two queues and the ids
+  std::vector<std::pair<SequenceId, Request>> submissions;
+  std::vector<SequenceId> cancels;
+  SequenceId next_id = 1;
+};
+
+Engine::Engine(RankGroup& group, Worker& worker, const Options& options) : impl_(std::make_unique<Impl>(group, worker, options)) {}
+Engine::~Engine() = default;
+
+SequenceId Engine::submit(Request request) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->submissions.emplace_back(impl_->next_id, std::move(request));
+  return impl_->next_id++;
+}
+
+void Engine::cancel(SequenceId id) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->cancels.push_back(id);
+}
+
+bool Engine::busy() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->scheduler.busy() || !impl_->submissions.empty();
+}
+
+int32_t Engine::max_sequence_tokens() const { return impl_->scheduler.max_sequence_tokens(); }
+
+std::vector<SequenceEvent> Engine::step() {
+  std::vector<SequenceEvent> events;
+  impl_->drain(events);
+  if (!impl_->scheduler.busy()) return events;
+  const StepPlan plan = impl_->scheduler.plan();
+  std::vector<StepReport> reports = impl_->run(plan);
+  check_digests(plan, reports, impl_->scheduler.tables());
+  impl_->count(plan);
+  impl_->publish(plan, reports, events);
+  return events;
+}
+
+void Engine::stop() {
+  StepPlan plan;
+  plan.kind = StepKind::kStop;
+  Bytes bytes = encode(plan);
+  impl_->group.control->broadcast(bytes);
+}
+
+EngineStats Engine::stats() const {
+  EngineStats stats = impl_->stats;
+  stats.preemptions = impl_->scheduler.num_preemptions();
+  stats.running = impl_->scheduler.num_running();
+  stats.waiting = impl_->scheduler.num_waiting();
+  return stats;
+}
+
+std::vector<StepReport> Engine::Impl::run(const StepPlan& plan) {
+  Bytes bytes = encode(plan);
+  stats.plan_bytes += bytes.size();
+  group.control->broadcast(bytes);
+  return worker.execute(decode_plan(bytes));  // what every other rank executes, from the same bytes
+}
+
+void Engine::Impl::drain(std::vector<SequenceEvent>& events) {
+  std::vector<std::pair<SequenceId, Request>> new_requests;
+  std::vector<SequenceId> new_cancels;
+  {
+    const std::lock_guard lock(mutex);
+    new_requests.swap(submissions);
+    new_cancels.swap(cancels);
+  }
+  for (auto& [id, request] : new_requests) {
+    SequenceEvent event;
+    event.id = id;
+    const bool nothing_to_do = request.max_tokens == 0 && (!request.prompt_logprobs || request.prompt.size() == 1);
+    if (nothing_to_do && !request.prompt.empty()) {
+      event.finish = FinishReason::kLength;
+      events.push_back(std::move(event));
+    } else if (std::optional<std::string> refusal = scheduler.submit(id, std::move(request))) {
+      event.finish = FinishReason::kError;
+      event.error = std::move(*refusal);
+      events.push_back(std::move(event));
+    }
+  }
+  for (const SequenceId id : new_cancels) {
+    if (!scheduler.cancel(id)) continue;
+    SequenceEvent event;
+    event.id = id;
+    event.finish = FinishReason::kCancelled;
+    events.push_back(std::move(event));
+  }
+}
+
+void Engine::Impl::count(const StepPlan& plan) {
+  ++stats.steps;
+  for (const PlanRow& row : plan.rows) {
+    const Sequence& sequence = scheduler.sequence(row);
+    const bool decode = row.num_tokens == 1 && row.first_position >= sequence.num_prompt();
+    if (!decode) stats.prompt_tokens += static_cast<uint64_t>(row.num_tokens);
+  }
+  stats.frame_token_slots += static_cast<uint64_t>(scheduler.frames_in_use()) * static_cast<uint64_t>(options.cache.page_tokens);
+  stats.kv_tokens += static_cast<uint64_t>(scheduler.tokens_in_frames());
+}
+
+void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events) {
+  size_t next = 0;  // output position
+  for (const PlanRow& row : plan.rows) {
+    std::vector<PositionLogits> logits;
+    for (int32_t i = 0; i < row.num_outputs(); ++i, ++next) {
+      std::vector<PositionReport*> parts;
+      for (StepReport& report : reports) parts.push_back(&report.positions.at(next));
+      logits.push_back(join_positions(parts));
+    }
+    if (row.output == RowOutput::kTokenLogprobs) publish_prompt_logprobs(row, logits, events);
+    const bool sampled_row = row.output == RowOutput::kCandidates || row.output == RowOutput::kFullLogits;
+    const Sequence& sequence = scheduler.sequence(row);
+    SequenceEvent event;
+    event.id = sequence.id;
+    if (sampled_row) {
+      SampledToken sampled = sample_token(logits.front(), sequence.request, sequence.tokens);
+      event.token = sampled.token;
+      event.logprob = sampled.logprob;
+      event.top = std::move(sampled.top);
+      ++stats.generated_tokens;
+    }
+    event.finish = scheduler.commit(row, sampled_row ? std::optional(event.token) : std::nullopt);
+    if (event.token >= 0 || event.finish != FinishReason::kNone) events.push_back(std::move(event));
+  }
+}
+
+void Engine::Impl::publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events) {
+  Sequence& sequence = scheduler.sequence(row);
+  for (int32_t i = 0; i < row.num_tokens; ++i) {
+    const int32_t position = row.first_position + i;
+    if (position < sequence.prompt_logprobs_sent) continue;
+    const PositionLogits& at = logits[static_cast<size_t>(i)];
+    SequenceEvent event;
+    event.id = sequence.id;
+    event.is_prompt = true;
+    event.token = sequence.tokens[static_cast<size_t>(position) + 1];
+    event.logprob = at.logprob(at.target_logit);
+    event.top = top_logprobs(at, sequence.request.logprobs.value_or(0));
+    events.push_back(std::move(event));
+  }
+  sequence.prompt_logprobs_sent = std::max(sequence.prompt_logprobs_sent, row.first_position + row.num_tokens);
+}
+
+}  // namespace terrace

@@ -1,0 +1,52 @@
+#include "runtime/model/activations.h"
+
+#include <array>
+
+namespace terrace {
+namespace {
+
+struct Shape {
+  MatrixView Activations::* matrix;
+  int64_t rows;
+  int64_t cols;
+};
+
+std::array<Shape, 10> shapes(const ModelConfig& model, const Shard& shard, int64_t tokens, int64_t outputs) {
+  const int64_t hidden = model.hidden_size;
+  const int64_t q = int64_t{shard.q_heads.size()} * model.head_dim;
+  const int64_t kv = int64_t{shard.kv_heads.size()} * model.head_dim;
+  return {{{&Activations::residual, tokens, hidden},
+           {&Activations::normed, tokens, hidden},
+           {&Activations::q, tokens, q},
+           {&Activations::k, tokens, kv},
+           {&Activations::v, tokens, kv},
+           {&Activations::attention, tokens, q},
+           {&Activations::gate, tokens, shard.ffn.size()},
+           {&Activations::up, tokens, shard.ffn.size()},
+           {&Activations::selected, outputs, hidden},
+           {&Activations::logits, outputs, shard.vocab.size()}}};
+}
+
+// Rows start on cache lines, so that threads that write neighbouring rows do not share one.
+int64_t padded(int64_t cols) { return (cols + 15) / 16 * 16; }
+
+}  // namespace
+
+size_t Activations::bytes(const ModelConfig& model, const Shard& shard, int64_t max_tokens, int64_t max_outputs) {
+  size_t total = 0;
+  for (const Shape& s : shapes(model, shard, max_tokens, max_outputs)) total += static_cast<size_t>(s.rows * padded(s.cols)) * sizeof(float);
+  return total;
+}
+
+Activations Activations::allocate(Backend& backend, const ModelConfig& model, const Shard& shard, int64_t max_tokens, int64_t max_outputs) {
+  Activations a;
+  a.storage = backend.allocate(bytes(model, shard, max_tokens, max_outputs));
+  auto* next = reinterpret_cast<float*>(a.storage.data());
+  for (const Shape& s : shapes(model, shard, max_tokens, max_outputs)) {
+    a.*s.matrix = {next, s.rows, s.cols, padded(s.cols)};
+    next += s.rows * padded(s.cols);
+  }
+  return a;
+}
+
+}  // namespace terrace

@@ -1,0 +1,84 @@
+#include "runtime/model/decoder.h"
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "runtime/model/attention_block.h"
+#include "runtime/model/ffn_block.h"
+#include "runtime/model/linear_layer.h"
+
+namespace terrace {
+namespace {
+
+const float* floats(const Buffer& buffer) { return reinterpret_cast<const float*>(buffer.data()); }
+
+// The activations cut to the step's tokens.
+Activations top(const Activations& all, int64_t num_tokens) {
+  Activations a;
+  a.residual = all.residual.top(num_tokens);
+  a.normed = all.normed.top(num_tokens);
+  a.q = all.q.top(num_tokens);
+  a.k = all.k.top(num_tokens);
+  a.v = all.v.top(num_tokens);
+  a.attention = all.attention.top(num_tokens);
+  a.gate = all.gate.top(num_tokens);
+  a.up = all.up.top(num_tokens);
+  return a;
+}
+
+}  // namespace
+
+Decoder::Decoder(ModelConfig model, Shard shard, DecoderWeights weights, Backend& backend, Collective& collective, int32_t max_tokens)
+    : model_(std::move(model)),
+      shard_(std::move(shard)),
+      weights_(std::move(weights)),
+      backend_(backend),
+      collective_(collective),
+      activations_(Activations::allocate(backend, model_, shard_, max_tokens, kMaxOutputs)) {}
+
+void Decoder::forward(const StepBatch& batch, const KvPool& kv) {
+  backend_.begin_step(batch);
+  const auto num_tokens = static_cast<int64_t>(batch.tokens.size());
+  const Activations a = top(activations_, num_tokens);
+  const int64_t hidden = model_.hidden_size;
+  const auto partial = [&] {  // where a block writes what the ranks then sum: the collective's own memory
+    return MatrixView{collective_.buffer(static_cast<size_t>(num_tokens * hidden)).data(), num_tokens, hidden, hidden};
+  };
+  backend_.embed(*weights_.embedding, 1.0f, a.residual);
+  backend_.rms_norm(a.residual, floats(weights_.layers.front().attention_norm), model_.rms_eps, a.normed);
+  for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
+    const LayerWeights& weights = weights_.layers[layer];
+    MatrixView out = partial();
+    attention_block(backend_, model_, shard_, weights, static_cast<int32_t>(layer), kv, a, out);
+    all_reduce(out);
+    backend_.add_rms_norm(a.residual, out, floats(weights.ffn_norm), model_.rms_eps, a.normed);
+    out = partial();
+    ffn_block(backend_, weights, a, out);
+    all_reduce(out);
+    const bool last = layer + 1 == weights_.layers.size();
+    const Buffer& next_norm = last ? weights_.output_norm : weights_.layers[layer + 1].attention_norm;
+    backend_.add_rms_norm(a.residual, out, floats(next_norm), model_.rms_eps, a.normed);
+  }
+}
+
+MatrixView Decoder::logits(std::span<const int32_t> rows) {
+  const auto count = static_cast<int64_t>(rows.size());
+  const MatrixView selected = activations_.selected.top(count);
+  const MatrixView out = activations_.logits.top(count);
+  backend_.gather_rows(activations_.normed, rows, selected);
+  const std::array<LinearOutput, 1> head = {to_output(weights_.head, out)};
+  backend_.linear(selected, head);
+  return out;
+}
+
+void Decoder::all_reduce(MatrixView partial) {
+  if (collective_.size() == 1) return;
+  const auto start = std::chrono::steady_clock::now();
+  collective_.all_reduce({partial.data, static_cast<size_t>(partial.rows * partial.cols)});
+  all_reduce_us_ += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+}
+
+int64_t Decoder::take_all_reduce_us() { return std::exchange(all_reduce_us_, 0); }
+
+}  // namespace terrace

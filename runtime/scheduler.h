@@ -1,0 +1,83 @@
+// Decides what every rank does in each step: admission, chunking, page tables, preemption (LAW 1). Rank 0, step thread only. It owns the
+// sequences and the books (frames, page tables) and knows no bytes, no weights and no text. The same state gives the same plan.
+//
+// Shortage never fails and never deadlocks (LAW 5): a request that could not run alone in the whole pool is refused at submit; sequences
+// are served in order of arrival; when frames run out the youngest one gives its pages back and is computed again later, so the oldest always gets on.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/cache/frame_pool.h"
+#include "runtime/cache/page_table.h"
+#include "runtime/config.h"
+#include "runtime/sequence.h"
+#include "runtime/step_plan.h"
+
+namespace terrace {
+
+class Scheduler {
+ public:
+  struct Options {
+    int32_t max_tokens_per_step = 512;
+    int32_t max_sequences = 32;
+    int32_t page_tokens = 16;
+    int32_t num_frames = 0;
+    int32_t context_length = 0;
+    bool cache_enabled = true;  // false: after each token the whole sequence is computed again (teaching baseline)
+  };
+  explicit Scheduler(const Options& options);
+
+  /// Longest sequence that fits the context and the pool, in tokens.
+  int32_t max_sequence_tokens() const;
+  /// Queues a sequence, or says in a sentence why it can never run.
+  std::optional<std::string> submit(SequenceId id, Request request);
+  /// False when the id is not in flight.
+  bool cancel(SequenceId id);
+  bool busy() const { return !waiting_.empty() || !running_.empty(); }
+
+  /// The next step; plan.rows is empty only when nothing is in flight.
+  StepPlan plan();
+  /// The sequence that a row of the plan belongs to; valid until it finishes.
+  Sequence& sequence(const PlanRow& row);
+  /// Books a row as done, with the token sampled at its end where there was one. A finished sequence is gone afterwards.
+  FinishReason commit(const PlanRow& row, std::optional<int32_t> token);
+
+  int32_t num_running() const { return static_cast<int32_t>(running_.size()); }
+  int32_t num_waiting() const { return static_cast<int32_t>(waiting_.size()); }
+  uint64_t num_preemptions() const { return num_preemptions_; }
+  int32_t frames_in_use() const { return frames_.num_used(); }
+  int64_t tokens_in_frames() const;
+  const PageTables& tables() const { return tables_; }
+
+ private:
+  using SequencePtr = std::unique_ptr<Sequence>;
+
+  bool try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget);
+  bool reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan);
+  bool preempt_younger_than(const Sequence& sequence, const StepPlan& plan);
+  void admit(StepPlan& plan, int32_t& budget);
+  bool has_room_for(const Sequence& sequence) const;
+  int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
+  void add_row(const Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
+  void stop_running(Sequence& sequence);
+  void to_waiting(size_t running_index);
+  int32_t pages_for(int32_t positions) const { return (positions + options_.page_tokens - 1) / options_.page_tokens; }
+
+  Options options_;
+  FramePool frames_;
+  PageTables tables_;
+  std::deque<SequencePtr> waiting_;   // in order of arrival (ids ascend), preempted ones included
+  std::vector<SequencePtr> running_;  // in order of arrival
+  std::vector<Sequence*> by_slot_;
+  std::vector<SlotUpdate> slot_updates_;  // since the last plan, in order
+  uint64_t step_ = 0;
+  uint64_t num_preemptions_ = 0;
+};
+
+}  // namespace terrace

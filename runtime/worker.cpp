@@ -1,0 +1,147 @@
+#include "runtime/worker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "kernels/base/error.h"
+
+namespace terrace {
+namespace {
+
+int64_t us_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots)
+    : decoder_(decoder), backend_(backend), control_(control), kv_(kv), num_frames_(num_frames), tables_(num_slots) {}
+
+std::vector<StepReport> Worker::execute(const StepPlan& plan) {
+  const auto start = std::chrono::steady_clock::now();
+  control_.set_step(plan.step);
+  apply(plan);
+  StepReport report;
+  report.step = plan.step;
+  report.digest = tables_.digest();
+  if (report.digest != plan.digest) report.tables = tables_.describe();
+  if (!plan.rows.empty()) {
+    build_batch(plan);
+    decoder_.forward({tokens_, positions_, kv_page_, runs_, frames_}, kv_);
+    report_outputs(plan, report);
+  }
+  report.all_reduce_us = decoder_.take_all_reduce_us();
+  report.compute_us = us_since(start);
+
+  std::vector<StepReport> reports;
+  if (control_.size() == 1) {
+    reports.push_back(std::move(report));
+    return reports;
+  }
+  for (const Bytes& bytes : control_.gather(encode(report))) reports.push_back(decode_report(bytes));
+  return reports;
+}
+
+void Worker::apply(const StepPlan& plan) {
+  for (const SlotUpdate& update : plan.slot_updates) {
+    if (update.action == SlotAction::kOpen) {
+      tables_.open(update.slot, update.sequence);
+    } else {
+      tables_.close(update.slot);
+    }
+  }
+  for (const FrameUpdate& update : plan.frames) {
+    if (update.page.frame >= static_cast<uint32_t>(num_frames_)) {
+      throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} names frame {} of a pool of {}", plan.step, update.page.frame, num_frames_));
+    }
+    tables_.append(update.slot, update.page);
+  }
+}
+
+void Worker::build_batch(const StepPlan& plan) {
+  tokens_.clear();
+  positions_.clear();
+  kv_page_.clear();
+  runs_.clear();
+  frames_.clear();
+  const int32_t page_tokens = kv_.layout.page_tokens;
+  size_t next_token = 0;
+  for (const PlanRow& row : plan.rows) {
+    const int32_t end = row.first_position + row.num_tokens;
+    if (!tables_.is_open(row.slot) || static_cast<int64_t>(tables_.pages(row.slot).size()) * page_tokens < end) {
+      throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} computes positions up to {} of slot {}, which has no pages for them",
+                                                        plan.step, end, row.slot));
+    }
+    const auto first_page = static_cast<int32_t>(frames_.size());
+    for (const PageRef& page : tables_.pages(row.slot)) frames_.push_back(page.frame);
+    runs_.push_back({static_cast<int32_t>(tokens_.size()), row.num_tokens, row.first_position, first_page});
+    for (int32_t i = 0; i < row.num_tokens; ++i) {
+      const int32_t token = plan.tokens[next_token + static_cast<size_t>(i)];
+      if (token < 0 || token >= decoder_.model().vocab_size) {
+        throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} holds token {} of a vocabulary of {}", plan.step, token,
+                                                          decoder_.model().vocab_size));
+      }
+      tokens_.push_back(token);
+      positions_.push_back(row.first_position + i);
+      kv_page_.push_back(first_page + (row.first_position + i) / page_tokens);
+    }
+    next_token += static_cast<size_t>(row.num_tokens) + (row.output == RowOutput::kTokenLogprobs ? 1 : 0);
+  }
+}
+
+// Output positions in plan order, a few at a time: Decoder::kMaxOutputs bounds the memory of the logits.
+void Worker::report_outputs(const StepPlan& plan, StepReport& report) {
+  std::vector<int32_t> rows;             // indices in the batch
+  std::vector<int32_t> targets;          // the token that follows, or -1
+  std::vector<const PlanRow*> plan_rows;
+  size_t next_token = 0;
+  for (size_t r = 0; r < plan.rows.size(); ++r) {
+    const PlanRow& row = plan.rows[r];
+    const int32_t last = runs_[r].first_token + row.num_tokens - 1;
+    for (int32_t i = row.num_outputs(); i-- > 0;) {
+      rows.push_back(last - i);
+      plan_rows.push_back(&row);
+      const bool scored = row.output == RowOutput::kTokenLogprobs;
+      targets.push_back(scored ? plan.tokens[next_token + static_cast<size_t>(row.num_tokens - i)] : -1);
+    }
+    next_token += static_cast<size_t>(row.num_tokens) + (row.output == RowOutput::kTokenLogprobs ? 1 : 0);
+  }
+  report.positions.reserve(rows.size());
+  constexpr size_t kGroup = Decoder::kMaxOutputs;
+  for (size_t begin = 0; begin < rows.size(); begin += kGroup) {
+    const size_t count = std::min(kGroup, rows.size() - begin);
+    report_positions(std::span(rows).subspan(begin, count), std::span(targets).subspan(begin, count),
+                     std::span<const PlanRow* const>(plan_rows).subspan(begin, count), report);
+  }
+}
+
+void Worker::report_positions(std::span<const int32_t> rows, std::span<const int32_t> targets, std::span<const PlanRow* const> plan_rows,
+                              StepReport& report) {
+  const MatrixView logits = decoder_.logits(rows);
+  const Range vocab = decoder_.shard().vocab;
+  int num_top = 1;
+  for (const PlanRow* row : plan_rows) num_top = std::max<int>(num_top, row->num_top);
+  std::vector<TopLogits> top(rows.size());
+  backend_.select_top(logits, std::min<int>(num_top, vocab.size()), top);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    PositionReport& position = report.positions.emplace_back();
+    position.max = top[i].max;
+    position.sum_exp = top[i].sum_exp;
+    position.top = std::move(top[i].top);
+    position.top.resize(std::min<size_t>(position.top.size(), plan_rows[i]->num_top));
+    for (TokenLogit& candidate : position.top) candidate.token += vocab.begin;
+    const MatrixView row = {logits.row(static_cast<int64_t>(i)), 1, logits.cols, logits.stride};
+    if (targets[i] >= vocab.begin && targets[i] < vocab.end) {
+      position.has_target = true;
+      backend_.download(row.columns(targets[i] - vocab.begin, 1), &position.target_logit);
+    }
+    if (plan_rows[i]->output == RowOutput::kFullLogits) {
+      position.full.resize(static_cast<size_t>(vocab.size()));
+      backend_.download(row, position.full.data());
+    }
+  }
+}
+
+}  // namespace terrace

@@ -1,0 +1,46 @@
+// One rank's hands: applies a plan to its page tables, runs the model, reports what it did. Decides nothing (LAW 1). Step thread only.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "comm/group.h"
+#include "kernels/backend.h"
+#include "runtime/cache/page_table.h"
+#include "runtime/model/decoder.h"
+#include "runtime/step_plan.h"
+#include "runtime/step_report.h"
+
+namespace terrace {
+
+class Worker {
+ public:
+  /// `decoder`, `backend` and `control` outlive the worker. `kv` is this rank's pool of `num_frames` pages.
+  Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots);
+
+  /// Executes the plan with all other ranks. Returns every rank's report on rank 0, nothing elsewhere.
+  std::vector<StepReport> execute(const StepPlan& plan);
+
+ private:
+  void apply(const StepPlan& plan);
+  void build_batch(const StepPlan& plan);
+  void report_outputs(const StepPlan& plan, StepReport& report);
+  void report_positions(std::span<const int32_t> rows, std::span<const int32_t> targets, std::span<const PlanRow* const> plan_rows,
+                        StepReport& report);
+
+  Decoder& decoder_;
+  Backend& backend_;
+  Control& control_;
+  KvPool kv_;
+  int32_t num_frames_;
+  PageTables tables_;
+
+  // The step's batch, see StepBatch; kept to reuse the memory.
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> positions_;
+  std::vector<int32_t> kv_page_;
+  std::vector<AttentionRun> runs_;
+  std::vector<uint32_t> frames_;
+};
+
+}  // namespace terrace
