@@ -38,15 +38,15 @@ struct HostMatrix {
 /// Memory of one backend. Aligned to 4,096 bytes, zero-filled.
 class Buffer {
  public:
-  Buffer() = default;
+  Buffer() : data_(nullptr, Release{nullptr, 0}) {}
   Buffer(std::byte* data, size_t bytes, void (*release)(std::byte*, size_t)) : data_(data, Release{release, bytes}), bytes_(bytes) {}
   std::byte* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }
 
  private:
   struct Release {
-    void (*release)(std::byte*, size_t) = nullptr;
-    size_t bytes = 0;
+    void (*release)(std::byte*, size_t);
+    size_t bytes;
     void operator()(std::byte* data) const {
       if (release != nullptr) release(data, bytes);
     }
