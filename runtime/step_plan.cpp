@@ -16,12 +16,13 @@ struct WireFrame {
   uint32_t tier;
   uint32_t frame;
 };
-struct WireRow {
-  int32_t slot;
-  int32_t first_position;
-  int32_t num_tokens;
-  uint16_t output;
-  uint16_t num_top;
+// Rows go as one array a field: 10 bytes a row, so that a decode step of 256 rows stays under 4 KB.
+struct WireRows {
+  std::vector<int32_t> first_position;
+  std::vector<uint16_t> slot;
+  std::vector<uint16_t> num_tokens;
+  std::vector<uint8_t> output;
+  std::vector<uint8_t> num_top;
 };
 
 }  // namespace
@@ -39,11 +40,19 @@ Bytes encode(const StepPlan& plan) {
   std::vector<WireFrame> frames;
   for (const FrameUpdate& f : plan.frames) frames.push_back({f.slot, static_cast<uint32_t>(f.page.tier), f.page.frame});
   out.put_array<WireFrame>(frames);
-  std::vector<WireRow> rows;
+  WireRows rows;
   for (const PlanRow& r : plan.rows) {
-    rows.push_back({r.slot, r.first_position, r.num_tokens, static_cast<uint16_t>(r.output), r.num_top});
+    rows.first_position.push_back(r.first_position);
+    rows.slot.push_back(static_cast<uint16_t>(r.slot));
+    rows.num_tokens.push_back(static_cast<uint16_t>(r.num_tokens));
+    rows.output.push_back(static_cast<uint8_t>(r.output));
+    rows.num_top.push_back(r.num_top);
   }
-  out.put_array<WireRow>(rows);
+  out.put_array<int32_t>(rows.first_position);
+  out.put_array<uint16_t>(rows.slot);
+  out.put_array<uint16_t>(rows.num_tokens);
+  out.put_array<uint8_t>(rows.output);
+  out.put_array<uint8_t>(rows.num_top);
   out.put_array<int32_t>(plan.tokens);
   return out.take();
 }
@@ -64,11 +73,18 @@ StepPlan decode_plan(std::span<const std::byte> bytes) {
     if (f.tier > static_cast<uint32_t>(Tier::kDevice)) in.fail();
     plan.frames.push_back({f.slot, {static_cast<Tier>(f.tier), f.frame}});
   }
+  const auto first_position = in.get_array<int32_t>();
+  const auto slot = in.get_array<uint16_t>();
+  const auto row_tokens = in.get_array<uint16_t>();
+  const auto output = in.get_array<uint8_t>();
+  const auto num_top = in.get_array<uint8_t>();
+  const size_t num_rows = first_position.size();
+  if (slot.size() != num_rows || row_tokens.size() != num_rows || output.size() != num_rows || num_top.size() != num_rows) in.fail();
   int64_t num_tokens = 0;
-  for (const WireRow& r : in.get_array<WireRow>()) {
-    if (r.output > static_cast<uint16_t>(RowOutput::kTokenLogprobs) || r.num_tokens <= 0 || r.first_position < 0 || r.num_top > 0xff) in.fail();
-    plan.rows.push_back({r.slot, r.first_position, r.num_tokens, static_cast<RowOutput>(r.output), static_cast<uint8_t>(r.num_top)});
-    num_tokens += r.num_tokens + (plan.rows.back().output == RowOutput::kTokenLogprobs ? 1 : 0);
+  for (size_t i = 0; i < num_rows; ++i) {
+    if (output[i] > static_cast<uint8_t>(RowOutput::kTokenLogprobs) || row_tokens[i] == 0 || first_position[i] < 0) in.fail();
+    plan.rows.push_back({slot[i], first_position[i], row_tokens[i], static_cast<RowOutput>(output[i]), num_top[i]});
+    num_tokens += row_tokens[i] + (plan.rows.back().output == RowOutput::kTokenLogprobs ? 1 : 0);
   }
   plan.tokens = in.get_array<int32_t>();
   if (num_tokens != static_cast<int64_t>(plan.tokens.size()) || !in.at_end()) in.fail();
