@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "comm/local.h"
+
 namespace terrace {
 namespace {
 
@@ -22,5 +24,7 @@ int early_rank() {
   }
   return 0;
 }
+
+int run_ranks(const GroupOptions& options, const std::function<int(RankGroup&)>& body) { return run_local_ranks(options, body); }
 
 }  // namespace terrace

@@ -18,6 +18,7 @@ struct RankGroup {
   int local_rank = 0;   // among the ranks of this host
   int local_size = 1;
   bool mpi = false;
+  bool spin = true;     // false where ranks outnumber cores: whoever waits in this rank should yield
 };
 
 struct GroupOptions {

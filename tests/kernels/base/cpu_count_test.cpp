@@ -1,0 +1,54 @@
+#include "kernels/base/cpu_count.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace terrace {
+namespace {
+
+class CpuQuotaTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    mount_ = std::filesystem::path(::testing::TempDir()) / ("cpu_quota_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+    std::filesystem::remove_all(mount_);
+  }
+  void TearDown() override { std::filesystem::remove_all(mount_); }
+  void write(const std::string& path, const std::string& text) {
+    std::filesystem::create_directories((mount_ / path).parent_path());
+    std::ofstream(mount_ / path) << text << '\n';
+  }
+  double quota(const std::string& proc_cgroup) { return cgroup_cpu_quota(proc_cgroup, mount_.string()); }
+
+  std::filesystem::path mount_;
+};
+
+TEST_F(CpuQuotaTest, TakesTheSmallestQuotaOnTheWayUp) {
+  write("cpu.max", "max 100000");
+  write("jobs/cpu.max", "150000 100000");
+  write("jobs/mine/cpu.max", "400000 100000");
+  EXPECT_DOUBLE_EQ(1.5, quota("0::/jobs/mine\n"));
+  EXPECT_DOUBLE_EQ(0, quota("0::/\n"));
+}
+
+TEST_F(CpuQuotaTest, ReadsVersionOne) {
+  write("cpu/jobs/cpu.cfs_quota_us", "300000");
+  write("cpu/jobs/cpu.cfs_period_us", "100000");
+  write("cpu/cpu.cfs_quota_us", "-1");
+  write("cpu/cpu.cfs_period_us", "100000");
+  EXPECT_DOUBLE_EQ(3, quota("4:memory:/jobs\n3:cpu,cpuacct:/jobs\n0::/\n"));
+  EXPECT_DOUBLE_EQ(0, quota("3:cpuset:/jobs\n"));
+}
+
+TEST_F(CpuQuotaTest, ReadsTheRootOfTheMountInsideAContainer) {
+  write("cpu.max", "200000 100000");  // the container's own cgroup is mounted as the root
+  EXPECT_DOUBLE_EQ(2, quota("0::/docker/abc\n"));
+}
+
+TEST_F(CpuQuotaTest, NoCgroupMeansNoQuota) { EXPECT_DOUBLE_EQ(0, quota("")); }
+
+TEST(UsableCoresTest, IsAtLeastOne) { EXPECT_GE(usable_cores(), 1); }
+
+}  // namespace
+}  // namespace terrace
