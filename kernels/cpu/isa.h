@@ -1,0 +1,20 @@
+// What the processor can do, and the cap that the user may put on it. Pure functions; asked once when a backend starts.
+#pragma once
+
+#include <string_view>
+
+namespace terrace {
+
+/// Each level includes those before it. kAvx2: with FMA and F16C. kAvx512: F, BW, VL and DQ.
+enum class Isa { kScalar, kAvx2, kAvx512, kVnni, kAmx };
+
+std::string_view isa_name(Isa isa);
+
+/// The highest level that processor and operating system offer.
+Isa detect_isa();
+
+/// `cap`: "" or a level's name. The level to run at: the highest that is offered and built, or `cap`.
+/// Throws kInvalidValue for an unknown name, a level above what the machine offers, or one that is not built.
+Isa choose_isa(std::string_view cap, Isa offered = detect_isa());
+
+}  // namespace terrace

@@ -1,0 +1,44 @@
+// Products of activations with packed weights. Owned by the CPU backend, used from its step thread; keeps the quantised activations
+// of a call in memory that grows to the largest call seen. Results don't depend on the ISA, the number of threads, or what other
+// rows are in the call (linear_tile.h states the arithmetic).
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/base/thread_pool.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/linear_kernels.h"
+
+namespace terrace {
+
+/// The kernels of a level; those of the next lower one where it has none of its own.
+const LinearKernels& linear_kernels(Isa isa);
+
+class LinearOps {
+ public:
+  /// Both must outlive this.
+  LinearOps(const LinearKernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
+
+  std::unique_ptr<Weight> pack(const HostMatrix& matrix, const PackOptions& options) const;
+
+  /// Backend::linear(): outputs[i].out = x * weight^T (+ bias). Weights are those of pack(); x and outputs don't overlap.
+  void run(MatrixView x, std::span<const LinearOutput> outputs);
+
+ private:
+  struct Rows {  // x as some weights need it
+    const uint8_t* data = nullptr;
+    size_t row_bytes = 0;
+  };
+
+  void quantize(MatrixView x, std::span<const LinearOutput> outputs);
+
+  const LinearKernels& kernels_;
+  ThreadPool& pool_;
+  Rows rows_[5];                         // by Activation, of the call under way
+  std::vector<unsigned char> scratch_[5];  // by Activation
+};
+
+}  // namespace terrace

@@ -1,0 +1,88 @@
+// What linear() shares with its ISA-specific files: the packed layouts of weights and activations, and the table of functions that
+// each ISA offers. Plain data only: this header is compiled for every ISA.
+//
+// Weights lie in tiles of `tile_rows` output features. A tile is a row of blocks, one for each 32 columns; a block holds
+//   codes   kNibbles  4 vectors; byte 4 r + c of vector v: columns 4 v + c (low nibble) and 16 + 4 v + c (high) of the tile's row r
+//           kQuads    8 vectors; byte 4 r + c of vector v: column 4 v + c
+//           kPairs   16 vectors; byte 2 r + c of vector v: column 2 v + c, as code + offset in int8
+//   scales  [32 / group_columns][tile_rows] f16 or float
+//   mins    [tile_rows] likewise, where the format has them
+// Tiles of plain floats hold for each column its `tile_rows` elements.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/quant_block.h"
+
+namespace terrace {
+
+inline constexpr int kBlockColumns = 32;
+
+/// 32 activations of one row, quantised: value = code * scale. The sums are of codes.
+struct ByteBlock {
+  int8_t codes[32];
+  float scale;
+  float scaled_sum;  // scale * float(sum)
+  int32_t sum;
+  int32_t second_sum;  // of the last 16 columns
+};
+
+/// 16-bit codes as two bytes: code = 256 * high + low.
+struct PlaneBlock {
+  int8_t high[32];
+  int8_t low[32];
+  float scale;
+  float scaled_sum;
+  int32_t sum;
+  int32_t second_sum;
+};
+
+/// Codes of 8 or 16 bits in 16, for products with int8 weights.
+struct WideBlock {
+  int16_t codes[32];
+  float scale;
+  float scaled_sum;
+  int32_t sum;
+  int32_t second_sum;
+};
+
+enum class Activation { kFloat, kBytes, kPlanes, kWide8, kWide16 };
+enum class CodeLayout { kNibbles, kQuads, kPairs };
+
+/// Largest code of a quantised activation. 32639 = 127 * 256 + 127, so that high fits in [-127, 127].
+inline constexpr float kMaxCode8 = 127.0f;
+inline constexpr float kMaxCode16 = 32639.0f;
+/// Blocks whose largest magnitude is below count as zero: 1 / scale must be finite.
+inline constexpr float kMinMagnitude = 0x1p-100f;
+
+/// out[i][j] = bias[j] + x[i] * w[j] for all rows of x and some neighbouring tiles.
+struct LinearTask {
+  const uint8_t* tiles = nullptr;  // the first tile
+  size_t tile_bytes = 0;
+  int64_t num_tiles = 0;
+  int64_t num_blocks = 0;      // of a tile; columns for plain floats
+  int64_t num_outputs = 0;     // <= num_tiles * tile_rows: the last tile may be padded
+  const uint8_t* x = nullptr;  // [num_rows][num_blocks] ByteBlock, PlaneBlock or WideBlock, or floats
+  size_t x_row_bytes = 0;
+  int64_t num_rows = 0;
+  float* out = nullptr;  // [num_rows, num_outputs]
+  int64_t out_stride = 0;
+  const float* bias = nullptr;  // [num_outputs] or none
+};
+
+using MultiplyFunction = void (*)(const LinearTask&);
+/// `blocks`: as many as cols need, the last one padded with zeros. A block with a NaN or an infinity gets a NaN scale.
+using QuantizeFunction = void (*)(const float* x, int64_t cols, void* blocks);
+
+struct LinearKernels {
+  int tile_rows = 0;
+  bool byte_dot = false;  // multiplies unsigned by signed bytes without saturating: 8-bit codes lie in kQuads
+  MultiplyFunction (*multiply)(DType dtype, bool fine) = nullptr;
+  QuantizeFunction quantize[5] = {};  // by Activation; none for kFloat
+};
+
+const LinearKernels& scalar_linear_kernels();
+const LinearKernels& avx2_linear_kernels();
+
+}  // namespace terrace

@@ -1,0 +1,132 @@
+#include "kernels/cpu/packed_linear.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/base/error.h"
+#include "kernels/base/half.h"
+
+namespace terrace {
+namespace {
+
+/// Where the parts of a block lie in a tile.
+struct BlockLayout {
+  QuantFormat format;
+  CodeLayout codes = CodeLayout::kQuads;
+  int tile_rows = 0;
+
+  size_t code_bytes() const { return static_cast<size_t>(tile_rows) * (codes == CodeLayout::kNibbles ? 16 : 32); }
+  size_t scale_bytes() const { return static_cast<size_t>(tile_rows) * (format.f16_scales ? 2 : 4); }
+  int groups() const { return kBlockColumns / format.group_columns; }
+  size_t bytes() const { return code_bytes() + scale_bytes() * static_cast<size_t>(groups() + (format.has_min ? 1 : 0)); }
+};
+
+BlockLayout make_block_layout(DType dtype, Activation activation, int tile_rows) {
+  const QuantFormat format = quant_format(dtype);
+  const bool wide = activation == Activation::kWide8 || activation == Activation::kWide16;
+  const CodeLayout codes = wide ? CodeLayout::kPairs : format.code_bits == 4 ? CodeLayout::kNibbles : CodeLayout::kQuads;
+  return {format, codes, tile_rows};
+}
+
+Activation choose_activation(DType dtype, bool fine, bool byte_dot) {
+  const int code_bits = quant_format(dtype).code_bits;
+  if (code_bits == 0) return Activation::kFloat;
+  if (code_bits == 8 && (fine || !byte_dot)) return fine ? Activation::kWide16 : Activation::kWide8;
+  return fine ? Activation::kPlanes : Activation::kBytes;
+}
+
+void put_scale(const BlockLayout& layout, uint8_t* scales, int row, float value) {
+  if (layout.format.f16_scales) {
+    const uint16_t half = float_to_f16(value);
+    std::memcpy(scales + row * 2, &half, sizeof half);
+  } else {
+    std::memcpy(scales + row * 4, &value, sizeof value);
+  }
+}
+
+/// Puts one row's group of columns, the first being `first_col` of the block, into a block that holds zeros there.
+void put_group(const BlockLayout& layout, uint8_t* block, int row, int first_col, const QuantGroup& group) {
+  for (int i = 0; i < layout.format.group_columns; ++i) {
+    const int col = first_col + i;
+    const uint8_t code = group.codes[i];
+    switch (layout.codes) {
+      case CodeLayout::kNibbles:
+        block[col % 16 / 4 * layout.tile_rows * 4 + row * 4 + col % 4] |= static_cast<uint8_t>(col < 16 ? code : code << 4);
+        break;
+      case CodeLayout::kQuads: block[col / 4 * layout.tile_rows * 4 + row * 4 + col % 4] = code; break;
+      case CodeLayout::kPairs:
+        block[col / 2 * layout.tile_rows * 2 + row * 2 + col % 2] = static_cast<uint8_t>(code + layout.format.offset);
+        break;
+    }
+  }
+  uint8_t* scales = block + layout.code_bytes();
+  put_scale(layout, scales + layout.scale_bytes() * static_cast<size_t>(first_col / layout.format.group_columns), row, group.scale);
+  if (layout.format.has_min) put_scale(layout, scales + layout.scale_bytes() * static_cast<size_t>(layout.groups()), row, group.min);
+}
+
+void pack_quantized_row(const BlockLayout& layout, const HostMatrix& matrix, const std::byte* data, int row_in_tile, uint8_t* tile) {
+  for (int64_t col = 0; col < matrix.cols; col += layout.format.group_columns) {
+    put_group(layout, tile + static_cast<size_t>(col / kBlockColumns) * layout.bytes(), row_in_tile,
+              static_cast<int>(col % kBlockColumns), read_group(matrix.dtype, data, matrix.first_col + col));
+  }
+}
+
+void pack_float_row(const HostMatrix& matrix, const std::byte* data, int row_in_tile, int tile_rows, uint8_t* tile) {
+  const size_t element = dtype_info(matrix.dtype).block_bytes;
+  for (int64_t col = 0; col < matrix.cols; ++col) {
+    std::memcpy(tile + static_cast<size_t>(col * tile_rows + row_in_tile) * element,
+                data + static_cast<size_t>(matrix.first_col + col) * element, element);
+  }
+}
+
+void check(const HostMatrix& matrix) {
+  const int group = std::max(quant_format(matrix.dtype).code_bits == 0 ? 1 : quant_format(matrix.dtype).group_columns, 1);
+  if (matrix.rows < 1 || matrix.cols < 1 || matrix.first_col % group != 0 || matrix.cols % group != 0) {
+    throw Error(ErrorCode::kModelUnsupported,
+                fmt::format("a {} matrix cannot be cut to {} rows and columns {} to {}: columns go in groups of {}",
+                            dtype_info(matrix.dtype).name, matrix.rows, matrix.first_col, matrix.first_col + matrix.cols, group));
+  }
+}
+
+}  // namespace
+
+void PackedLinear::Free::operator()(uint8_t* bytes) const { std::free(bytes); }
+
+PackedLinear::PackedLinear(const HostMatrix& matrix, const PackOptions& options, const LinearKernels& kernels, ThreadPool& pool)
+    : dtype_(matrix.dtype),
+      rows_(matrix.rows),
+      cols_(matrix.cols),
+      activation_(choose_activation(matrix.dtype, options.fine_activations, kernels.byte_dot)),
+      multiply_(kernels.multiply(matrix.dtype, options.fine_activations)) {
+  check(matrix);
+  const int tile_rows = kernels.tile_rows;
+  const BlockLayout layout = make_block_layout(dtype_, activation_, tile_rows);
+  num_tiles_ = (rows_ + tile_rows - 1) / tile_rows;
+  if (activation_ == Activation::kFloat) {
+    num_blocks_ = cols_;
+    tile_bytes_ = static_cast<size_t>(cols_ * tile_rows) * dtype_info(dtype_).block_bytes;
+  } else {
+    num_blocks_ = (cols_ + kBlockColumns - 1) / kBlockColumns;
+    tile_bytes_ = static_cast<size_t>(num_blocks_) * layout.bytes();
+  }
+  const size_t rounded = (bytes() + 4095) / 4096 * 4096;
+  tiles_.reset(static_cast<uint8_t*>(std::aligned_alloc(4096, rounded)));
+  if (tiles_ == nullptr) throw Error(ErrorCode::kOutOfMemory, fmt::format("no memory for a weight of {} bytes", rounded));
+  pool.parallel_for(num_tiles_, (num_tiles_ + 4 * pool.num_threads() - 1) / (4 * pool.num_threads()), [&](int64_t begin, int64_t end) {
+    for (int64_t tile = begin; tile < end; ++tile) {
+      uint8_t* out = tiles_.get() + static_cast<size_t>(tile) * tile_bytes_;
+      std::memset(out, 0, tile_bytes_);
+      for (int64_t row = tile * tile_rows; row < std::min(rows_, (tile + 1) * tile_rows); ++row) {
+        const std::byte* data = matrix.data + static_cast<size_t>(row) * matrix.row_bytes;
+        const int row_in_tile = static_cast<int>(row - tile * tile_rows);
+        if (activation_ == Activation::kFloat) pack_float_row(matrix, data, row_in_tile, tile_rows, out);
+        else pack_quantized_row(layout, matrix, data, row_in_tile, out);
+      }
+    }
+  });
+}
+
+}  // namespace terrace
