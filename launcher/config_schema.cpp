@@ -1,0 +1,140 @@
+#include "launcher/config_schema.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "launcher/suggest.h"
+
+namespace terrace {
+namespace {
+
+using I = int32_t;
+using S = std::string;
+constexpr I kMany = 1 << 20;
+
+std::vector<ConfigKey> model_keys() {
+  return {
+      {"model.path", text_value([](Config& c) -> S& { return c.model.path; }, "the path of a GGUF file"),
+       "The model: a GGUF file, or any part of a split one. A relative path is relative to the configuration file (in --set: to the "
+       "current folder). `~` and `${NAME}` are expanded; `${TERRACE_CACHE}` is ~/.cache/terrace where it is not set."},
+      {"model.load", choice_value([](Config& c) -> S& { return c.model.load; }, {"file", "dummy"}),
+       "`dummy` makes random weights of model.geometry instead of reading model.path: to try a layout without the model."},
+      {"model.geometry.layers", integer_value([](Config& c) -> I& { return c.model.geometry.layers; }, 1, 1000),
+       "Decoder layers of a dummy model."},
+      {"model.geometry.hidden_size", integer_value([](Config& c) -> I& { return c.model.geometry.hidden_size; }, 32, kMany),
+       "Width of the residual stream."},
+      {"model.geometry.heads", integer_value([](Config& c) -> I& { return c.model.geometry.heads; }, 1, 4096),
+       "Query heads; a multiple of kv_heads."},
+      {"model.geometry.kv_heads", integer_value([](Config& c) -> I& { return c.model.geometry.kv_heads; }, 1, 4096),
+       "Key and value heads."},
+      {"model.geometry.head_dim", integer_or_auto_value([](Config& c) -> I& { return c.model.geometry.head_dim; }, 2, 1024),
+       "Width of a head; auto is hidden_size / heads."},
+      {"model.geometry.ffn_size", integer_value([](Config& c) -> I& { return c.model.geometry.ffn_size; }, 32, kMany),
+       "Width of the feed-forward block."},
+      {"model.geometry.vocab_size", integer_value([](Config& c) -> I& { return c.model.geometry.vocab_size; }, 32, 1 << 22),
+       "Tokens in the vocabulary."},
+      {"model.geometry.context_length", integer_value([](Config& c) -> I& { return c.model.geometry.context_length; }, 1, 1 << 24),
+       "Positions that the model can see."},
+      {"model.geometry.rope_base", real_value([](Config& c) -> double& { return c.model.geometry.rope_base; }, 1, 1e12),
+       "Base of the rotary embedding."},
+      {"model.geometry.format",
+       dtype_value([](Config& c) -> DType& { return c.model.geometry.format; },
+                   {DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
+                    DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}),
+       "Format of the linear layers' weights."},
+  };
+}
+
+std::vector<ConfigKey> machine_keys() {
+  return {
+      {"backend", choice_value([](Config& c) -> S& { return c.backend; }, {"auto", "cpu"}), "Which device computes."},
+      {"parallel.ranks", integer_value([](Config& c) -> I& { return c.parallel.ranks; }, 1, 4096),
+       "Tensor-parallel ranks as threads of one process. Under mpirun, `mpirun -n` decides and this is not used."},
+      {"parallel.threads", integer_or_auto_value([](Config& c) -> I& { return c.parallel.threads; }, 1, 1024),
+       "Worker threads of each rank; auto shares the host's cores out among its ranks."},
+      {"comm.collective", choice_value([](Config& c) -> S& { return c.comm.collective; }, {"auto", "shm", "mpi"}),
+       "How ranks sum their parts: `shm` by shared memory within one host, `mpi` by MPI messages; auto picks by host."},
+      {"comm.pretend_hosts", integer_value([](Config& c) -> I& { return c.comm.pretend_hosts; }, 0, 64),
+       "Above 1: treat this host's ranks as if they were on so many hosts, to try the cross-host path on one."},
+      {"numerics", choice_value([](Config& c) -> S& { return c.numerics; }, {"invariant"}),
+       "`invariant`: a sequence's logits are bit-equal whatever else is in the batch and however its prompt was cut."},
+  };
+}
+
+std::vector<ConfigKey> serving_keys() {
+  return {
+      {"cache.enabled", flag_value([](Config& c) -> bool& { return c.cache.enabled; }),
+       "false keeps no KV cache: every step computes the whole sequence anew. For teaching and comparing."},
+      {"cache.page_tokens", power_of_two_value([](Config& c) -> I& { return c.cache.page_tokens; }, 256),
+       "Positions of one KV page. Small pages waste less memory, large ones have shorter page tables."},
+      {"cache.format", dtype_value([](Config& c) -> DType& { return c.cache.format; }, {DType::kF16, DType::kBF16, DType::kF32}),
+       "Number format of keys and values in the cache."},
+      {"cache.device", memory_value([](Config& c) -> MemorySize& { return c.cache.device; }),
+       "Memory of each rank for KV pages. A share is of what is left to the rank after weights and workspace."},
+      {"scheduler.max_tokens_per_step", integer_value([](Config& c) -> I& { return c.scheduler.max_tokens_per_step; }, 1, kMany),
+       "Tokens computed in one step, prompt chunks and decodes together. Larger is faster for prompts and makes decodes wait longer."},
+      {"scheduler.max_sequences", integer_value([](Config& c) -> I& { return c.scheduler.max_sequences; }, 1, 65536),
+       "Sequences that run at a time; further ones wait."},
+      {"sampling.temperature", real_value([](Config& c) -> double& { return c.sampling.temperature; }, 0, 100),
+       "Default of requests that name none; 0 is greedy. (`terrace run` is greedy unless --temperature is given.)"},
+      {"sampling.top_p", real_value([](Config& c) -> double& { return c.sampling.top_p; }, 0, 1, true),
+       "Default of requests: sample from the most likely tokens that together have this probability."},
+      {"sampling.top_k", integer_value([](Config& c) -> I& { return c.sampling.top_k; }, 0, 1 << 22),
+       "Default of requests: sample from so many most likely tokens; 0 is all."},
+      {"sampling.min_p", real_value([](Config& c) -> double& { return c.sampling.min_p; }, 0, 1),
+       "Default of requests: drop tokens less likely than this share of the most likely one."},
+  };
+}
+
+}  // namespace
+
+const std::vector<ConfigKey>& config_keys() {
+  static const std::vector<ConfigKey> keys = [] {
+    std::vector<ConfigKey> all = model_keys();
+    for (auto part : {machine_keys(), serving_keys()}) all.insert(all.end(), part.begin(), part.end());
+    return all;
+  }();
+  return keys;
+}
+
+const ConfigKey* find_config_key(std::string_view path) {
+  const auto& keys = config_keys();
+  const auto found = std::find_if(keys.begin(), keys.end(), [&](const ConfigKey& key) { return key.path == path; });
+  return found == keys.end() ? nullptr : &*found;
+}
+
+bool is_config_section(std::string_view path) {
+  return std::any_of(config_keys().begin(), config_keys().end(), [&](const ConfigKey& key) {
+    return key.path.size() > path.size() && key.path.starts_with(path) && key.path[path.size()] == '.';
+  });
+}
+
+std::string suggest_config_key(std::string_view path) {
+  std::vector<std::string_view> candidates;
+  const std::string_view last_word = path.substr(path.rfind('.') + 1);
+  for (const ConfigKey& key : config_keys()) {
+    if (key.path.substr(key.path.rfind('.') + 1) == last_word) return fmt::format("; did you mean '{}'?", key.path);
+    candidates.push_back(key.path);
+    for (size_t dot = key.path.find('.'); dot != key.path.npos; dot = key.path.find('.', dot + 1)) {
+      candidates.push_back(key.path.substr(0, dot));
+    }
+  }
+  return did_you_mean(path, candidates);
+}
+
+std::string config_reference() {
+  std::string page =
+      "# Configuration\n\n"
+      "A configuration is a YAML file; `--set key.path=value` overrides any key, and `terrace run CONFIG --explain` shows what holds and\n"
+      "why. A key that is not in this table is an error, and so is a key given twice. This page is printed by `terrace --config-keys`.\n\n"
+      "| key | value | default | meaning |\n|---|---|---|---|\n";
+  const Config defaults;
+  for (const ConfigKey& key : config_keys()) {
+    const std::string shown = key.type.show(defaults);
+    page += fmt::format("| `{}` | {} | {} | {} |\n", key.path, key.type.expected, shown.empty() ? "none" : "`" + shown + "`", key.doc);
+  }
+  return page;
+}
+
+}  // namespace terrace

@@ -1,0 +1,39 @@
+// The types that configuration values have: each says in words what it expects, reads a value from its text and writes it back.
+// Pure; knows neither YAML nor the keys.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/config.h"
+
+namespace terrace {
+
+/// Where in a Config a value of type T lives.
+template <typename T>
+using ConfigField = std::function<T&(Config&)>;
+
+struct ConfigType {
+  std::string expected;                     // "a whole number from 1 to 64"
+  std::vector<std::string_view> choices;    // where the value is one of a few words
+  bool takes_quoted = false;                // a YAML string in quotes is fine: the value is text
+  std::function<bool(Config&, std::string_view)> set;  // false: not such a value; the Config is then as before
+  std::function<std::string(const Config&)> show;      // text that set() takes
+};
+
+ConfigType text_value(ConfigField<std::string> field, std::string expected);
+ConfigType choice_value(ConfigField<std::string> field, std::vector<std::string_view> choices);
+ConfigType flag_value(ConfigField<bool> field);
+ConfigType integer_value(ConfigField<int32_t> field, int32_t low, int32_t high);
+/// As integer_value, and the word `auto`, kept as 0.
+ConfigType integer_or_auto_value(ConfigField<int32_t> field, int32_t low, int32_t high);
+ConfigType power_of_two_value(ConfigField<int32_t> field, int32_t high);
+/// Finite, from `low` (or above it) to `high`.
+ConfigType real_value(ConfigField<double> field, double low, double high, bool above_low = false);
+ConfigType dtype_value(ConfigField<DType> field, std::vector<DType> choices);
+/// "2GiB", "512 MiB", "1.5GB", "60%".
+ConfigType memory_value(ConfigField<MemorySize> field);
+
+}  // namespace terrace
