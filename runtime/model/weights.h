@@ -28,20 +28,22 @@ struct LayerWeights {
 };
 
 struct DecoderWeights {
-  std::unique_ptr<Weight> embedding;  // [vocab, hidden], whole on every rank (rows are read from the mapped file)
+  std::unique_ptr<Weight> embedding;  // [vocab, hidden], whole on every rank; refers to the mapped file or to embedding_storage
+  std::unique_ptr<std::byte[]> embedding_storage;  // of random weights; else empty
   std::vector<LayerWeights> layers;
   Buffer output_norm;                 // [hidden]
   LinearLayer head;                   // [shard.vocab, hidden]
   size_t bytes = 0;                   // held by this rank, without the mapped embedding
 };
 
-/// Called with (done, total) bytes of this rank as loading goes on.
+/// Called with (done, total) bytes of this rank, as they lie in the file, as loading goes on. May be empty.
 using LoadProgress = std::function<void(size_t done, size_t total)>;
 
-/// `file` must outlive the result. Missing tensor or wrong shape: Error(kModelCorrupt) that names the tensor, found and expected shape.
+/// `file` must outlive the result. Missing tensor or wrong shape: Error(kModelCorrupt) that names the tensor, found and expected shape;
+/// a tensor that terrace does not know: Error(kModelUnsupported), since leaving it out would change the answers.
 DecoderWeights load_weights(const GgufFile& file, const ModelConfig& model, const Shard& shard, Backend& backend,
                             const LoadProgress& progress);
-/// Random weights of the geometry, the same for every rank count; the embedding's storage is owned by the result's Weight.
+/// Random weights of the geometry, the same for every rank count: norms of 1, no biases, matrices that keep activations at their size.
 DecoderWeights make_dummy_weights(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, Backend& backend,
                                   const LoadProgress& progress);
 
