@@ -11,9 +11,9 @@
 #include <span>
 #include <vector>
 
-namespace terrace {
+#include "kernels/attention_split.h"
 
-inline constexpr int32_t kAttentionSplit = 256;  // positions; a multiple of every page size
+namespace terrace {
 
 /// Consecutive query tokens of one sequence in a step's token batch.
 struct AttentionRun {

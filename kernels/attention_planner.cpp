@@ -1,0 +1,77 @@
+#include "kernels/attention_planner.h"
+
+#include <algorithm>
+
+namespace terrace {
+namespace {
+
+// A task over this share of a worker's part of the step is split: small enough for an even end, large enough that few are.
+constexpr int64_t kTasksPerWorker = 4;
+// Reading a K and V row costs about as much as using it for this many query tokens.
+constexpr int64_t kReadCostTokens = 2;
+
+int64_t cost(const AttentionTask& task) {
+  return (task.num_tokens + kReadCostTokens) * static_cast<int64_t>(task.kv_end - task.kv_begin);
+}
+
+int32_t num_pieces(int32_t num_keys) { return (num_keys + kAttentionSplit - 1) / kAttentionSplit; }
+
+/// One folding task per tile of query tokens and KV head.
+std::vector<AttentionTask> tile_runs(std::span<const AttentionRun> runs, const AttentionShape& shape) {
+  std::vector<AttentionTask> tasks;
+  for (size_t run_index = 0; run_index < runs.size(); ++run_index) {
+    const AttentionRun& run = runs[run_index];
+    for (int32_t begin = 0; begin < run.num_tokens; begin += shape.tile_tokens) {
+      AttentionTask task;
+      task.run = static_cast<int32_t>(run_index);
+      task.first_token = run.first_token + begin;
+      task.num_tokens = std::min(shape.tile_tokens, run.num_tokens - begin);
+      task.kv_end = run.first_position + begin + task.num_tokens;
+      for (task.kv_head = 0; task.kv_head < shape.num_kv_heads; ++task.kv_head) tasks.push_back(task);
+    }
+  }
+  return tasks;
+}
+
+/// Replaces a folding task by one task per piece, and the merges that join them for each of its tokens.
+void split_task(const AttentionTask& task, const AttentionRun& run, AttentionPlan& plan) {
+  const int32_t pieces = num_pieces(task.kv_end);
+  for (int32_t piece = 0; piece < pieces; ++piece) {
+    AttentionTask part = task;
+    part.kv_begin = piece * kAttentionSplit;
+    part.kv_end = std::min(task.kv_end, part.kv_begin + kAttentionSplit);
+    part.partial = plan.num_partials + piece * task.num_tokens;
+    plan.tasks.push_back(part);
+  }
+  for (int32_t i = 0; i < task.num_tokens; ++i) {
+    const int32_t token = task.first_token + i;
+    const int32_t num_keys = run.first_position + (token - run.first_token) + 1;
+    plan.merges.push_back({token, task.kv_head, plan.num_partials + i, task.num_tokens, num_pieces(num_keys)});
+  }
+  plan.num_partials += pieces * task.num_tokens;
+}
+
+}  // namespace
+
+AttentionPlan plan_attention(std::span<const AttentionRun> runs, const AttentionShape& shape) {
+  const std::vector<AttentionTask> tiles = tile_runs(runs, shape);
+  int64_t total = 0;
+  for (const AttentionTask& tile : tiles) total += cost(tile);
+
+  AttentionPlan plan;
+  plan.tasks.reserve(tiles.size());
+  for (const AttentionTask& tile : tiles) {
+    const bool worth_splitting = shape.num_workers > 1 && tile.kv_end > kAttentionSplit &&
+                                 cost(tile) * shape.num_workers * kTasksPerWorker > total;
+    if (worth_splitting) {
+      split_task(tile, runs[static_cast<size_t>(tile.run)], plan);
+    } else {
+      plan.tasks.push_back(tile);
+    }
+  }
+  std::stable_sort(plan.tasks.begin(), plan.tasks.end(),
+                   [](const AttentionTask& a, const AttentionTask& b) { return cost(a) > cost(b); });
+  return plan;
+}
+
+}  // namespace terrace

@@ -1,0 +1,115 @@
+#include "kernels/cpu/attention.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "kernels/base/error.h"
+
+namespace terrace {
+namespace {
+
+constexpr int32_t kTileRows = 48;  // queries, outputs and scores of a tile stay in L2, a page of keys in L1
+constexpr int64_t kMergeGrain = 16;
+
+}  // namespace
+
+KvType kv_type(DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return KvType::kF32;
+    case DType::kF16: return KvType::kF16;
+    case DType::kBF16: return KvType::kBF16;
+    default: throw Error(ErrorCode::kInvalidValue, fmt::format("KV pages cannot hold {}: choose F16, BF16 or F32", dtype_info(dtype).name));
+  }
+}
+
+void PagedAttention::begin_step(const StepBatch& batch) {
+  batch_ = batch;
+  planned_kv_heads_ = 0;
+}
+
+void PagedAttention::plan(const AttentionArgs& args) {
+  head_begin_.assign(static_cast<size_t>(args.num_kv_heads) + 1, 0);
+  for (const int32_t kv_head : args.kv_head_of_q) ++head_begin_[static_cast<size_t>(kv_head) + 1];
+  group_ = *std::max_element(head_begin_.begin(), head_begin_.end());
+  for (size_t i = 1; i < head_begin_.size(); ++i) head_begin_[i] += head_begin_[i - 1];
+  if (planned_kv_heads_ == args.num_kv_heads && planned_group_ == group_) return;
+  plan_ = plan_attention(batch_.runs, {args.num_kv_heads, pool_.num_threads(), std::max(1, kTileRows / group_)});
+  planned_kv_heads_ = args.num_kv_heads;
+  planned_group_ = group_;
+}
+
+void PagedAttention::run(const AttentionArgs& args) {
+  plan(args);
+  const auto dims = static_cast<size_t>(args.head_dim);
+  const size_t num_partial_rows = static_cast<size_t>(plan_.num_partials) * static_cast<size_t>(group_);
+  if (partial_lse_.size() < num_partial_rows) partial_lse_.resize(num_partial_rows);
+  if (partial_out_.size() < num_partial_rows * dims) partial_out_.resize(num_partial_rows * dims);
+  scratch_.resize(static_cast<size_t>(pool_.num_threads()));
+  const size_t scratch_floats =
+      attention_scratch_floats(std::max(1, kTileRows / group_) * group_, args.head_dim, args.kv->layout.page_tokens);
+
+  std::atomic<size_t> next = 0;
+  pool_.run([&](int thread) {
+    std::vector<float>& scratch = scratch_[static_cast<size_t>(thread)];
+    if (scratch.size() < scratch_floats) scratch.resize(scratch_floats);  // touched first by the thread that uses it
+    for (size_t i = next.fetch_add(1); i < plan_.tasks.size(); i = next.fetch_add(1)) run_task(args, plan_.tasks[i], scratch.data());
+  });
+  const auto num_merges = static_cast<int64_t>(plan_.merges.size());
+  pool_.parallel_for(num_merges, kMergeGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) run_merge(args, plan_.merges[static_cast<size_t>(i)]);
+  });
+}
+
+void PagedAttention::run_task(const AttentionArgs& args, const AttentionTask& task, float* scratch) {
+  const auto kv_head = static_cast<size_t>(task.kv_head);
+  const int32_t first_head = head_begin_[kv_head];
+  const AttentionRun& run = batch_.runs[static_cast<size_t>(task.run)];
+  const PageLayout& layout = args.kv->layout;
+  AttentionTile tile;
+  tile.q = args.q.row(task.first_token) + first_head * args.head_dim;
+  tile.q_stride = args.q.stride;
+  tile.num_tokens = task.num_tokens;
+  tile.num_heads = head_begin_[kv_head + 1] - first_head;
+  tile.head_dim = args.head_dim;
+  tile.scale = args.scale;
+  tile.first_position = run.first_position + task.first_token - run.first_token;
+  tile.kv_begin = task.kv_begin;
+  tile.kv_end = task.kv_end;
+  tile.pool = args.kv->base + layout.k_offset(args.layer, task.kv_head, 0);
+  tile.frames = batch_.frames.data() + run.first_page;
+  tile.page_stride = layout.page_stride;
+  tile.v_offset = layout.v_offset;
+  tile.page_tokens = layout.page_tokens;
+  tile.kv_type = kv_type(layout.dtype);
+  tile.scratch = scratch;
+  if (task.partial < 0) {
+    tile.out = args.out.row(task.first_token) + first_head * args.head_dim;
+    tile.out_stride = args.out.stride;
+  } else {
+    tile.out_stride = static_cast<int64_t>(group_) * args.head_dim;
+    tile.out = partial_out_.data() + task.partial * tile.out_stride;
+    tile.lse_stride = group_;
+    tile.lse = partial_lse_.data() + task.partial * tile.lse_stride;
+  }
+  kernels_.tile(tile);
+}
+
+void PagedAttention::run_merge(const AttentionArgs& args, const AttentionMerge& merge) {
+  const auto kv_head = static_cast<size_t>(merge.kv_head);
+  const int32_t first_head = head_begin_[kv_head];
+  const int64_t partial_floats = static_cast<int64_t>(group_) * args.head_dim;
+  PartialMerge parts;
+  parts.partial = partial_out_.data() + merge.partial_begin * partial_floats;
+  parts.partial_stride = merge.partial_stride * partial_floats;
+  parts.lse = partial_lse_.data() + static_cast<int64_t>(merge.partial_begin) * group_;
+  parts.lse_stride = static_cast<int64_t>(merge.partial_stride) * group_;
+  parts.num_pieces = merge.num_pieces;
+  parts.num_heads = head_begin_[kv_head + 1] - first_head;
+  parts.head_dim = args.head_dim;
+  parts.out = args.out.row(merge.token) + first_head * args.head_dim;
+  kernels_.merge(parts);
+}
+
+}  // namespace terrace

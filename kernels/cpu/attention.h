@@ -1,0 +1,44 @@
+// Runs a step's attention plan on the pool: resolves tasks to addresses, gives each worker its scratch, joins stored partials.
+// Owned by the CPU backend, used from its step thread. What is computed is attention_kernel.h's business.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/base/thread_pool.h"
+#include "kernels/cpu/attention_tile.h"
+
+namespace terrace {
+
+/// Throws kInvalidValue for a dtype that pages don't have.
+KvType kv_type(DType dtype);
+
+class PagedAttention {
+ public:
+  PagedAttention(ThreadPool& pool, const AttentionKernels& kernels) : pool_(pool), kernels_(kernels) {}
+
+  /// A new step: `batch` stays valid until the next call.
+  void begin_step(const StepBatch& batch);
+  /// Backend::attention.
+  void run(const AttentionArgs& args);
+
+ private:
+  void plan(const AttentionArgs& args);
+  void run_task(const AttentionArgs& args, const AttentionTask& task, float* scratch);
+  void run_merge(const AttentionArgs& args, const AttentionMerge& merge);
+
+  ThreadPool& pool_;
+  const AttentionKernels& kernels_;
+  StepBatch batch_;
+  AttentionPlan plan_;
+  int32_t planned_kv_heads_ = 0;  // 0: no plan for this step yet
+  int32_t planned_group_ = 0;
+  int32_t group_ = 0;                 // most query heads of one KV head
+  std::vector<int32_t> head_begin_;   // [num_kv_heads + 1] first query head of each KV head
+  std::vector<float> partial_out_;    // [num_partials, group_, head_dim]
+  std::vector<float> partial_lse_;    // [num_partials, group_]
+  std::vector<std::vector<float>> scratch_;  // one per worker
+};
+
+}  // namespace terrace

@@ -1,0 +1,8 @@
+#include "kernels/cpu/attention_kernel.h"
+#include "kernels/cpu/lanes_avx2.h"
+
+namespace terrace {
+
+const AttentionKernels kAvx2Attention = {run_tile<Avx2Lanes>, run_merge<Avx2Lanes>};
+
+}  // namespace terrace

@@ -1,0 +1,332 @@
+// Attention over paged K and V, written once for every ISA (lanes.h). The arithmetic of one query row, whatever tile it is in:
+//   piece = 256 keys from an absolute multiple of 256; s_j = dot(q * scale, k_j) in 8 lanes over head_dim; m = max s_j;
+//   p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j, by fma) / l; LSE = m + log l;
+//   pieces are merged from left to right.
+// Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own is never part of
+// its arithmetic (its page may hold stale NaN).
+//
+// Speed: rows (tokens x heads of the group) are worked on in register blocks of up to 3 rows x 4 keys (scores) or x 32 dims
+// (values); a page's K or V is widened to floats once when many rows use it, else read as it lies.
+#pragma once
+
+#include "kernels/attention_split.h"
+#include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/float_math.h"
+
+namespace terrace {
+namespace {
+
+/// state and its LSE take in the next piece to the right.
+template <class Lanes>
+void merge_piece(float* state, float& state_lse, const float* piece, float piece_lse, int32_t dims) {
+  const float largest = state_lse > piece_lse ? state_lse : piece_lse;
+  const float left = exp_one<Lanes>(state_lse - largest);
+  const float right = exp_one<Lanes>(piece_lse - largest);
+  const float total = left + right;
+  const Lanes left_share = Lanes::broadcast(left / total);
+  const Lanes right_share = Lanes::broadcast(right / total);
+  int32_t d = 0;
+  for (; d + kLanes <= dims; d += kLanes) {
+    Lanes::fma(Lanes::load(piece + d), right_share, Lanes::load(state + d) * left_share).store(state + d);
+  }
+  for (; d < dims; ++d) state[d] = __builtin_fmaf(piece[d], right / total, state[d] * (left / total));
+  state_lse = largest + log_one<Lanes>(total);
+}
+
+/// Scores of kRows query rows with num_keys keys that lie key_dims apart. dims is a multiple of 8.
+template <class Lanes, class Element, int kRows>
+void score_rows(const float* q, const Element* k, int32_t num_keys, int32_t dims, float* scores) {
+  int32_t j = 0;
+  for (; j + 4 <= num_keys; j += 4, k += 4 * dims) {
+    Lanes sum[kRows][4];
+    for (int r = 0; r < kRows; ++r) {
+      for (int c = 0; c < 4; ++c) sum[r][c] = Lanes::zero();
+    }
+    for (int32_t d = 0; d < dims; d += kLanes) {
+      Lanes query[kRows];
+      for (int r = 0; r < kRows; ++r) query[r] = Lanes::load(q + r * dims + d);
+      for (int c = 0; c < 4; ++c) {
+        const Lanes key = Lanes::load(k + c * dims + d);
+        for (int r = 0; r < kRows; ++r) sum[r][c] = Lanes::fma(query[r], key, sum[r][c]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) Lanes::sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3], scores + r * kAttentionSplit + j);
+  }
+  for (; j < num_keys; ++j, k += dims) {
+    Lanes sum[kRows];
+    for (int r = 0; r < kRows; ++r) sum[r] = Lanes::zero();
+    for (int32_t d = 0; d < dims; d += kLanes) {
+      const Lanes key = Lanes::load(k + d);
+      for (int r = 0; r < kRows; ++r) sum[r] = Lanes::fma(Lanes::load(q + r * dims + d), key, sum[r]);
+    }
+    for (int r = 0; r < kRows; ++r) scores[r * kAttentionSplit + j] = Lanes::sum(sum[r]);
+  }
+}
+
+/// out[r] += sum over j of p[r][j] * v[j], in order of j, for kVectors * 8 dims from `out`, `v`.
+template <class Lanes, class Element, int kRows, int kVectors>
+void add_values(const float* p, const Element* v, int32_t num_keys, int32_t dims, float* out) {
+  Lanes sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < kVectors; ++c) sum[r][c] = Lanes::load(out + r * dims + c * kLanes);
+  }
+  for (int32_t j = 0; j < num_keys; ++j) {
+    Lanes weight[kRows];
+    for (int r = 0; r < kRows; ++r) weight[r] = Lanes::broadcast(p[r * kAttentionSplit + j]);
+    for (int c = 0; c < kVectors; ++c) {
+      const Lanes value = Lanes::load(v + j * dims + c * kLanes);
+      for (int r = 0; r < kRows; ++r) sum[r][c] = Lanes::fma(weight[r], value, sum[r][c]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < kVectors; ++c) sum[r][c].store(out + r * dims + c * kLanes);
+  }
+}
+
+template <class Lanes, class Element, int kRows>
+void add_value_rows(const float* p, const Element* v, int32_t num_keys, int32_t dims, float* out) {
+  int32_t d = 0;
+  for (; d + 4 * kLanes <= dims; d += 4 * kLanes) add_values<Lanes, Element, kRows, 4>(p, v + d, num_keys, dims, out + d);
+  for (; d < dims; d += kLanes) add_values<Lanes, Element, kRows, 1>(p, v + d, num_keys, dims, out + d);
+}
+
+/// Turns n scores into exp(score - max) and returns their log-sum-exp; `sum` is the sum of the results.
+template <class Lanes>
+float softmax_row(float* scores, int32_t n, float& sum) {
+  constexpr float kMinusInfinity = -__builtin_inff();
+  const int32_t padded = (n + kLanes - 1) / kLanes * kLanes;
+  for (int32_t j = n; j < padded; ++j) scores[j] = kMinusInfinity;
+  Lanes most = Lanes::load(scores);
+  for (int32_t j = kLanes; j < padded; j += kLanes) most = Lanes::max(most, Lanes::load(scores + j));
+  const float largest = Lanes::largest(most);
+  const Lanes offset = Lanes::broadcast(largest);
+  Lanes total = Lanes::zero();
+  for (int32_t j = 0; j < padded; j += kLanes) {
+    const Lanes weight = exp(Lanes::load(scores + j) - offset);
+    weight.store(scores + j);
+    total = total + weight;
+  }
+  sum = Lanes::sum(total);
+  return largest + log_one<Lanes>(sum);
+}
+
+/// One tile. Rows are ordered by token, then head, so that the number of keys a row attends never falls from one row to the next.
+template <class Lanes, class Element>
+class TileKernel {
+ public:
+  explicit TileKernel(const AttentionTile& tile)
+      : t_(tile), dims_((tile.head_dim + kLanes - 1) / kLanes * kLanes), num_rows_(tile.num_tokens * tile.num_heads),
+        widen_(num_rows_ > kDirectRows || dims_ != tile.head_dim) {
+    q_ = tile.scratch;
+    piece_out_ = q_ + num_rows_ * dims_;
+    state_ = piece_out_ + num_rows_ * dims_;
+    scores_ = state_ + num_rows_ * dims_;
+    state_lse_ = scores_ + num_rows_ * kAttentionSplit;
+    piece_lse_ = state_lse_ + num_rows_;
+    piece_sum_ = piece_lse_ + num_rows_;
+    page_ = piece_sum_ + num_rows_;
+  }
+
+  void run() {
+    load_queries();
+    for (piece_ = t_.kv_begin; piece_ < t_.kv_end; piece_ += kAttentionSplit) {
+      num_keys_ = t_.kv_end - piece_ < kAttentionSplit ? t_.kv_end - piece_ : kAttentionSplit;
+      const int32_t first_token = piece_ > t_.first_position ? piece_ - t_.first_position : 0;
+      first_row_ = first_token * t_.num_heads;
+      for (int32_t i = first_row_ * dims_; i < num_rows_ * dims_; ++i) piece_out_[i] = 0.0f;
+      for_each_page(0, [this](const Element* k, int32_t key, int32_t count) { score_page(k, key, count); });
+      softmax();
+      for_each_page(t_.v_offset, [this](const Element* v, int32_t key, int32_t count) { weigh_page(v, key, count); });
+      fold();
+    }
+    write();
+  }
+
+ private:
+  static constexpr int32_t kDirectRows = 6;  // up to here, reading 16-bit rows again costs less than widening them
+
+  /// Keys of the piece that the row attends, <= 0 for none.
+  int32_t keys_of(int32_t row) const {
+    const int32_t keys = t_.first_position + row / t_.num_heads + 1 - piece_;
+    return keys < num_keys_ ? keys : num_keys_;
+  }
+
+  void load_queries() {
+    for (int32_t row = 0; row < num_rows_; ++row) {
+      const float* src = t_.q + row / t_.num_heads * t_.q_stride + row % t_.num_heads * t_.head_dim;
+      float* dst = q_ + row * dims_;
+      for (int32_t d = 0; d < t_.head_dim; ++d) dst[d] = src[d] * t_.scale;
+      for (int32_t d = t_.head_dim; d < dims_; ++d) dst[d] = 0.0f;
+    }
+  }
+
+  const Element* page_rows(int32_t page, size_t offset) const {
+    return reinterpret_cast<const Element*>(t_.pool + t_.frames[page] * t_.page_stride + offset);
+  }
+
+  /// Calls use(rows, first key, number of keys) for the piece's pages, K or V by `offset`; keys count from the piece's begin.
+  template <class Function>
+  void for_each_page(size_t offset, Function use) {
+    for (int32_t key = 0; key < num_keys_; key += t_.page_tokens) {
+      const int32_t count = num_keys_ - key < t_.page_tokens ? num_keys_ - key : t_.page_tokens;
+      use(page_rows((piece_ + key) / t_.page_tokens, offset), key, count);
+    }
+  }
+
+  const float* widen(const Element* rows, int32_t count) {
+    const int32_t full = t_.head_dim / kLanes * kLanes;
+    for (int32_t j = 0; j < count; ++j) {
+      const Element* src = rows + j * t_.head_dim;
+      float* dst = page_ + j * dims_;
+      for (int32_t d = 0; d < full; d += kLanes) Lanes::load(src + d).store(dst + d);
+      if (full == dims_) continue;
+      Element tail[kLanes] = {};
+      for (int32_t d = full; d < t_.head_dim; ++d) tail[d - full] = src[d];
+      Lanes::load(tail).store(dst + full);
+    }
+    return page_;
+  }
+
+  /// Calls use(row, Count<number of rows>) for blocks of at most 3 rows that cover [first_row_, num_rows_).
+  template <int kRows>
+  struct Count {
+    static constexpr int value = kRows;
+  };
+  template <class Function>
+  void for_each_block(Function use) const {
+    int32_t row = first_row_;
+    while (row < num_rows_) {
+      const int32_t left = num_rows_ - row;
+      if (left == 1) {
+        use(row, Count<1>{});
+        row += 1;
+      } else if (left == 2 || left == 4) {
+        use(row, Count<2>{});
+        row += 2;
+      } else {
+        use(row, Count<3>{});
+        row += 3;
+      }
+    }
+  }
+
+  void score_page(const Element* k, int32_t key, int32_t count) {
+    if (widen_) {
+      score_block(widen(k, count), key, count);
+    } else {
+      score_block(k, key, count);
+    }
+  }
+
+  template <class Source>
+  void score_block(const Source* k, int32_t key, int32_t count) {
+    for_each_block([&](int32_t row, auto rows) {
+      const int32_t wanted = keys_of(row + rows.value - 1) - key;  // of the block's last row, which attends most
+      if (wanted <= 0) return;
+      score_rows<Lanes, Source, rows.value>(q_ + row * dims_, k, wanted < count ? wanted : count, dims_,
+                                            scores_ + row * kAttentionSplit + key);
+    });
+  }
+
+  void weigh_page(const Element* v, int32_t key, int32_t count) {
+    if (widen_) {
+      weigh_block(widen(v, count), key, count);
+    } else {
+      weigh_block(v, key, count);
+    }
+  }
+
+  template <class Source>
+  void weigh_block(const Source* v, int32_t key, int32_t count) {
+    for_each_block([&](int32_t row, auto rows) {
+      int32_t common = keys_of(row) - key;  // keys that all rows of the block attend
+      common = common < 0 ? 0 : common < count ? common : count;
+      const float* p = scores_ + row * kAttentionSplit + key;
+      float* out = piece_out_ + row * dims_;
+      if (common > 0) add_value_rows<Lanes, Source, rows.value>(p, v, common, dims_, out);
+      for (int32_t r = 1; r < rows.value; ++r) {
+        int32_t own = keys_of(row + r) - key;
+        own = own < count ? own : count;
+        if (own <= common) continue;
+        add_value_rows<Lanes, Source, 1>(p + r * kAttentionSplit + common, v + common * dims_, own - common, dims_,
+                                         out + r * dims_);
+      }
+    });
+  }
+
+  void softmax() {
+    for (int32_t row = first_row_; row < num_rows_; ++row) {
+      piece_lse_[row] = softmax_row<Lanes>(scores_ + row * kAttentionSplit, keys_of(row), piece_sum_[row]);
+    }
+  }
+
+  /// Normalises the piece's outputs and merges them into the state.
+  void fold() {
+    for (int32_t row = first_row_; row < num_rows_; ++row) {
+      float* piece = piece_out_ + row * dims_;
+      float* state = state_ + row * dims_;
+      const bool first = piece_ == t_.kv_begin;
+      float* dst = first ? state : piece;
+      const Lanes share = Lanes::broadcast(1.0f / piece_sum_[row]);
+      for (int32_t d = 0; d < dims_; d += kLanes) (Lanes::load(piece + d) * share).store(dst + d);
+      if (first) {
+        state_lse_[row] = piece_lse_[row];
+      } else {
+        merge_piece<Lanes>(state, state_lse_[row], piece, piece_lse_[row], t_.head_dim);
+      }
+    }
+  }
+
+  void write() const {
+    const int32_t first_token = t_.kv_begin > t_.first_position ? t_.kv_begin - t_.first_position : 0;
+    for (int32_t row = first_token * t_.num_heads; row < num_rows_; ++row) {
+      const int32_t token = row / t_.num_heads;
+      const int32_t head = row % t_.num_heads;
+      const float* src = state_ + row * dims_;
+      float* dst = t_.out + token * t_.out_stride + head * t_.head_dim;
+      for (int32_t d = 0; d < t_.head_dim; ++d) dst[d] = src[d];
+      if (t_.lse != nullptr) t_.lse[token * t_.lse_stride + head] = state_lse_[row];
+    }
+  }
+
+  const AttentionTile& t_;
+  const int32_t dims_;  // head_dim, rounded up to whole lanes
+  const int32_t num_rows_;
+  const bool widen_;
+  float* q_;          // [rows, dims_], scaled
+  float* piece_out_;  // [rows, dims_]
+  float* state_;      // [rows, dims_]
+  float* scores_;     // [rows, kAttentionSplit]
+  float* state_lse_;  // [rows], as the next two
+  float* piece_lse_;
+  float* piece_sum_;
+  float* page_;       // [page_tokens, dims_]
+  int32_t piece_ = 0;
+  int32_t num_keys_ = 0;   // in the piece
+  int32_t first_row_ = 0;  // with a key in the piece
+};
+
+template <class Lanes>
+void run_tile(const AttentionTile& tile) {
+  switch (tile.kv_type) {
+    case KvType::kF32: return TileKernel<Lanes, float>(tile).run();
+    case KvType::kF16: return TileKernel<Lanes, F16>(tile).run();
+    case KvType::kBF16: return TileKernel<Lanes, BF16>(tile).run();
+  }
+}
+
+template <class Lanes>
+void run_merge(const PartialMerge& merge) {
+  for (int32_t head = 0; head < merge.num_heads; ++head) {
+    float* out = merge.out + head * merge.head_dim;
+    const float* partial = merge.partial + head * merge.head_dim;
+    for (int32_t d = 0; d < merge.head_dim; ++d) out[d] = partial[d];
+    float lse = merge.lse[head];
+    for (int32_t i = 1; i < merge.num_pieces; ++i) {
+      merge_piece<Lanes>(out, lse, partial + i * merge.partial_stride, merge.lse[i * merge.lse_stride + head], merge.head_dim);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,67 @@
+// One attention task, resolved to addresses, and the functions that compute it on each ISA. Called from pool threads; plain
+// structs only, since ISA-specific files include this.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/lanes.h"
+
+namespace terrace {
+
+enum class KvType { kF32, kF16, kBF16 };
+
+/// Query tokens x the query heads of one KV head x keys [kv_begin, kv_end); a query at position p attends keys <= p.
+/// Tokens with no key in the range yield nothing.
+struct AttentionTile {
+  const float* q = nullptr;  // [num_tokens] rows q_stride apart, each [num_heads, head_dim]
+  int64_t q_stride = 0;
+  int32_t num_tokens = 0;
+  int32_t num_heads = 0;  // query heads that share the KV head
+  int32_t head_dim = 0;
+  float scale = 0;
+
+  int32_t first_position = 0;  // of the first query token; the others follow
+  int32_t kv_begin = 0;        // multiple of kAttentionSplit
+  int32_t kv_end = 0;          // <= the last query's position + 1
+
+  // Key j of the head lies at pool + frames[j / page_tokens] * page_stride + (j % page_tokens) * head_dim elements; its V, v_offset
+  // bytes further.
+  const std::byte* pool = nullptr;  // with the layer's and the head's offset added
+  const uint32_t* frames = nullptr;
+  size_t page_stride = 0;
+  size_t v_offset = 0;
+  int32_t page_tokens = 0;
+  KvType kv_type = KvType::kF16;
+
+  float* out = nullptr;  // token t, head h: out + t * out_stride + h * head_dim
+  int64_t out_stride = 0;
+  float* lse = nullptr;  // none, or token t, head h: lse[t * lse_stride + h]
+  int64_t lse_stride = 0;
+  float* scratch = nullptr;  // attention_scratch_floats()
+};
+
+/// Partials of one token and KV head, joined from left to right.
+struct PartialMerge {
+  const float* partial = nullptr;  // piece i: partial + i * partial_stride, [num_heads, head_dim]
+  int64_t partial_stride = 0;      // floats
+  const float* lse = nullptr;      // piece i: lse + i * lse_stride, [num_heads]
+  int64_t lse_stride = 0;
+  int32_t num_pieces = 0;
+  int32_t num_heads = 0;
+  int32_t head_dim = 0;
+  float* out = nullptr;  // [num_heads, head_dim]
+};
+
+/// Scratch of one tile: queries, outputs of a piece, outputs so far, scores, a page of K or V as floats; rows = tokens x heads.
+size_t attention_scratch_floats(int32_t rows, int32_t head_dim, int32_t page_tokens);
+
+struct AttentionKernels {
+  void (*tile)(const AttentionTile& tile);
+  void (*merge)(const PartialMerge& merge);
+};
+
+extern const AttentionKernels kScalarAttention;
+extern const AttentionKernels kAvx2Attention;
+
+}  // namespace terrace

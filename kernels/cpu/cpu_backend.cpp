@@ -1,0 +1,160 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <fmt/format.h>
+#include <immintrin.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/base/error.h"
+#include "kernels/quant_block.h"
+
+namespace terrace {
+namespace {
+
+constexpr int64_t kFloatsPerThread = 8192;  // below this, waking another thread costs more than it saves
+
+void flush_subnormals() {
+  _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);
+  _MM_SET_DENORMALS_ZERO_MODE(_MM_DENORMALS_ZERO_ON);
+}
+
+/// Rows of the model file, dequantised when they are looked up.
+class HostTable : public Weight {
+ public:
+  explicit HostTable(const HostMatrix& matrix) : matrix_(matrix) {}
+  int64_t rows() const override { return matrix_.rows; }
+  int64_t cols() const override { return matrix_.cols; }
+  size_t bytes() const override { return 0; }
+  const HostMatrix& matrix() const { return matrix_; }
+
+ private:
+  HostMatrix matrix_;
+};
+
+}  // namespace
+
+CpuBackend::CpuBackend(const BackendOptions& options, Isa isa)
+    : isa_(isa), pool_(options.num_threads, options.spin), rows_(isa >= Isa::kAvx2 ? kAvx2RowOps : kScalarRowOps),
+      linear_(linear_kernels(isa), pool_), attention_(pool_, isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention), selector_(pool_, rows_) {
+  pool_.run([](int) { flush_subnormals(); });
+}
+
+std::string CpuBackend::describe() const {
+  const int threads = pool_.num_threads();
+  return fmt::format("cpu {}, {} thread{}", isa_name(isa_), threads, threads == 1 ? "" : "s");
+}
+
+Buffer CpuBackend::allocate(size_t bytes) {
+  if (bytes == 0) return {};
+  // Anonymous pages are zero and belong to the memory of the thread that touches them first.
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) {
+    throw Error(ErrorCode::kOutOfMemory,
+                fmt::format("cannot allocate {} MiB of host memory: use fewer pages (cache.device) or more ranks", bytes >> 20));
+  }
+  madvise(data, bytes, MADV_HUGEPAGE);  // best effort
+  return {static_cast<std::byte*>(data), bytes, [](std::byte* begin, size_t size) { munmap(begin, size); }};
+}
+
+Buffer CpuBackend::upload(std::span<const float> values) {
+  Buffer buffer = allocate(values.size_bytes());
+  std::copy(values.begin(), values.end(), reinterpret_cast<float*>(buffer.data()));
+  return buffer;
+}
+
+std::unique_ptr<Weight> CpuBackend::pack_linear(const HostMatrix& matrix, const PackOptions& options) {
+  return linear_.pack(matrix, options);
+}
+
+std::unique_ptr<Weight> CpuBackend::make_embedding(const HostMatrix& matrix) { return std::make_unique<HostTable>(matrix); }
+
+void CpuBackend::begin_step(const StepBatch& batch) {
+  flush_subnormals();  // the step thread may be another than the constructor's
+  batch_ = batch;
+  rope_.begin_step(batch.positions);
+  attention_.begin_step(batch);
+}
+
+template <class Body>
+void CpuBackend::for_each_row(int64_t num_rows, int64_t floats_per_row, Body body) {
+  const auto rows = [&body](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) body(row);
+  };
+  if (num_rows * floats_per_row <= kFloatsPerThread) return rows(0, num_rows);
+  pool_.parallel_for(num_rows, std::max<int64_t>(1, kFloatsPerThread / 2 / std::max<int64_t>(1, floats_per_row)), rows);
+}
+
+void CpuBackend::embed(const Weight& table, float scale, MatrixView out) {
+  const HostMatrix& matrix = static_cast<const HostTable&>(table).matrix();
+  for_each_row(static_cast<int64_t>(batch_.tokens.size()), matrix.cols, [&](int64_t i) {
+    const int64_t token = batch_.tokens[static_cast<size_t>(i)];
+    if (token < 0 || token >= matrix.rows) {
+      throw Error(ErrorCode::kInternal, fmt::format("embed: token {} of an embedding with {} rows", token, matrix.rows));
+    }
+    const std::byte* row = matrix.data + static_cast<size_t>(token) * matrix.row_bytes;
+    dequantize_row(matrix.dtype, row, matrix.first_col, matrix.cols, out.row(i));
+    if (scale != 1.0f) rows_.scale(out.row(i), scale, matrix.cols);
+  });
+}
+
+void CpuBackend::rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) {
+  for_each_row(x.rows, x.cols, [&](int64_t i) { rows_.rms_norm(x.row(i), weight, x.cols, eps, out.row(i)); });
+}
+
+void CpuBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) {
+  for_each_row(x.rows, x.cols, [&](int64_t i) {
+    rows_.add(x.row(i), delta.row(i), x.cols);
+    rows_.rms_norm(x.row(i), weight, x.cols, eps, out.row(i));
+  });
+}
+
+void CpuBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
+
+void CpuBackend::rope_and_store_kv(const RopeKvArgs& args) {
+  rope_.select(args);
+  for_each_row(args.q.rows, args.q.cols + 2 * args.k.cols, [&](int64_t token) { rotate_and_store_token(args, token); });
+}
+
+void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
+  const RopeTable::Row angles = rope_.row(token);
+  const auto rotate = args.style == RopeStyle::kAdjacentPairs ? rows_.rotate_pairs : rows_.rotate_halves;
+  for (int64_t d = 0; d < args.q.cols; d += args.head_dim) rotate(args.q.row(token) + d, angles.cos, angles.sin, args.rotary_dim);
+
+  const PageLayout& layout = args.kv->layout;
+  const KvType type = kv_type(layout.dtype);
+  const auto index = static_cast<size_t>(token);
+  const uint32_t frame = batch_.frames[static_cast<size_t>(batch_.kv_page[index])];
+  const int slot = batch_.positions[index] % layout.page_tokens;
+  for (int head = 0; head < layout.num_kv_heads; ++head) {
+    float* k = args.k.row(token) + head * args.head_dim;
+    rotate(k, angles.cos, angles.sin, args.rotary_dim);
+    std::byte* dst = args.kv->base + frame * layout.page_stride + layout.k_offset(args.layer, head, slot);
+    rows_.store_kv(k, args.head_dim, type, dst);
+    rows_.store_kv(args.v.row(token) + head * args.head_dim, args.head_dim, type, dst + layout.v_offset);
+  }
+}
+
+void CpuBackend::attention(const AttentionArgs& args) { attention_.run(args); }
+
+void CpuBackend::silu_gate(MatrixView gate, MatrixView up) {
+  for_each_row(gate.rows, 4 * gate.cols, [&](int64_t i) { rows_.silu_gate(gate.row(i), up.row(i), gate.cols); });
+}
+
+void CpuBackend::add(MatrixView x, MatrixView delta) {
+  for_each_row(x.rows, x.cols, [&](int64_t i) { rows_.add(x.row(i), delta.row(i), x.cols); });
+}
+
+void CpuBackend::gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) {
+  const auto bytes = static_cast<size_t>(src.cols) * sizeof(float);
+  for (size_t i = 0; i < rows.size(); ++i) std::memcpy(dst.row(static_cast<int64_t>(i)), src.row(rows[i]), bytes);
+}
+
+void CpuBackend::select_top(MatrixView logits, int count, std::span<TopLogits> out) { selector_.select(logits, count, out); }
+
+void CpuBackend::download(MatrixView src, float* dst) {
+  for (int64_t i = 0; i < src.rows; ++i) std::memcpy(dst + i * src.cols, src.row(i), static_cast<size_t>(src.cols) * sizeof(float));
+}
+
+}  // namespace terrace

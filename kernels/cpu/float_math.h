@@ -1,0 +1,58 @@
+// exp, silu and log for kernels that are templates over a Lanes type (lanes.h): own polynomials, so that every ISA and every
+// libm yields the same bits. Included by ISA-specific files.
+#pragma once
+
+#include "kernels/cpu/lanes.h"
+
+namespace terrace {
+namespace {
+
+/// e^x within 2 ulp. Below -86.6 the result is 0, above 88.3 infinity; NaN stays NaN.
+template <class Lanes>
+Lanes exp(Lanes x) {
+  // x = n ln2 + r, |r| <= ln2 / 2; e^r = 1 + r + r^2 q(r), q of degree 4 through the Chebyshev nodes of that interval
+  // (relative error 1e-8). Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  const Lanes rounder = Lanes::broadcast(0x1.8p23f);
+  const Lanes shifted = Lanes::fma(x, Lanes::broadcast(0x1.715476p0f), rounder);
+  const Lanes n = shifted - rounder;
+  Lanes r = Lanes::fma(n, Lanes::broadcast(-0x1.62e4p-1f), x);  // ln2 in two parts; n times the first is exact
+  r = Lanes::fma(n, Lanes::broadcast(-0x1.7f7d1cp-20f), r);
+  Lanes q = Lanes::broadcast(0x1.6d10fcp-10f);
+  q = Lanes::fma(q, r, Lanes::broadcast(0x1.120b62p-7f));
+  q = Lanes::fma(q, r, Lanes::broadcast(0x1.55551ap-5f));
+  q = Lanes::fma(q, r, Lanes::broadcast(0x1.5554dep-3f));
+  q = Lanes::fma(q, r, Lanes::broadcast(0.5f));
+  const Lanes mantissa = Lanes::fma(q, r * r, r) + Lanes::broadcast(1.0f);
+  const Lanes limited = Lanes::select_less(x, Lanes::broadcast(-86.6f), Lanes::zero(), Lanes::scale_by_exponent(mantissa, shifted));
+  return Lanes::select_less(Lanes::broadcast(88.3f), x, Lanes::broadcast(__builtin_inff()), limited);
+}
+
+template <class Lanes>
+float exp_one(float x) {
+  return exp(Lanes::broadcast(x)).first();
+}
+
+/// x / (1 + e^-x).
+template <class Lanes>
+Lanes silu(Lanes x) {
+  return x / (Lanes::broadcast(1.0f) + exp(Lanes::zero() - x));
+}
+
+/// Natural logarithm of a normal positive number, correctly rounded but for a few cases. Scalar: once per row and piece.
+template <class Lanes>
+float log_one(float x) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  int exponent = static_cast<int>(bits >> 23) - 127;
+  double mantissa = static_cast<double>(__builtin_bit_cast(float, (bits & 0x7fffffu) | 0x3f800000u));
+  if (mantissa > 1.4142135623730951) {
+    mantissa *= 0.5;
+    ++exponent;
+  }
+  const double z = (mantissa - 1.0) / (mantissa + 1.0);  // log m = 2 atanh z, |z| < 0.172
+  const double z2 = z * z;
+  const double series = 1.0 + z2 * (1.0 / 3 + z2 * (1.0 / 5 + z2 * (1.0 / 7 + z2 * (1.0 / 9 + z2 * (1.0 / 11)))));
+  return static_cast<float>(exponent * 0.69314718055994531 + 2.0 * z * series);
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,113 @@
+#include "kernels/attention_planner.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <tuple>
+
+namespace terrace {
+namespace {
+
+int32_t position_of(const AttentionRun& run, int32_t token) { return run.first_position + token - run.first_token; }
+
+int32_t pieces_of(int32_t position) { return position / kAttentionSplit + 1; }
+
+/// Fails unless the plan covers every (token, kv head, key) of the runs once, on the grid, and joins partials in order.
+void check_plan(const AttentionPlan& plan, const std::vector<AttentionRun>& runs, const AttentionShape& shape) {
+  std::map<std::pair<int32_t, int32_t>, int> folded;                     // (token, kv head)
+  std::map<std::tuple<int32_t, int32_t, int32_t>, int32_t> partial_of;  // (token, kv head, piece) -> partial
+  std::map<int32_t, int> partial_uses;
+  for (const AttentionTask& task : plan.tasks) {
+    const AttentionRun& run = runs[static_cast<size_t>(task.run)];
+    ASSERT_GT(task.num_tokens, 0);
+    ASSERT_LE(task.num_tokens, shape.tile_tokens);
+    ASSERT_GE(task.first_token, run.first_token);
+    ASSERT_LE(task.first_token + task.num_tokens, run.first_token + run.num_tokens);
+    ASSERT_EQ(task.kv_begin % kAttentionSplit, 0);
+    const int32_t last_position = position_of(run, task.first_token + task.num_tokens - 1);
+    for (int32_t i = 0; i < task.num_tokens; ++i) {
+      const int32_t token = task.first_token + i;
+      if (task.partial < 0) {
+        ASSERT_EQ(task.kv_begin, 0);
+        ASSERT_EQ(task.kv_end, last_position + 1);
+        ++folded[{token, task.kv_head}];
+      } else {
+        ASSERT_LE(task.kv_end - task.kv_begin, kAttentionSplit);
+        ASSERT_EQ(task.kv_end, std::min(last_position + 1, task.kv_begin + kAttentionSplit));
+        ASSERT_LT(task.partial + i, plan.num_partials);
+        ASSERT_EQ(++partial_uses[task.partial + i], 1);
+        partial_of[{token, task.kv_head, task.kv_begin / kAttentionSplit}] = task.partial + i;
+      }
+    }
+  }
+  std::map<std::pair<int32_t, int32_t>, AttentionMerge> merges;
+  for (const AttentionMerge& merge : plan.merges) ASSERT_TRUE(merges.insert({{merge.token, merge.kv_head}, merge}).second);
+  for (const AttentionRun& run : runs) {
+    for (int32_t token = run.first_token; token < run.first_token + run.num_tokens; ++token) {
+      for (int32_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+        const auto merge = merges.find({token, kv_head});
+        ASSERT_EQ((folded[{token, kv_head}]), merge == merges.end() ? 1 : 0);
+        if (merge == merges.end()) continue;
+        ASSERT_EQ(merge->second.num_pieces, pieces_of(position_of(run, token)));
+        for (int32_t i = 0; i < merge->second.num_pieces; ++i) {
+          const auto partial = partial_of.find({token, kv_head, i});
+          ASSERT_NE(partial, partial_of.end());
+          ASSERT_EQ(partial->second, merge->second.partial_begin + i * merge->second.partial_stride);
+        }
+      }
+    }
+  }
+}
+
+int64_t keys(const AttentionTask& task) { return task.kv_end - task.kv_begin; }
+
+TEST(AttentionPlannerTest, CoversEveryKeyOnceOnTheGridWhateverTheMachine) {
+  std::mt19937 random(7);
+  const auto below = [&random](int32_t limit) { return static_cast<int32_t>(random() % static_cast<uint32_t>(limit)); };
+  for (int round = 0; round < 300; ++round) {
+    std::vector<AttentionRun> runs;
+    int32_t token = 0;
+    for (int32_t i = below(6); i >= 0; --i) {
+      const int32_t num_tokens = below(2) != 0 ? 1 : 1 + below(300);
+      runs.push_back({token, num_tokens, below(3) != 0 ? below(3000) : 0, 0});
+      token += num_tokens;
+    }
+    const AttentionShape shape{1 + below(4), 1 + below(8), 1 + below(32)};
+    check_plan(plan_attention(runs, shape), runs, shape);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(AttentionPlannerTest, DealsOneLongDecodeRowToAllWorkers) {
+  const std::vector<AttentionRun> runs = {{0, 1, 8191, 0}};
+  const AttentionPlan plan = plan_attention(runs, {3, 2, 16});
+  EXPECT_EQ(plan.tasks.size(), 3u * 32u);
+  EXPECT_EQ(plan.merges.size(), 3u);
+}
+
+TEST(AttentionPlannerTest, FoldsWhereThereIsEnoughForEveryWorker) {
+  std::vector<AttentionRun> runs;
+  for (int32_t i = 0; i < 32; ++i) runs.push_back({i, 1, 1000 + i, 0});
+  EXPECT_TRUE(plan_attention(runs, {3, 2, 16}).merges.empty());
+  EXPECT_TRUE(plan_attention(std::vector<AttentionRun>{{0, 1, 8191, 0}}, {3, 1, 16}).merges.empty());
+}
+
+TEST(AttentionPlannerTest, StartsWithTheLongestTask) {
+  const std::vector<AttentionRun> runs = {{0, 1, 10, 0}, {1, 40, 0, 0}, {41, 1, 2000, 0}};
+  const AttentionPlan plan = plan_attention(runs, {2, 1, 16});
+  ASSERT_FALSE(plan.tasks.empty());
+  EXPECT_EQ(plan.tasks.front().run, 2);
+  EXPECT_EQ(keys(plan.tasks.front()), 2001);
+  EXPECT_EQ(keys(plan.tasks.back()), 11);
+}
+
+TEST(AttentionPlannerTest, PlansNothingForAnEmptyStep) {
+  const AttentionPlan plan = plan_attention({}, {3, 2, 16});
+  EXPECT_TRUE(plan.tasks.empty());
+  EXPECT_TRUE(plan.merges.empty());
+}
+
+}  // namespace
+}  // namespace terrace

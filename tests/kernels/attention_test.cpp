@@ -1,0 +1,122 @@
+// Attention on every backend: right against a double reference, and (LAW 4) the same bits for a token however it is computed.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/support/kernels/attention_world.h"
+#include "tests/support/kernels/backend_list.h"
+#include "tests/support/kernels/random_matrix.h"
+
+namespace terrace {
+namespace {
+
+// Small heads keep the scalar backend quick; lengths cross the pieces' ends at 256 and 512.
+AttentionWorldOptions small_world(std::vector<int32_t> lengths) {
+  AttentionWorldOptions options;
+  options.lengths = std::move(lengths);
+  options.head_dim = 16;
+  return options;
+}
+
+void expect_close(const AttentionWorld& world, int32_t sequence, const std::vector<int32_t>& positions, int64_t cols) {
+  const std::vector<float>& output = world.output(sequence);
+  for (const int32_t position : positions) {
+    const std::vector<double> expected = world.expected(sequence, position);
+    for (int64_t i = 0; i < cols; ++i) {
+      const float actual = output[static_cast<size_t>(position * cols + i)];
+      ASSERT_NEAR(actual, expected[static_cast<size_t>(i)], 5e-6) << "position " << position << " column " << i;
+    }
+  }
+}
+
+class AttentionTest : public BackendTest {};
+INSTANTIATE_TEST_SUITE_P(Backends, AttentionTest, testing::ValuesIn(backend_cases()), backend_case_name);
+
+TEST_P(AttentionTest, MatchesTheReferenceForEveryHeadSizeAndType) {
+  for (const int32_t head_dim : {64, 80, 96, 128, 256, 20}) {
+    for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+      AttentionWorldOptions options;
+      options.lengths = {70};
+      options.head_dim = head_dim;
+      options.dtype = dtype;
+      AttentionWorld world(*backend_, options);
+      world.step({{0, 33}});
+      world.step({{0, 1}});
+      world.step({{0, 36}});
+      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " " << dtype_info(dtype).name);
+      expect_close(world, 0, {0, 1, 31, 33, 34, 69}, 9 * head_dim);
+    }
+  }
+}
+
+TEST_P(AttentionTest, MatchesTheReferenceOverManyPieces) {
+  AttentionWorld world(*backend_, small_world({1100}));
+  world.step({{0, 1099}});
+  world.step({{0, 1}});
+  expect_close(world, 0, {255, 256, 257, 511, 512, 800, 1023, 1024, 1098, 1099}, 9 * 16);
+}
+
+TEST_P(AttentionTest, ServesHeadsThatShardsCutUnevenly) {
+  for (const std::vector<int32_t>& kv_head_of_q : {std::vector<int32_t>{0, 0, 0, 1, 1}, {0, 1, 1, 1}, {0}, {0, 1, 2}, {0, 0, 0, 0, 0, 0, 0, 0}}) {
+    AttentionWorldOptions options = small_world({300});
+    options.kv_head_of_q = kv_head_of_q;
+    options.num_kv_heads = kv_head_of_q.back() + 1;
+    AttentionWorld world(*backend_, options);
+    world.step({{0, 299}});
+    world.step({{0, 1}});
+    expect_close(world, 0, {0, 7, 254, 255, 256, 298, 299}, static_cast<int64_t>(kv_head_of_q.size()) * 16);
+  }
+}
+
+TEST_P(AttentionTest, WorksWithEveryPageSize) {
+  for (const int32_t page_tokens : {1, 2, 8, 32, 64, 256}) {
+    AttentionWorldOptions options = small_world({290});
+    options.page_tokens = page_tokens;
+    AttentionWorld world(*backend_, options);
+    world.finish(0, 145);
+    expect_close(world, 0, {0, 144, 145, 255, 256, 289}, 9 * 16);
+  }
+}
+
+TEST_P(AttentionTest, BitsDoNotDependOnChunking) {
+  const AttentionWorldOptions options = small_world({530});
+  AttentionWorld whole(*backend_, options);
+  whole.finish(0, 530);
+  for (const int32_t chunk : {1, 16, 100, 257}) {
+    AttentionWorld chunked(*backend_, options);
+    chunked.finish(0, chunk);
+    EXPECT_TRUE(same_bits(whole.output(0), chunked.output(0))) << "chunks of " << chunk;
+  }
+}
+
+TEST_P(AttentionTest, BitsDoNotDependOnTheBatch) {
+  const std::vector<int32_t> lengths = {530, 40, 600, 1, 300};
+  AttentionWorld batch(*backend_, small_world(lengths));
+  batch.step({{0, 100}, {1, 39}, {2, 598}});
+  batch.step({{4, 256}, {0, 410}, {2, 1}});
+  batch.step({{0, 1}, {1, 1}, {2, 1}, {3, 1}, {4, 1}});
+  batch.step({{4, 43}, {0, 19}});
+  AttentionWorld alone(*backend_, small_world(lengths));
+  for (int32_t i = 0; i < 5; ++i) {
+    alone.finish(i, lengths[static_cast<size_t>(i)]);
+    EXPECT_TRUE(same_bits(alone.output(i), batch.output(i))) << "sequence " << i;
+  }
+}
+
+TEST_P(AttentionTest, EveryBackendOfAKindYieldsTheSameBits) {
+  if (!GetParam().bit_equal_to_first) GTEST_SKIP() << "other arithmetic by design";
+  const std::unique_ptr<Backend> first = backend_cases().front().make();
+  for (const int32_t head_dim : {64, 20}) {
+    AttentionWorldOptions options;
+    options.lengths = {270};
+    options.head_dim = head_dim;
+    AttentionWorld expected(*first, options);
+    expected.finish(0, 270);
+    AttentionWorld actual(*backend_, options);
+    actual.finish(0, 100);
+    EXPECT_TRUE(same_bits(expected.output(0), actual.output(0))) << "head_dim " << head_dim;
+  }
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,152 @@
+// The ops that work row by row, on every backend, against double.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "kernels/base/half.h"
+#include "tests/support/kernels/backend_list.h"
+#include "tests/support/kernels/random_matrix.h"
+
+namespace terrace {
+namespace {
+
+class FloatOpsTest : public BackendTest {
+ protected:
+  TestMatrix matrix(int64_t rows, int64_t cols, const std::vector<float>& values) {
+    TestMatrix result(*backend_, rows, cols, 3);
+    result.set(values);
+    return result;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, FloatOpsTest, testing::ValuesIn(backend_cases()), backend_case_name);
+
+std::vector<double> norm_reference(const std::vector<float>& x, const std::vector<float>& weight, double eps) {
+  const size_t cols = weight.size();
+  std::vector<double> out(x.size());
+  for (size_t row = 0; row < x.size() / cols; ++row) {
+    double squares = 0;
+    for (size_t i = 0; i < cols; ++i) squares += static_cast<double>(x[row * cols + i]) * x[row * cols + i];
+    const double factor = 1.0 / std::sqrt(squares / static_cast<double>(cols) + eps);
+    for (size_t i = 0; i < cols; ++i) out[row * cols + i] = x[row * cols + i] * factor * weight[i];
+  }
+  return out;
+}
+
+TEST_P(FloatOpsTest, RmsNormMatchesTheReference) {
+  for (const int64_t cols : {1, 7, 8, 33, 576, 8192}) {
+    const std::vector<float> x = random_floats(1, 40 * cols, 3.0f), weight = random_floats(2, cols);
+    const Buffer weights = backend_->upload(weight);
+    TestMatrix input = matrix(40, cols, x);
+    TestMatrix out = matrix(40, cols, x);
+    backend_->rms_norm(input.view(), reinterpret_cast<const float*>(weights.data()), 1e-5f, out.view());
+    const std::vector<float> actual = out.get(*backend_);
+    const std::vector<double> expected = norm_reference(x, weight, 1e-5);
+    for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 1e-6 * (1 + std::abs(expected[i]))) << cols << " " << i;
+    backend_->rms_norm(input.view(), reinterpret_cast<const float*>(weights.data()), 1e-5f, input.view());
+    EXPECT_TRUE(same_bits(actual, input.get(*backend_))) << "in place";
+  }
+}
+
+TEST_P(FloatOpsTest, AddRmsNormIsAddThenRmsNorm) {
+  const int64_t rows = 50, cols = 577;
+  const std::vector<float> x = random_floats(3, rows * cols), delta = random_floats(4, rows * cols);
+  const Buffer weights = backend_->upload(random_floats(5, cols));
+  const auto* weight = reinterpret_cast<const float*>(weights.data());
+  TestMatrix fused = matrix(rows, cols, x), plain = matrix(rows, cols, x), change = matrix(rows, cols, delta);
+  TestMatrix fused_out(*backend_, rows, cols), plain_out(*backend_, rows, cols);
+  backend_->add_rms_norm(fused.view(), change.view(), weight, 1e-5f, fused_out.view());
+  backend_->add(plain.view(), change.view());
+  backend_->rms_norm(plain.view(), weight, 1e-5f, plain_out.view());
+  const std::vector<float> sum = plain.get(*backend_);
+  for (size_t i = 0; i < sum.size(); ++i) ASSERT_EQ(sum[i], x[i] + delta[i]);
+  EXPECT_TRUE(same_bits(fused.get(*backend_), sum));
+  EXPECT_TRUE(same_bits(fused_out.get(*backend_), plain_out.get(*backend_)));
+}
+
+TEST_P(FloatOpsTest, SiluGateMatchesTheReferenceFromEndToEnd) {
+  std::vector<float> gate;
+  for (float x = -120.0f; x < 120.0f; x += 0.013f) gate.push_back(x);
+  gate.insert(gate.end(), {0.0f, -0.0f, 1e-30f, 3e38f, -3e38f});
+  const auto cols = static_cast<int64_t>(gate.size());
+  const std::vector<float> up = random_floats(6, cols);
+  TestMatrix g = matrix(1, cols, gate), u = matrix(1, cols, up);
+  backend_->silu_gate(g.view(), u.view());
+  const std::vector<float> actual = g.get(*backend_);
+  for (size_t i = 0; i < gate.size(); ++i) {
+    const double expected = gate[i] / (1.0 + std::exp(-static_cast<double>(gate[i]))) * up[i];
+    ASSERT_NEAR(actual[i], expected, 3e-7 * std::abs(expected) + 1e-30) << gate[i];
+  }
+}
+
+TEST_P(FloatOpsTest, NanGoesThroughSiluInItsOwnColumnOnly) {
+  TestMatrix gate = matrix(1, 9, std::vector<float>(9, 1.0f)), up = matrix(1, 9, std::vector<float>(9, 1.0f));
+  gate.view().row(0)[4] = std::numeric_limits<float>::quiet_NaN();
+  backend_->silu_gate(gate.view(), up.view());
+  const std::vector<float> actual = gate.get(*backend_);
+  for (size_t i = 0; i < 9; ++i) EXPECT_EQ(std::isnan(actual[i]), i == 4);
+}
+
+TEST_P(FloatOpsTest, EmbedLooksUpAndScalesRows) {
+  const int64_t rows = 20, cols = 64;
+  std::vector<uint16_t> table;
+  for (const float value : random_floats(7, rows * cols)) table.push_back(float_to_f16(value));
+  HostMatrix matrix{DType::kF16, rows, cols, 0, reinterpret_cast<const std::byte*>(table.data()), cols * 2};
+  const std::unique_ptr<Weight> embedding = backend_->make_embedding(matrix);
+  const std::vector<int32_t> tokens = {3, 19, 0, 3};
+  backend_->begin_step({tokens, {}, {}, {}, {}});
+  TestMatrix out(*backend_, 4, cols);
+  backend_->embed(*embedding, 2.0f, out.view());
+  const std::vector<float> actual = out.get(*backend_);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    for (size_t j = 0; j < cols; ++j) {
+      ASSERT_EQ(actual[i * cols + j], 2.0f * f16_to_float(table[static_cast<size_t>(tokens[i]) * cols + j]));
+    }
+  }
+}
+
+TEST_P(FloatOpsTest, GatherRowsCopiesTheRowsAskedFor) {
+  const std::vector<float> x = random_floats(8, 5 * 6);
+  const TestMatrix src = matrix(5, 6, x);
+  const TestMatrix dst(*backend_, 3, 6);
+  const std::vector<int32_t> rows = {4, 0, 4};
+  backend_->gather_rows(src.view(), rows, dst.view());
+  const std::vector<float> actual = dst.get(*backend_);
+  for (size_t i = 0; i < 3; ++i) {
+    for (size_t j = 0; j < 6; ++j) EXPECT_EQ(actual[i * 6 + j], x[static_cast<size_t>(rows[i]) * 6 + j]);
+  }
+}
+
+TEST_P(FloatOpsTest, AllocatesAlignedZeros) {
+  const Buffer buffer = backend_->allocate(10000);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 4096, 0u);
+  EXPECT_EQ(buffer.bytes(), 10000u);
+  const auto* floats = reinterpret_cast<float*>(buffer.data());
+  for (int i = 0; i < 2500; ++i) ASSERT_EQ(floats[i], 0.0f);
+}
+
+TEST_P(FloatOpsTest, BitsDoNotDependOnTheNumberOfRowsOrTheBackend) {
+  const int64_t cols = 1537;
+  const std::vector<float> x = random_floats(9, 64 * cols), up = random_floats(10, 64 * cols), w = random_floats(11, cols);
+  const std::unique_ptr<Backend> first = backend_cases().front().make();
+  const auto run = [&](Backend& backend, int64_t rows) {
+    TestMatrix a(backend, rows, cols), b(backend, rows, cols);
+    a.set(x);
+    b.set(up);
+    const Buffer weight = backend.upload(w);
+    backend.add_rms_norm(a.view(), b.view(), reinterpret_cast<const float*>(weight.data()), 1e-6f, a.view());
+    backend.silu_gate(a.view(), b.view());
+    return a.get(backend);
+  };
+  const std::vector<float> alone = run(*backend_, 1);
+  std::vector<float> batch = run(*backend_, 64);
+  if (GetParam().bit_equal_to_first) {
+    EXPECT_TRUE(same_bits(batch, run(*first, 64)));
+  }
+  batch.resize(static_cast<size_t>(cols));
+  EXPECT_TRUE(same_bits(alone, batch));
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,124 @@
+// Rotation of q and k and the write of k and v into pages, on every backend, against double.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/base/half.h"
+#include "tests/support/kernels/backend_list.h"
+#include "tests/support/kernels/random_matrix.h"
+
+namespace terrace {
+namespace {
+
+struct RopeShape {
+  int32_t head_dim = 64;
+  int32_t rotary_dim = 64;
+  RopeStyle style = RopeStyle::kAdjacentPairs;
+  float factor = 1.0f;
+  DType dtype = DType::kF32;
+};
+
+constexpr int32_t kQHeads = 3, kKvHeads = 2, kPageTokens = 16;
+
+/// One step of tokens at scattered positions, each in its own page.
+struct RopeRun {
+  std::vector<int32_t> positions = {0, 1, 17, 300, 8191, 131071};
+  std::vector<float> inverse_frequency, q_in, k_in, v_in, q_out;
+  PageLayout layout;
+  std::vector<std::byte> pool;
+
+  RopeRun(Backend& backend, const RopeShape& shape) {
+    const auto n = static_cast<int64_t>(positions.size());
+    for (int i = 0; i < shape.rotary_dim / 2; ++i) {
+      inverse_frequency.push_back(static_cast<float>(std::pow(100000.0, -2.0 * i / shape.rotary_dim)));
+    }
+    q_in = random_floats(1, n * kQHeads * shape.head_dim);
+    k_in = random_floats(2, n * kKvHeads * shape.head_dim);
+    v_in = random_floats(3, n * kKvHeads * shape.head_dim);
+    TestMatrix q(backend, n, kQHeads * shape.head_dim, 5), k(backend, n, kKvHeads * shape.head_dim), v(backend, n, kKvHeads * shape.head_dim);
+    q.set(q_in);
+    k.set(k_in);
+    v.set(v_in);
+    layout = make_page_layout(shape.dtype, kPageTokens, 3, kKvHeads, shape.head_dim);
+    const Buffer memory = backend.allocate(static_cast<size_t>(n) * layout.page_stride);
+    const KvPool kv{memory.data(), layout};
+    const std::vector<int32_t> pages = {5, 4, 3, 2, 1, 0};
+    const std::vector<uint32_t> frames = {0, 1, 2, 3, 4, 5};
+    backend.begin_step({positions, positions, pages, {}, frames});
+    backend.rope_and_store_kv({q.view(), k.view(), v.view(), shape.head_dim, shape.rotary_dim, shape.style, inverse_frequency, shape.factor, 2, &kv});
+    q_out = q.get(backend);
+    pool.assign(memory.data(), memory.data() + memory.bytes());
+  }
+
+  /// Element d of a token's K or V head in layer 2.
+  float stored(size_t token, int head, bool value, size_t d) const {
+    const std::byte* row = pool.data() + (5 - token) * layout.page_stride +
+                           layout.k_offset(2, head, positions[token] % kPageTokens) + (value ? layout.v_offset : 0);
+    uint32_t bits = 0;
+    std::memcpy(&bits, row + d * layout.row_bytes / static_cast<size_t>(layout.head_dim), layout.row_bytes / static_cast<size_t>(layout.head_dim));
+    if (layout.dtype == DType::kF16) return f16_to_float(static_cast<uint16_t>(bits));
+    if (layout.dtype == DType::kBF16) return bf16_to_float(static_cast<uint16_t>(bits));
+    return std::bit_cast<float>(bits);
+  }
+
+  double rotated(const RopeShape& shape, const float* head, size_t token, int d) const {
+    if (d >= shape.rotary_dim) return head[d];
+    const bool pairs = shape.style == RopeStyle::kAdjacentPairs;
+    const int half = shape.rotary_dim / 2;
+    const int index = pairs ? d / 2 : d % half;
+    const int partner = pairs ? d ^ 1 : (d < half ? d + half : d - half);
+    const double angle = static_cast<float>(positions[token]) * inverse_frequency[static_cast<size_t>(index)];
+    const double sine = partner > d ? -std::sin(angle) : std::sin(angle);
+    return shape.factor * (head[d] * std::cos(angle) + head[partner] * sine);
+  }
+};
+
+class RopeTest : public BackendTest {};
+INSTANTIATE_TEST_SUITE_P(Backends, RopeTest, testing::ValuesIn(backend_cases()), backend_case_name);
+
+TEST_P(RopeTest, RotatesBothStylesAndPartsOfHeads) {
+  for (const RopeStyle style : {RopeStyle::kAdjacentPairs, RopeStyle::kHalves}) {
+    for (const auto& [head_dim, rotary_dim] : {std::pair{64, 64}, {80, 80}, {128, 64}, {80, 20}, {64, 0}}) {
+      const RopeShape shape{head_dim, rotary_dim, style, 1.25f};
+      const RopeRun run(*backend_, shape);
+      for (size_t token = 0; token < run.positions.size(); ++token) {
+        for (int d = 0; d < head_dim; ++d) {
+          for (int head = 0; head < kQHeads; ++head) {
+            const size_t offset = (token * kQHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
+            ASSERT_NEAR(run.q_out[offset + static_cast<size_t>(d)], run.rotated(shape, &run.q_in[offset], token, d), 2e-6) << token << " " << d;
+          }
+          for (int head = 0; head < kKvHeads; ++head) {
+            const size_t offset = (token * kKvHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
+            const auto dim = static_cast<size_t>(d);
+            ASSERT_NEAR(run.stored(token, head, false, dim), run.rotated(shape, &run.k_in[offset], token, d), 2e-6) << token << " " << d;
+            ASSERT_EQ(run.stored(token, head, true, dim), run.v_in[offset + dim]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(RopeTest, RoundsToThePagesType) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    const RopeShape shape{20, 0, RopeStyle::kHalves, 1.0f, dtype};
+    const RopeRun run(*backend_, shape);
+    for (size_t token = 0; token < run.positions.size(); ++token) {
+      for (size_t d = 0; d < 20; ++d) {
+        const float k = run.k_in[token * kKvHeads * 20 + d];
+        const float expected = dtype == DType::kF16 ? f16_to_float(float_to_f16(k)) : bf16_to_float(float_to_bf16(k));
+        ASSERT_EQ(run.stored(token, 0, false, d), expected);
+      }
+    }
+  }
+}
+
+TEST_P(RopeTest, TouchesNothingButTheTokensRows) {
+  const RopeRun run(*backend_, RopeShape{});
+  size_t written = 0;
+  for (const std::byte byte : run.pool) written += byte != std::byte{0} ? 1 : 0;
+  EXPECT_LE(written, run.positions.size() * 2 * kKvHeads * 64 * 4);
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,59 @@
+// A KV pool with sequences in it, for tests of attention: random queries, keys and values per sequence and position, pages dealt
+// in random order, and every byte that no token has written set to NaN. Runs steps of any composition on a backend and keeps the
+// outputs; knows the answer in double.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace terrace {
+
+struct AttentionWorldOptions {
+  std::vector<int32_t> lengths;  // of the sequences
+  std::vector<int32_t> kv_head_of_q = {0, 0, 0, 1, 1, 1, 2, 2, 2};
+  int32_t num_kv_heads = 3;
+  int32_t head_dim = 64;
+  int32_t page_tokens = 16;
+  DType dtype = DType::kF16;
+  uint64_t seed = 1;
+};
+
+class AttentionWorld {
+ public:
+  /// The next `num_tokens` tokens of a sequence.
+  struct Row {
+    int32_t sequence;
+    int32_t num_tokens;
+  };
+
+  AttentionWorld(Backend& backend, const AttentionWorldOptions& options);
+
+  void step(const std::vector<Row>& rows);
+  /// The rest of one sequence, in chunks, alone.
+  void finish(int32_t sequence, int32_t chunk);
+  /// Of the tokens run so far, [length, num_q_heads * head_dim].
+  const std::vector<float>& output(int32_t sequence) const { return sequences_[static_cast<size_t>(sequence)].output; }
+  /// In double, from K and V as the pages hold them.
+  std::vector<double> expected(int32_t sequence, int32_t position) const;
+
+ private:
+  struct Sequence {
+    std::vector<float> q, k, v;  // [length, heads * head_dim]
+    std::vector<uint32_t> frames;
+    int32_t done = 0;
+    std::vector<float> output;
+  };
+  int64_t q_cols() const { return static_cast<int64_t>(options_.kv_head_of_q.size()) * options_.head_dim; }
+  int64_t kv_cols() const { return static_cast<int64_t>(options_.num_kv_heads) * options_.head_dim; }
+  float stored(float value) const;
+
+  Backend& backend_;
+  AttentionWorldOptions options_;
+  KvPool pool_;
+  Buffer memory_;
+  std::vector<Sequence> sequences_;
+};
+
+}  // namespace terrace
