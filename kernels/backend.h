@@ -111,6 +111,8 @@ class Backend {
   // ---- loading ----
   /// Packs a weight for linear(). `matrix` may be released afterwards.
   virtual std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) = 0;
+  /// Bytes that pack_linear() of such a matrix holds; to plan memory before anything is loaded. Unless told otherwise, as in the file.
+  virtual size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const;
   /// A table for embed(). On the CPU it refers to the host memory, which must outlive it.
   virtual std::unique_ptr<Weight> make_embedding(const HostMatrix& matrix) = 0;
 
@@ -140,6 +142,11 @@ class Backend {
   /// Device to host, `rows * cols` floats, dense.
   virtual void download(MatrixView src, float* dst) = 0;
 };
+
+inline size_t Backend::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions&) const {
+  const DTypeInfo& info = dtype_info(dtype);
+  return static_cast<size_t>(rows) * static_cast<size_t>(cols) * info.block_bytes / info.block_elements;
+}
 
 inline void Backend::add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) {
   add(x, delta);

@@ -40,6 +40,8 @@ class GgufSource : public WeightSource {
     return {tensor.dtype, model_.vocab_size, model_.hidden_size, 0, tensor.data, tensor.row_bytes()};
   }
 
+  size_t embedding_bytes() const override { return 0; }
+
   std::vector<float> norm(std::string_view name) override {
     return read_values(file_, take(std::string(name), {model_.hidden_size}), 0, model_.hidden_size);
   }

@@ -33,10 +33,14 @@ class RandomSource : public WeightSource {
   HostMatrix embedding(std::unique_ptr<std::byte[]>& storage) override {
     const DType dtype = fitting_format(model_.hidden_size);
     const size_t row_bytes = dtype_bytes(dtype, model_.hidden_size);
-    storage = std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(model_.vocab_size) * row_bytes);
+    storage = std::make_unique_for_overwrite<std::byte[]>(embedding_bytes());
     const int64_t num_blocks = model_.hidden_size / dtype_info(dtype).block_elements;
     fill("token_embd", {0, model_.vocab_size}, 0, num_blocks, dtype, model_.hidden_size, storage.get());
     return {dtype, model_.vocab_size, model_.hidden_size, 0, storage.get(), row_bytes};
+  }
+
+  size_t embedding_bytes() const override {
+    return static_cast<size_t>(model_.vocab_size) * dtype_bytes(fitting_format(model_.hidden_size), model_.hidden_size);
   }
 
   std::vector<float> norm(std::string_view) override { return std::vector<float>(static_cast<size_t>(model_.hidden_size), 1.0f); }

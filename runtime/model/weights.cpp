@@ -83,7 +83,24 @@ class WeightLoader {
   size_t total_ = 0;
 };
 
+size_t estimate(WeightSource& source, const ModelConfig& model, const Shard& shard, const Backend& backend) {
+  size_t bytes = static_cast<size_t>(2 * model.num_layers + 1) * static_cast<size_t>(model.hidden_size) * sizeof(float);  // norms
+  for (const MatrixSlice& slice : list_slices(model, shard)) {
+    bytes += backend.packed_bytes(source.dtype(slice), slice.rows.size(), slice.cols.size(), pack_options(slice.role));
+  }
+  return bytes;
+}
+
 }  // namespace
+
+size_t estimate_weight_bytes(const GgufFile& file, const ModelConfig& model, const Shard& shard, const Backend& backend) {
+  return estimate(*make_gguf_source(file, model, shard), model, shard, backend);
+}
+
+size_t estimate_weight_bytes(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, const Backend& backend) {
+  const std::unique_ptr<WeightSource> source = make_random_source(model, geometry.format);
+  return estimate(*source, model, shard, backend) + source->embedding_bytes();
+}
 
 DecoderWeights load_weights(const GgufFile& file, const ModelConfig& model, const Shard& shard, Backend& backend,
                             const LoadProgress& progress) {

@@ -47,4 +47,8 @@ DecoderWeights load_weights(const GgufFile& file, const ModelConfig& model, cons
 DecoderWeights make_dummy_weights(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, Backend& backend,
                                   const LoadProgress& progress);
 
+/// Bytes that load_weights() or make_dummy_weights() would hold, without loading; the dummy's embedding is counted, a file's is only mapped.
+size_t estimate_weight_bytes(const GgufFile& file, const ModelConfig& model, const Shard& shard, const Backend& backend);
+size_t estimate_weight_bytes(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, const Backend& backend);
+
 }  // namespace terrace

@@ -1,0 +1,43 @@
+// How one rank's memory is divided: weights, workspace, and what is left for KV pages. Pure arithmetic before anything is allocated;
+// every rank plans for itself, and all take the smallest number of pages. Any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kernels/page_layout.h"
+#include "runtime/config.h"
+#include "runtime/model/model_config.h"
+#include "runtime/model/shard.h"
+
+namespace terrace {
+
+struct MemoryInputs {
+  size_t available = 0;       // bytes this rank may take before anything is loaded: the host's share, read_available_memory() / its ranks
+  size_t weight_bytes = 0;    // of this rank: estimate_weight_bytes(), or what was loaded
+};
+
+struct MemoryPlan {
+  size_t available = 0;
+  size_t weights = 0;
+  size_t workspace = 0;           // activations and scratch of the longest step
+  size_t left = 0;                // available - weights - workspace
+  PageLayout layout;              // of this rank's pages
+  size_t kv_bytes_per_token = 0;  // of this rank, padding of the page included
+  int32_t num_frames = 0;         // pages of the device tier
+  size_t kv_bytes = 0;            // num_frames pages
+  bool capped = false;            // num_frames is all that scheduler.max_sequences full contexts can use
+};
+
+/// Throws kOutOfMemory where weights and workspace leave no room for the KV pool asked for (or for a single page), with the figures and the
+/// config keys that help; kInvalidValue where a page size is impossible.
+MemoryPlan plan_memory(const Config& config, const ModelConfig& model, const Shard& shard, const MemoryInputs& inputs);
+
+/// Activations, the all-reduce buffer, quantised inputs and the backend's scratch of a step of scheduler.max_tokens_per_step tokens.
+size_t estimate_workspace_bytes(const ModelConfig& model, const Shard& shard, const SchedulerSection& scheduler);
+
+/// Lines for --explain: "weights 51.3 MiB, workspace ...", "KV cache: 11.5 KiB per token, ...".
+std::string describe(const MemoryPlan& plan);
+
+}  // namespace terrace
