@@ -1,0 +1,175 @@
+#include "launcher/cli.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <memory>
+
+#include "comm/group.h"
+#include "kernels/base/error.h"
+#include "launcher/config_schema.h"
+#include "launcher/render.h"
+#include "launcher/run.h"
+#include "launcher/stdio.h"
+#include "launcher/suggest.h"
+#include "launcher/version.h"
+
+namespace terrace {
+namespace {
+
+using Command = std::function<int()>;
+
+constexpr int kUsageExit = 2;
+
+constexpr const char* kExitCodes = R"(Exit codes: 0 success; 1 a bug in terrace; 2 a wrong command line, configuration or input; 3 a model or file that
+is missing, damaged or unsupported; 4 not enough memory; 5 the result could not be written; 6 a rank was lost; 130 and 143
+after Ctrl-C and SIGTERM. All ranks leave with the same code.)";
+
+constexpr const char* kRunExamples = R"(Examples:
+  terrace run configs/smollm2.yaml -p "Why is the sky blue?"
+  cat letter.txt | terrace run model.gguf --system "Summarise in one sentence."
+  terrace run model.gguf --raw -p "The capital of France is" --max-tokens 5
+  terrace run configs/smollm2.yaml -p "A poem." --temperature 0.8 --seed 7
+  mpirun -n 2 terrace run configs/smollm2.yaml -p "..."     (after: source scripts/mpi_env.sh)
+A dummy model (model.load: dummy) has no tokenizer: the prompt's bytes are its ids, and ids are printed; it needs --raw.)";
+
+constexpr const char* kRenderExamples = R"(Examples:
+  echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | terrace render model.gguf
+  terrace render --template chat.jinja --bos "<s>" --eos "</s>" --now 2025-03-14T09:26:53 < request.json)";
+
+CLI::Option* add_config(CLI::App* verb, std::string& config, std::vector<std::string>& sets) {
+  verb->add_option("--set", sets, "Override a configuration key: key.path=value; may be repeated (docs/config.md lists the keys)")
+      ->allow_extra_args(false);
+  return verb->add_option("CONFIG", config, "A YAML configuration, or a GGUF model file (then everything has its default)");
+}
+
+void add_progress(CLI::App* verb, ProgressMode& mode) {
+  const auto check = [](const std::string& text) {
+    return progress_mode_from_name(text) ? std::string() : "expected auto, bar, plain or none, found '" + text + "'";
+  };
+  verb->add_option_function<std::string>("--progress", [&mode](const std::string& text) { mode = *progress_mode_from_name(text); },
+                                         "auto, bar, plain or none (none: stderr stays silent unless something is wrong)")
+      ->check(check);
+}
+
+void add_run(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* verb = app.add_subcommand("run", "Answer one prompt; the answer streams to stdout");
+  add_config(verb, options->config, options->sets)->required();
+  verb->add_option("-p,--prompt", options->prompt, "The prompt (without it: all of standard input, as it is)");
+  verb->add_option("--system", options->system, "A system message before the prompt");
+  verb->add_flag("--raw", options->raw, "Give the model the prompt as it is, without the chat template");
+  verb->add_option("--max-tokens", options->max_tokens, "Tokens to generate at most")->check(CLI::Range(1, 1 << 24))->capture_default_str();
+  verb->add_option("--temperature", options->temperature, "0 is greedy")->check(CLI::Range(0.0, 100.0))->capture_default_str();
+  verb->add_option("--top-p", options->top_p, "Sample from the most likely tokens of this probability together")->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--top-k", options->top_k, "Sample from so many most likely tokens; 0 is all")->check(CLI::Range(0, 1 << 22));
+  verb->add_option("--min-p", options->min_p, "Drop tokens less likely than this share of the most likely")->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--seed", options->seed, "Same seed, same text (without it: another each time, printed at the end)");
+  verb->add_option("--stop", options->stop, "End before this text; may be repeated")->allow_extra_args(false);
+  verb->add_flag("--ignore-eos", options->ignore_eos, "Go on after the model's end token");
+  add_progress(verb, options->progress);
+  verb->add_flag("--explain", options->explain, "Print the configuration with the origin of each value, and the memory plan; run nothing");
+  verb->footer(kRunExamples);
+  verb->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+/// A verb that needs no ranks: under mpirun rank 0 alone does it.
+Command on_rank_zero(Command command) {
+  return [command] { return early_rank() == 0 ? command() : 0; };
+}
+
+void add_render(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<RenderOptions>();
+  CLI::App* verb = app.add_subcommand("render", "Turn a chat request (JSON on stdin) into the exact prompt text");
+  add_config(verb, options->config, options->sets);
+  verb->add_option("--template", options->template_file, "A Jinja chat template to use instead of the model's; CONFIG may be left out then")
+      ->type_name("FILE");
+  verb->add_option("--bos", options->bos, "bos_token of --template");
+  verb->add_option("--eos", options->eos, "eos_token of --template");
+  verb->add_option("--now", options->now, "The time that strftime_now sees, like 2025-03-14T09:26:53");
+  verb->add_flag("--ids", options->ids, "Print the prompt's token ids (a JSON list) instead of its text");
+  verb->add_flag("--jsonl", options->json_lines, "One request a line; one JSON string, list or {\"error\"} a line");
+  verb->footer(kRenderExamples);
+  verb->callback([options, &chosen] { chosen = on_rank_zero([options] { return render(*options); }); });
+}
+
+void print_error(const std::string& message) {
+  if (early_rank() == 0) std::cerr << "terrace: error: " << message << std::endl;
+}
+
+/// What the user may have meant by an unknown flag or verb, from those that exist.
+std::string suggestion(const CLI::App& app, const CLI::ExtrasError&, const std::vector<std::string>& arguments) {
+  std::vector<std::string> names;
+  const auto verbs = app.get_subcommands({});
+  const bool has_verb = !app.get_subcommands().empty();
+  const CLI::App* where = has_verb ? app.get_subcommands().front() : &app;
+  if (!has_verb) {
+    for (const CLI::App* verb : verbs) names.push_back(verb->get_name());
+  }
+  for (const CLI::Option* option : where->get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  const std::vector<std::string_view> candidates(names.begin(), names.end());
+  for (const std::string& argument : arguments) {
+    const std::string text = did_you_mean(argument.substr(0, argument.find('=')), candidates);
+    if (!text.empty()) return text;
+  }
+  return "";
+}
+
+int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  const std::string help = chosen.empty() ? "terrace --help" : fmt::format("terrace {} --help", chosen.front()->get_name());
+  std::string message = error.what();
+  if (const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&error)) {
+    message += suggestion(app, *extras, app.remaining(true));
+  }
+  print_error(fmt::format("{}. See {}", message, help));
+  return kUsageExit;
+}
+
+int parse_and_run(CLI::App& app, Command& command, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return early_rank() == 0 ? app.exit(success) : 0;
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error);
+  }
+  return command();
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  CLI::App app("terrace runs large language models, sharded over ranks: as threads of one process, or under mpirun.", "terrace");
+  Command command;
+  app.require_subcommand(0, 1);
+  app.set_version_flag("--version", version_text());
+  app.footer(fmt::format("terrace VERB --help has the flags and examples of each.\n{}", kExitCodes));
+  add_run(app, command);
+  add_render(app, command);
+  bool print_keys = false;
+  app.add_flag("--config-keys", print_keys, "Print every configuration key with its values and default (docs/config.md)");
+  app.callback([&] {
+    if (print_keys) command = on_rank_zero([] { return write_stdout(config_reference()), 0; });
+    if (!command) throw CLI::RequiredError("a verb such as run");
+  });
+  try {
+    return parse_and_run(app, command, argc, argv);
+  } catch (const Error& error) {
+    print_error(error.what());
+    return exit_code(error.code());
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory");
+    return exit_code(ErrorCode::kOutOfMemory);
+  } catch (const std::exception& error) {
+    print_error(fmt::format("{} (this is a bug in terrace)", error.what()));
+    return exit_code(ErrorCode::kInternal);
+  }
+}
+
+}  // namespace terrace
