@@ -1,0 +1,55 @@
+// Gathers the events of one completion request's sequences into its response. One per request, used on the thread that steps the engine.
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "launcher/api/completion_request.h"
+#include "runtime/request.h"
+#include "runtime/text/stop_matcher.h"
+#include "runtime/text/stream_decoder.h"
+
+namespace terrace {
+
+class CompletionCollector {
+ public:
+  /// `request` and `tokenizer` outlive the collector.
+  CompletionCollector(const CompletionRequest& request, const Tokenizer& tokenizer);
+
+  /// Takes an event of choice `index`. True when the choice met a stop string: its sequence is to be cancelled.
+  /// Throws ApiError(400) for a sequence that the engine refused.
+  bool accept(int32_t index, const SequenceEvent& event);
+  bool done() const { return num_finished_ == request_.num_choices(); }
+  int64_t prompt_tokens() const;
+  int64_t completion_tokens() const;
+  /// The body of the response; `created` in seconds since 1970.
+  boost::json::object response(const std::string& id, const std::string& model, int64_t created) const;
+
+ private:
+  struct Choice {
+    Choice(const Tokenizer& tokenizer, const std::vector<std::string>& stop) : decoder(tokenizer), matcher(stop) {}
+    StreamDecoder decoder;
+    StopMatcher matcher;
+    std::string text;
+    std::vector<int32_t> tokens;
+    std::vector<SequenceEvent> scored;  // tokens with log-probabilities: prompt's (echo), then output's
+    FinishReason finish = FinishReason::kNone;
+  };
+
+  void finish(Choice& choice, FinishReason reason);
+  std::string token_string(int32_t token) const;
+  boost::json::object completion_logprobs(const Choice& choice, int32_t index) const;
+  boost::json::object chat_logprobs(const Choice& choice) const;
+  boost::json::object chat_logprob(int32_t token, float logprob) const;
+  boost::json::object choice_object(int32_t index) const;
+
+  const CompletionRequest& request_;
+  const Tokenizer& tokenizer_;
+  std::deque<Choice> choices_;
+  int32_t num_finished_ = 0;
+};
+
+}  // namespace terrace

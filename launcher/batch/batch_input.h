@@ -1,0 +1,46 @@
+// A batch file of one request a line, indexed but not held: the lines of a job may be larger than memory. Read-only, one thread.
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace terrace {
+
+struct BatchLine {
+  int64_t number = 0;     // from 1
+  size_t offset = 0;
+  size_t length = 0;      // without the newline
+  std::string custom_id;  // "line:N" where the line is not an object with a custom_id
+  bool readable = false;  // false: answered with an error, see `problem`
+  std::string problem;
+};
+
+class BatchInput {
+ public:
+  /// Maps the file and reads every line's custom_id. Throws kInvalidValue for two lines of one custom_id, naming both.
+  explicit BatchInput(const std::string& path);
+  ~BatchInput();
+  BatchInput(const BatchInput&) = delete;
+  BatchInput& operator=(const BatchInput&) = delete;
+
+  /// Lines that are not blank, in file order.
+  const std::vector<BatchLine>& lines() const { return lines_; }
+  std::string_view text(const BatchLine& line) const { return {data_ + line.offset, line.length}; }
+
+ private:
+  void index_line(size_t begin, size_t end, int64_t number);
+  void refuse_duplicates(const std::string& path) const;
+
+  const char* data_ = nullptr;
+  size_t bytes_ = 0;
+  std::vector<BatchLine> lines_;
+};
+
+/// One JSON line as an object; throws ApiError with what is wrong.
+boost::json::object parse_json_object(std::string_view line);
+
+}  // namespace terrace

@@ -1,0 +1,153 @@
+#include "launcher/batch/batch_runner.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "launcher/api/api_error.h"
+#include "launcher/api/field_reader.h"
+
+namespace terrace {
+namespace {
+
+namespace json = boost::json;
+
+double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+uint64_t hash_of(const std::string& custom_id) { return XXH3_64bits(custom_id.data(), custom_id.size()); }
+
+std::string result_id(const std::string& custom_id) { return fmt::format("batch_req_{:016x}", hash_of(custom_id)); }
+
+}  // namespace
+
+BatchRunner::BatchRunner(Engine& engine, const BatchInput& input, BatchOutput& output, const Options& options)
+    : engine_(engine), input_(input), output_(output), options_(options) {
+  summary_.num_lines = static_cast<int64_t>(input.lines().size());
+}
+
+BatchSummary BatchRunner::run(Progress& progress) {
+  started_ = now_seconds();
+  const auto stop_asked = [&] { return options_.signal != nullptr && options_.signal->load() != 0; };
+  for (feed(); engine_.busy() && !stop_asked(); feed()) {
+    for (const SequenceEvent& event : engine_.step()) handle(event);
+    output_.sync(false);
+    show(progress);
+  }
+  output_.sync(true);
+  summary_.interrupted = stop_asked();
+  summary_.seconds = now_seconds() - started_;
+  return summary_;
+}
+
+void BatchRunner::feed() {
+  while (next_line_ < input_.lines().size() && static_cast<int32_t>(in_flight_.size()) < options_.max_in_flight) {
+    const BatchLine& line = input_.lines()[next_line_++];
+    if (output_.is_done(line.custom_id)) {
+      ++summary_.num_skipped;
+    } else if (line.readable) {
+      start(line);
+    } else {
+      write_unreadable(line);
+    }
+  }
+}
+
+void BatchRunner::start(const BatchLine& line) {
+  try {
+    const json::object object = parse_json_object(input_.text(line));
+    FieldReader fields(object);
+    fields.ignore("custom_id");
+    if (const auto method = fields.string("method"); method && *method != "POST") fields.fail("method", "\"POST\"");
+    const std::string url = fields.string("url").value_or("");
+    const auto endpoint = endpoint_of(url);
+    if (!endpoint) fields.fail("url", "\"/v1/completions\" or \"/v1/chat/completions\"");
+    const json::value* body = fields.value("body");
+    if (body == nullptr || !body->is_object()) fields.fail("body", "an object");
+    fields.finish();
+
+    CompletionContext context = options_.context;
+    context.default_seed = hash_of(line.custom_id);
+    auto job = std::make_shared<Job>();
+    job->line = &line;
+    job->request = read_completion_request(*endpoint, body->as_object(), context);
+    job->collector = std::make_unique<CompletionCollector>(job->request, *context.tokenizer);
+    for (int32_t i = 0; i < job->request.num_choices(); ++i) {
+      const SequenceId id = engine_.submit(job->request.choice(i));
+      job->sequences.push_back(id);
+      in_flight_.emplace(id, Place{job, i});
+    }
+  } catch (const ApiError& error) {
+    write_result(line, error.status(), error.body());
+  }
+}
+
+void BatchRunner::handle(const SequenceEvent& event) {
+  const auto it = in_flight_.find(event.id);
+  if (it == in_flight_.end()) return;  // cancelled before
+  const Place place = it->second;
+  Job& job = *place.job;
+  if (event.finish != FinishReason::kNone) in_flight_.erase(it);
+  try {
+    if (job.collector->accept(place.choice, event)) {
+      engine_.cancel(event.id);
+      in_flight_.erase(event.id);
+    }
+  } catch (const ApiError& error) {
+    drop(job);
+    write_result(*job.line, error.status(), error.body());
+    return;
+  }
+  if (!job.collector->done()) return;
+  summary_.prompt_tokens += job.collector->prompt_tokens();
+  summary_.completion_tokens += job.collector->completion_tokens();
+  const std::string& model = job.request.model.empty() ? options_.model_name : job.request.model;
+  const std::string id = fmt::format("{}-{:016x}", job.request.endpoint == Endpoint::kCompletions ? "cmpl" : "chatcmpl", hash_of(job.line->custom_id));
+  write_result(*job.line, 200, job.collector->response(id, model, std::time(nullptr)));
+}
+
+void BatchRunner::drop(const Job& job) {
+  for (const SequenceId id : job.sequences) {
+    if (in_flight_.erase(id) > 0) engine_.cancel(id);
+  }
+}
+
+void BatchRunner::write_result(const BatchLine& line, int status, json::object body) {
+  json::object result;
+  result["id"] = result_id(line.custom_id);
+  result["custom_id"] = line.custom_id;
+  result["response"] = json::object{{"status_code", status}, {"body", std::move(body)}};
+  result["error"] = nullptr;
+  output_.append(line.custom_id, json::serialize(result));
+  ++num_written_;
+  if (status != 200) ++summary_.num_failed;
+}
+
+void BatchRunner::write_unreadable(const BatchLine& line) {
+  json::object result;
+  result["id"] = result_id(line.custom_id);
+  result["custom_id"] = line.custom_id;
+  result["response"] = nullptr;
+  result["error"] = json::object{{"code", "invalid_value"}, {"message", line.problem}};
+  output_.append(line.custom_id, json::serialize(result));
+  ++num_written_;
+  ++summary_.num_failed;
+}
+
+void BatchRunner::show(Progress& progress) const {
+  if (!progress.enabled()) return;
+  const double seconds = std::max(now_seconds() - started_, 1e-3);
+  const EngineStats stats = engine_.stats();
+  const int64_t done = num_written_ + summary_.num_skipped;
+  const double rate = static_cast<double>(num_written_) / seconds;
+  const std::string left = num_written_ > 0 ? format_duration(static_cast<double>(summary_.num_lines - done) / rate) : "?";
+  progress.update(static_cast<double>(done) / static_cast<double>(std::max<int64_t>(summary_.num_lines, 1)),
+                  fmt::format("{}/{} done, {} failed | {:.0f} tok/s in, {:.0f} tok/s out | {} running, {} waiting | {} left", done, summary_.num_lines,
+                              summary_.num_failed, static_cast<double>(stats.prompt_tokens) / seconds,
+                              static_cast<double>(stats.generated_tokens) / seconds, stats.running, stats.waiting, left));
+}
+
+}  // namespace terrace

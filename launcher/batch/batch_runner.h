@@ -1,0 +1,75 @@
+// Feeds the lines of a batch to an engine, as many at a time as keep it busy, and appends each result as it finishes. Rank 0's step thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "launcher/api/completion_collector.h"
+#include "launcher/api/completion_request.h"
+#include "launcher/batch/batch_input.h"
+#include "launcher/batch/batch_output.h"
+#include "launcher/progress.h"
+#include "runtime/engine.h"
+
+namespace terrace {
+
+struct BatchSummary {
+  int64_t num_lines = 0;    // of the input
+  int64_t num_skipped = 0;  // done by an earlier run
+  int64_t num_failed = 0;   // of this run, status other than 200
+  int64_t prompt_tokens = 0;
+  int64_t completion_tokens = 0;
+  double seconds = 0;
+  bool interrupted = false;
+};
+
+class BatchRunner {
+ public:
+  struct Options {
+    CompletionContext context;        // default_seed is replaced per line (DECISIONS 23)
+    std::string model_name;           // for responses whose request names none
+    int32_t max_in_flight = 64;       // sequences given to the engine at a time
+    const std::atomic<int>* signal = nullptr;  // not 0: stop feeding and come back
+  };
+  /// All outlive the runner.
+  BatchRunner(Engine& engine, const BatchInput& input, BatchOutput& output, const Options& options);
+
+  BatchSummary run(Progress& progress);
+
+ private:
+  // One line in flight.
+  struct Job {
+    const BatchLine* line = nullptr;
+    CompletionRequest request;
+    std::unique_ptr<CompletionCollector> collector;
+    std::vector<SequenceId> sequences;
+  };
+  struct Place {
+    std::shared_ptr<Job> job;
+    int32_t choice = 0;
+  };
+
+  void feed();
+  void start(const BatchLine& line);
+  void handle(const SequenceEvent& event);
+  void drop(const Job& job);
+  void write_result(const BatchLine& line, int status, boost::json::object body);
+  void write_unreadable(const BatchLine& line);
+  void show(Progress& progress) const;
+
+  Engine& engine_;
+  const BatchInput& input_;
+  BatchOutput& output_;
+  Options options_;
+  size_t next_line_ = 0;
+  std::unordered_map<SequenceId, Place> in_flight_;
+  BatchSummary summary_;
+  int64_t num_written_ = 0;
+  double started_ = 0;
+};
+
+}  // namespace terrace
