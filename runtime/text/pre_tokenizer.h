@@ -1,9 +1,10 @@
-// Splits a text into the words within which byte-level BPE may merge, by the regular expressions of a family: each in turn cuts the
-// pieces that the one before it left, into its matches and what lies between them. Runs them by PCRE2, compiled just in time where the
-// machine allows it. Immutable after construction: any thread.
+// Splits a text into the words within which byte-level BPE may merge, by the regular expressions of a family: each in
+// turn cuts the pieces that the one before it left, into its matches and what lies between them. Runs them by PCRE2,
+// compiled just in time where the machine allows it. Immutable after construction: any thread.
 //
-// \s, \S, \p{L}, \p{N}, \p{P}, \p{S}, \p{M} mean Unicode 15.1 whatever PCRE2 is installed (its 10.42 knows Unicode 14). Patterns must
-// take linear time on any text; the match limit is a safety net that turns a runaway match into an Error(kInvalidValue).
+// \s, \S, \p{L}, \p{N}, \p{P}, \p{S}, \p{M} mean Unicode 15.1 whatever PCRE2 is installed (its 10.42 knows Unicode 14).
+// Patterns must take linear time on any text; the match limit is a safety net that turns a runaway match into an
+// Error(kInvalidValue).
 #pragma once
 
 #include <memory>

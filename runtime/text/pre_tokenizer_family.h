@@ -1,4 +1,5 @@
-// What tokenizer.ggml.pre names: how a family of byte-level BPE tokenizers cuts text into words, and its habits. Constant tables.
+// What tokenizer.ggml.pre names: how a family of byte-level BPE tokenizers cuts text into words, and its habits.
+// Constant tables.
 #pragma once
 
 #include <optional>

@@ -31,7 +31,9 @@ void SpecialPartition::Matcher::match(std::string_view text, std::vector<Entry>&
   auto last = entries.end();
   // [first, last) share the first `depth` bytes of the text; the one that ends there, if any, is the first of them.
   for (size_t depth = 0; depth < text.size(); ++depth) {
-    const auto at_depth = [depth](const Entry& entry) { return static_cast<int>(static_cast<uint8_t>(entry.text[depth])); };
+    const auto at_depth = [depth](const Entry& entry) {
+      return static_cast<int>(static_cast<uint8_t>(entry.text[depth]));
+    };
     const int byte = static_cast<uint8_t>(text[depth]);
     first = std::partition_point(first, last, [&](const Entry& entry) { return at_depth(entry) < byte; });
     last = std::partition_point(first, last, [&](const Entry& entry) { return at_depth(entry) <= byte; });
@@ -64,7 +66,8 @@ std::vector<SpecialPartition::Occurrence> SpecialPartition::find(std::string_vie
     const size_t end = occurrence.begin + occurrence.entry.text.size();
     // Longer ones came first, so what overlaps this one covers one of its ends.
     if (taken[occurrence.begin] || taken[end - 1]) continue;
-    std::fill(taken.begin() + static_cast<std::ptrdiff_t>(occurrence.begin), taken.begin() + static_cast<std::ptrdiff_t>(end), true);
+    std::fill(taken.begin() + static_cast<std::ptrdiff_t>(occurrence.begin),
+              taken.begin() + static_cast<std::ptrdiff_t>(end), true);
     chosen.push_back(occurrence);
   }
   std::sort(chosen.begin(), chosen.end(), [](const Occurrence& a, const Occurrence& b) { return a.begin < b.begin; });

@@ -1,5 +1,5 @@
-// Splits special tokens out of a text before it is tokenised: all occurrences of the longest first, then of the next longest in what
-// is left. Points into the vocabulary that it was made from. Immutable after construction: any thread.
+// Splits special tokens out of a text before it is tokenised: all occurrences of the longest first, then of the next
+// longest in what is left. Points into the vocabulary that it was made from. Immutable after construction: any thread.
 #pragma once
 
 #include <array>
@@ -21,8 +21,8 @@ class SpecialPartition {
   /// `strip_after[i]`: white space after token i belongs to it; empty: for none.
   SpecialPartition(const Vocabulary& vocabulary, std::vector<bool> strip_after);
 
-  /// Non-empty fragments in order; together they are `text`, but for stripped white space. User-defined tokens are split out
-  /// always, control and unknown tokens only with `parse_special`.
+  /// Non-empty fragments in order; together they are `text`, but for stripped white space. User-defined tokens are
+  /// split out always, control and unknown tokens only with `parse_special`.
   std::vector<TextFragment> split(std::string_view text, bool parse_special) const;
 
  private:

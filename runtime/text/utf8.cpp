@@ -12,7 +12,7 @@ namespace {
 constexpr uint64_t kHighBits = 0x8080808080808080u;
 
 struct Lead {
-  size_t length = 0;      // 0: no character begins with this byte
+  size_t length = 0;          // 0: no character begins with this byte
   uint8_t second_min = 0x80;  // bounds of the second byte; those after it are 80..BF
   uint8_t second_max = 0xBF;
 };

@@ -1,6 +1,6 @@
-// The tokens of a GGUF (tokenizer.ggml.tokens, scores, token_type): text, kind and score by id, id by text; and the ids and flags
-// that the family gives a meaning to. Owns its texts (the file may be closed). Immutable after construction: any thread.
-// Does not know how text becomes tokens.
+// The tokens of a GGUF (tokenizer.ggml.tokens, scores, token_type): text, kind and score by id, id by text; and the ids
+// and flags that the family gives a meaning to. Owns its texts (the file may be closed). Immutable after construction:
+// any thread. Does not know how text becomes tokens.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ struct VocabularyDefaults {
 
 class Vocabulary {
  public:
-  /// Throws kModelCorrupt, naming the key, where the lists are missing, differ in size, or name ids outside the vocabulary.
+  /// Throws kModelCorrupt, naming the key, where the lists are missing, differ in size, or name ids outside the
+  /// vocabulary.
   Vocabulary(const GgufFile& file, const VocabularyDefaults& defaults);
 
   int32_t size() const { return static_cast<int32_t>(kinds_.size()); }
@@ -36,7 +37,9 @@ class Vocabulary {
   }
   TokenKind kind(int32_t token) const { return kinds_[static_cast<size_t>(token)]; }
   /// Control and unknown tokens: never the product of plain text, never shown unless asked for.
-  bool is_special(int32_t token) const { return kind(token) == TokenKind::kControl || kind(token) == TokenKind::kUnknown; }
+  bool is_special(int32_t token) const {
+    return kind(token) == TokenKind::kControl || kind(token) == TokenKind::kUnknown;
+  }
   float score(int32_t token) const { return scores_.empty() ? 0.0f : scores_[static_cast<size_t>(token)]; }
   size_t max_text_bytes() const { return max_text_bytes_; }
 
