@@ -49,18 +49,28 @@ void put_scale(const BlockLayout& layout, uint8_t* scales, int row, float value)
 
 /// Puts one row's group of columns, the first being `first_col` of the block, into a block that holds zeros there.
 void put_group(const BlockLayout& layout, uint8_t* block, int row, int first_col, const QuantGroup& group) {
-  for (int i = 0; i < layout.format.group_columns; ++i) {
-    const int col = first_col + i;
-    const uint8_t code = group.codes[i];
-    switch (layout.codes) {
-      case CodeLayout::kNibbles:
-        block[col % 16 / 4 * layout.tile_rows * 4 + row * 4 + col % 4] |= static_cast<uint8_t>(col < 16 ? code : code << 4);
-        break;
-      case CodeLayout::kQuads: block[col / 4 * layout.tile_rows * 4 + row * 4 + col % 4] = code; break;
-      case CodeLayout::kPairs:
-        block[col / 2 * layout.tile_rows * 2 + row * 2 + col % 2] = static_cast<uint8_t>(code + layout.format.offset);
-        break;
-    }
+  const uint8_t* codes = group.codes;
+  const int rows = layout.tile_rows;
+  const int columns = layout.format.group_columns;
+  switch (layout.codes) {
+    case CodeLayout::kNibbles:  // the group is the whole block
+      for (int i = 0; i < 16; i += 4) {
+        uint32_t low;
+        uint32_t high;
+        std::memcpy(&low, codes + i, sizeof low);
+        std::memcpy(&high, codes + i + 16, sizeof high);
+        const uint32_t both = low | high << 4;
+        std::memcpy(block + i * rows + row * 4, &both, sizeof both);
+      }
+      break;
+    case CodeLayout::kQuads:
+      for (int i = 0; i < columns; i += 4) std::memcpy(block + (first_col + i) * rows + row * 4, codes + i, 4);
+      break;
+    case CodeLayout::kPairs:
+      for (int i = 0; i < columns; ++i) {
+        block[(first_col + i) / 2 * 2 * rows + row * 2 + i % 2] = static_cast<uint8_t>(codes[i] + layout.format.offset);
+      }
+      break;
   }
   uint8_t* scales = block + layout.code_bytes();
   put_scale(layout, scales + layout.scale_bytes() * static_cast<size_t>(first_col / layout.format.group_columns), row, group.scale);
