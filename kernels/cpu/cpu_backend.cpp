@@ -68,6 +68,10 @@ std::unique_ptr<Weight> CpuBackend::pack_linear(const HostMatrix& matrix, const 
   return linear_.pack(matrix, options);
 }
 
+size_t CpuBackend::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const {
+  return linear_.packed_bytes(dtype, rows, cols, options);
+}
+
 std::unique_ptr<Weight> CpuBackend::make_embedding(const HostMatrix& matrix) { return std::make_unique<HostTable>(matrix); }
 
 void CpuBackend::begin_step(const StepBatch& batch) {

@@ -28,6 +28,7 @@ class CpuBackend : public Backend {
   Buffer allocate(size_t bytes) override;
   Buffer upload(std::span<const float> values) override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;
+  size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const override;
   std::unique_ptr<Weight> make_embedding(const HostMatrix& matrix) override;
 
   void begin_step(const StepBatch& batch) override;

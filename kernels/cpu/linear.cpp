@@ -47,6 +47,10 @@ std::unique_ptr<Weight> LinearOps::pack(const HostMatrix& matrix, const PackOpti
   return std::make_unique<PackedLinear>(matrix, options, kernels_, pool_);
 }
 
+size_t LinearOps::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const {
+  return PackedLinear::packed_bytes(dtype, rows, cols, options, kernels_);
+}
+
 void LinearOps::quantize(MatrixView x, std::span<const LinearOutput> outputs) {
   for (Rows& rows : rows_) rows = {};
   const int64_t num_blocks = (x.cols + kBlockColumns - 1) / kBlockColumns;

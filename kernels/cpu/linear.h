@@ -23,6 +23,7 @@ class LinearOps {
   LinearOps(const LinearKernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
 
   std::unique_ptr<Weight> pack(const HostMatrix& matrix, const PackOptions& options) const;
+  size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const;
 
   /// Backend::linear(): outputs[i].out = x * weight^T (+ bias). Weights are those of pack(); x and outputs don't overlap.
   void run(MatrixView x, std::span<const LinearOutput> outputs);

@@ -92,6 +92,20 @@ void pack_float_row(const HostMatrix& matrix, const std::byte* data, int row_in_
   }
 }
 
+/// How a matrix is divided into tiles.
+struct Tiling {
+  int64_t num_tiles = 0;
+  int64_t num_blocks = 0;
+  size_t tile_bytes = 0;
+};
+
+Tiling make_tiling(DType dtype, int64_t rows, int64_t cols, Activation activation, int tile_rows) {
+  const int64_t num_tiles = (rows + tile_rows - 1) / tile_rows;
+  if (activation == Activation::kFloat) return {num_tiles, cols, static_cast<size_t>(cols * tile_rows) * dtype_info(dtype).block_bytes};
+  const int64_t num_blocks = (cols + kBlockColumns - 1) / kBlockColumns;
+  return {num_tiles, num_blocks, static_cast<size_t>(num_blocks) * make_block_layout(dtype, activation, tile_rows).bytes()};
+}
+
 void check(const HostMatrix& matrix) {
   const int group = std::max(quant_format(matrix.dtype).code_bits == 0 ? 1 : quant_format(matrix.dtype).group_columns, 1);
   if (matrix.rows < 1 || matrix.cols < 1 || matrix.first_col % group != 0 || matrix.cols % group != 0) {
@@ -105,6 +119,12 @@ void check(const HostMatrix& matrix) {
 
 void PackedLinear::Free::operator()(uint8_t* bytes) const { std::free(bytes); }
 
+size_t PackedLinear::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options, const LinearKernels& kernels) {
+  const Activation activation = choose_activation(dtype, options.fine_activations, kernels.byte_dot);
+  const Tiling tiling = make_tiling(dtype, rows, cols, activation, kernels.tile_rows);
+  return static_cast<size_t>(tiling.num_tiles) * tiling.tile_bytes;
+}
+
 PackedLinear::PackedLinear(const HostMatrix& matrix, const PackOptions& options, const LinearKernels& kernels, ThreadPool& pool)
     : dtype_(matrix.dtype),
       rows_(matrix.rows),
@@ -114,14 +134,10 @@ PackedLinear::PackedLinear(const HostMatrix& matrix, const PackOptions& options,
   check(matrix);
   const int tile_rows = kernels.tile_rows;
   const BlockLayout layout = make_block_layout(dtype_, activation_, tile_rows);
-  num_tiles_ = (rows_ + tile_rows - 1) / tile_rows;
-  if (activation_ == Activation::kFloat) {
-    num_blocks_ = cols_;
-    tile_bytes_ = static_cast<size_t>(cols_ * tile_rows) * dtype_info(dtype_).block_bytes;
-  } else {
-    num_blocks_ = (cols_ + kBlockColumns - 1) / kBlockColumns;
-    tile_bytes_ = static_cast<size_t>(num_blocks_) * layout.bytes();
-  }
+  const Tiling tiling = make_tiling(dtype_, rows_, cols_, activation_, tile_rows);
+  num_tiles_ = tiling.num_tiles;
+  num_blocks_ = tiling.num_blocks;
+  tile_bytes_ = tiling.tile_bytes;
   const size_t rounded = (bytes() + 4095) / 4096 * 4096;
   tiles_.reset(static_cast<uint8_t*>(std::aligned_alloc(4096, rounded)));
   if (tiles_ == nullptr) throw Error(ErrorCode::kOutOfMemory, fmt::format("no memory for a weight of {} bytes", rounded));

@@ -15,6 +15,9 @@ class PackedLinear final : public Weight {
   /// touch first, what they will read.
   PackedLinear(const HostMatrix& matrix, const PackOptions& options, const LinearKernels& kernels, ThreadPool& pool);
 
+  /// What bytes() would be.
+  static size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options, const LinearKernels& kernels);
+
   int64_t rows() const override { return rows_; }
   int64_t cols() const override { return cols_; }
   size_t bytes() const override { return static_cast<size_t>(num_tiles_) * tile_bytes_; }

@@ -134,6 +134,17 @@ TEST_P(WeightsOfFormat, DummyWeightsAreCentredAndOfTheRightSize) {
   EXPECT_NE(q.values, dynamic_cast<const FloatWeight&>(*weights.layers[0].q.weight).values);
 }
 
+TEST_P(WeightsOfFormat, TheEstimateIsWhatTheCpuBackendHolds) {
+  TinyModelOptions options;
+  options.format = GetParam();
+  options.hidden_size = 256;
+  options.ffn_size = 512;
+  const LoadedModel loaded(make_tiny_model(options));
+  const Shard shard = make_shard(loaded.model, 1, 2);
+  const std::unique_ptr<Backend> backend = make_backend("cpu", {});
+  EXPECT_EQ(estimate_weight_bytes(loaded.file, loaded.model, shard, *backend), load_weights(loaded.file, loaded.model, shard, *backend, {}).bytes);
+}
+
 INSTANTIATE_TEST_SUITE_P(AllFormats, WeightsOfFormat,
                          testing::Values(DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
                                          DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K),
