@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "comm/local.h"
+#include "comm/mpi.h"
 
 namespace terrace {
 namespace {
@@ -25,6 +26,8 @@ int early_rank() {
   return 0;
 }
 
-int run_ranks(const GroupOptions& options, const std::function<int(RankGroup&)>& body) { return run_local_ranks(options, body); }
+int run_ranks(const GroupOptions& options, const std::function<int(RankGroup&)>& body) { 
+  return started_by_mpi() ? run_mpi_ranks(options, body) : run_local_ranks(options, body);
+}
 
 }  // namespace terrace

@@ -14,6 +14,9 @@ constexpr size_t kPage = 4096;
 // A sleeper looks up this often, so that a lost wake-up or a peer's death costs a moment and not for ever.
 constexpr std::chrono::milliseconds kLookUp{50};
 
+// After so long a spinning wait lets others have the core in between: another program may be what the awaited rank waits for.
+constexpr std::chrono::microseconds kPolite{50};
+
 constexpr size_t round_up(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
 }  // namespace
@@ -43,13 +46,15 @@ bool Window::spin_for(const Signal& signal, uint32_t target, Patience patience) 
   }
   const auto limit = patience == Patience::kSum ? std::chrono::microseconds(1000) : std::chrono::microseconds(100);
   const Clock::time_point start = Clock::now();
-  do {
+  for (;;) {
     for (int i = 0; i < 64; ++i) {
       if (signal.reached(target)) return true;
       __builtin_ia32_pause();
     }
-  } while (Clock::now() - start < limit);
-  return false;
+    const Clock::duration waited = Clock::now() - start;
+    if (waited > limit) return false;
+    if (waited > kPolite) sched_yield();
+  }
 }
 
 void Window::wait(Signal& signal, uint32_t target, int owner, Patience patience) const {

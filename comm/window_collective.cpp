@@ -29,8 +29,8 @@ void sum_in_rank_order(std::span<float* const> parts, size_t begin, size_t end, 
 
 }  // namespace
 
-WindowCollective::WindowCollective(Window& window, int rank, std::unique_ptr<PartExchange> other_hosts)
-    : window_(window), rank_(rank), other_hosts_(std::move(other_hosts)), parts_(static_cast<size_t>(window.size())) {
+WindowCollective::WindowCollective(Window& window, int rank, PartExchange* other_hosts)
+    : window_(window), rank_(rank), other_hosts_(other_hosts), parts_(static_cast<size_t>(window.size())) {
   const std::span<const int> ranks = window_.host_ranks();
   host_index_ = static_cast<size_t>(std::find(ranks.begin(), ranks.end(), rank_) - ranks.begin());
 }

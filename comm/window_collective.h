@@ -6,7 +6,6 @@
 // parts; a second exchange says that all shares are there.
 #pragma once
 
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -25,7 +24,7 @@ class PartExchange {
 
 class WindowCollective final : public Collective {
  public:
-  WindowCollective(Window& window, int rank, std::unique_ptr<PartExchange> other_hosts = nullptr);
+  WindowCollective(Window& window, int rank, PartExchange* other_hosts = nullptr);
   int rank() const override { return rank_; }
   int size() const override { return window_.size(); }
   std::span<float> buffer(size_t count) override;
@@ -43,7 +42,7 @@ class WindowCollective final : public Collective {
   Window& window_;
   int rank_;
   size_t host_index_ = 0;  // among the ranks of this host
-  std::unique_ptr<PartExchange> other_hosts_;  // null unless this is the first rank of one of several hosts
+  PartExchange* other_hosts_;  // null unless this is the first rank of one of several hosts
   uint32_t sequence_ = 0;
   std::vector<float*> parts_;       // [size] by rank
   std::vector<float*> outs_;        // parts of this host's ranks
