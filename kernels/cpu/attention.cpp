@@ -10,7 +10,7 @@
 namespace terrace {
 namespace {
 
-constexpr int32_t kTileRows = 48;  // queries, outputs and scores of a tile stay in L2, a page of keys in L1
+constexpr int32_t kTileRows = 96;  // queries, outputs and scores of a tile stay in L2, the keys at work in L1
 constexpr int64_t kMergeGrain = 16;
 
 }  // namespace

@@ -39,26 +39,35 @@ void score_rows(const float* q, const Element* k, int32_t num_keys, int32_t dims
   int32_t j = 0;
   for (; j + 4 <= num_keys; j += 4, k += 4 * dims) {
     Lanes sum[kRows][4];
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
       for (int c = 0; c < 4; ++c) sum[r][c] = Lanes::zero();
     }
     for (int32_t d = 0; d < dims; d += kLanes) {
       Lanes query[kRows];
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) query[r] = Lanes::load(q + r * dims + d);
+#pragma GCC unroll 8
       for (int c = 0; c < 4; ++c) {
         const Lanes key = Lanes::load(k + c * dims + d);
+#pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) sum[r][c] = Lanes::fma(query[r], key, sum[r][c]);
       }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) Lanes::sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3], scores + r * kAttentionSplit + j);
   }
   for (; j < num_keys; ++j, k += dims) {
     Lanes sum[kRows];
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = Lanes::zero();
     for (int32_t d = 0; d < dims; d += kLanes) {
       const Lanes key = Lanes::load(k + d);
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sum[r] = Lanes::fma(Lanes::load(q + r * dims + d), key, sum[r]);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) scores[r * kAttentionSplit + j] = Lanes::sum(sum[r]);
   }
 }
@@ -67,18 +76,25 @@ void score_rows(const float* q, const Element* k, int32_t num_keys, int32_t dims
 template <class Lanes, class Element, int kRows, int kVectors>
 void add_values(const float* p, const Element* v, int32_t num_keys, int32_t dims, float* out) {
   Lanes sum[kRows][kVectors];
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
     for (int c = 0; c < kVectors; ++c) sum[r][c] = Lanes::load(out + r * dims + c * kLanes);
   }
   for (int32_t j = 0; j < num_keys; ++j) {
     Lanes weight[kRows];
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) weight[r] = Lanes::broadcast(p[r * kAttentionSplit + j]);
+#pragma GCC unroll 8
     for (int c = 0; c < kVectors; ++c) {
       const Lanes value = Lanes::load(v + j * dims + c * kLanes);
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sum[r][c] = Lanes::fma(weight[r], value, sum[r][c]);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
     for (int c = 0; c < kVectors; ++c) sum[r][c].store(out + r * dims + c * kLanes);
   }
 }
@@ -102,7 +118,7 @@ float softmax_row(float* scores, int32_t n, float& sum) {
   const Lanes offset = Lanes::broadcast(largest);
   Lanes total = Lanes::zero();
   for (int32_t j = 0; j < padded; j += kLanes) {
-    const Lanes weight = exp(Lanes::load(scores + j) - offset);
+    const Lanes weight = exp_below(Lanes::load(scores + j) - offset);
     weight.store(scores + j);
     total = total + weight;
   }
@@ -124,19 +140,28 @@ class TileKernel {
     state_lse_ = scores_ + num_rows_ * kAttentionSplit;
     piece_lse_ = state_lse_ + num_rows_;
     piece_sum_ = piece_lse_ + num_rows_;
-    page_ = piece_sum_ + num_rows_;
+    wide_ = piece_sum_ + num_rows_;
+    chunk_keys_ = chunk_keys(dims_, t_.page_tokens);
+  }
+
+  /// Keys that are widened at a time: 16 KiB of floats stay in L1, whole pages.
+  static int32_t chunk_keys(int32_t dims, int32_t page_tokens) {
+    const int32_t pages = 4096 / (dims * page_tokens);
+    return (pages > 1 ? pages : 1) * page_tokens;
   }
 
   void run() {
+    ahead_piece_ = t_.kv_begin;
+    for (int i = 0; i < kPagesAhead; ++i) fetch_ahead();
     load_queries();
     for (piece_ = t_.kv_begin; piece_ < t_.kv_end; piece_ += kAttentionSplit) {
       num_keys_ = t_.kv_end - piece_ < kAttentionSplit ? t_.kv_end - piece_ : kAttentionSplit;
       const int32_t first_token = piece_ > t_.first_position ? piece_ - t_.first_position : 0;
       first_row_ = first_token * t_.num_heads;
       for (int32_t i = first_row_ * dims_; i < num_rows_ * dims_; ++i) piece_out_[i] = 0.0f;
-      for_each_page(0, [this](const Element* k, int32_t key, int32_t count) { score_page(k, key, count); });
+      for_each_rows(0, [this](const auto* k, int32_t key, int32_t count) { score_block(k, key, count); });
       softmax();
-      for_each_page(t_.v_offset, [this](const Element* v, int32_t key, int32_t count) { weigh_page(v, key, count); });
+      for_each_rows(t_.v_offset, [this](const auto* v, int32_t key, int32_t count) { weigh_block(v, key, count); });
       fold();
     }
     write();
@@ -144,6 +169,8 @@ class TileKernel {
 
  private:
   static constexpr int32_t kDirectRows = 6;  // up to here, reading 16-bit rows again costs less than widening them
+
+  static constexpr int kPagesAhead = 2;
 
   /// Keys of the piece that the row attends, <= 0 for none.
   int32_t keys_of(int32_t row) const {
@@ -164,27 +191,55 @@ class TileKernel {
     return reinterpret_cast<const Element*>(t_.pool + t_.frames[page] * t_.page_stride + offset);
   }
 
-  /// Calls use(rows, first key, number of keys) for the piece's pages, K or V by `offset`; keys count from the piece's begin.
+  /// Calls use(rows, first key, number of keys) for all K or V of the piece, by `offset`: page by page as it lies, or some pages at a
+  /// time as floats. Keys count from the piece's begin.
   template <class Function>
-  void for_each_page(size_t offset, Function use) {
+  void for_each_rows(size_t offset, Function use) {
+    int32_t wide_keys = 0;  // widened, not used yet
     for (int32_t key = 0; key < num_keys_; key += t_.page_tokens) {
+      fetch_ahead();
       const int32_t count = num_keys_ - key < t_.page_tokens ? num_keys_ - key : t_.page_tokens;
-      use(page_rows((piece_ + key) / t_.page_tokens, offset), key, count);
+      const Element* rows = page_rows((piece_ + key) / t_.page_tokens, offset);
+      if (!widen_) {
+        use(rows, key, count);
+        continue;
+      }
+      widen(rows, count, wide_ + wide_keys * dims_);
+      wide_keys += count;
+      if (wide_keys < chunk_keys_ && key + count < num_keys_) continue;
+      use(static_cast<const float*>(wide_), key + count - wide_keys, wide_keys);
+      wide_keys = 0;
     }
   }
 
-  const float* widen(const Element* rows, int32_t count) {
+  /// Asks for the page that is needed kPagesAhead from now: pages lie apart, so the hardware cannot guess. First all K of a piece,
+  /// then all V, then the next piece. Inlined, since gcc drops calls of a function that does nothing but prefetch.
+  [[gnu::always_inline]] void fetch_ahead() {
+    const int32_t begin = ahead_piece_ + ahead_key_;
+    if (begin >= t_.kv_end) return;
+    const int32_t end = ahead_piece_ + kAttentionSplit < t_.kv_end ? ahead_piece_ + kAttentionSplit : t_.kv_end;
+    const auto* rows = reinterpret_cast<const char*>(page_rows(begin / t_.page_tokens, ahead_offset_));
+    const int32_t count = end - begin < t_.page_tokens ? end - begin : t_.page_tokens;
+    const size_t bytes = static_cast<size_t>(count * t_.head_dim) * sizeof(Element);
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows + i);
+    ahead_key_ += t_.page_tokens;
+    if (begin + t_.page_tokens < end) return;
+    ahead_key_ = 0;
+    if (ahead_offset_ != 0) ahead_piece_ += kAttentionSplit;
+    ahead_offset_ = ahead_offset_ != 0 ? 0 : t_.v_offset;
+  }
+
+  void widen(const Element* rows, int32_t count, float* wide) const {
     const int32_t full = t_.head_dim / kLanes * kLanes;
     for (int32_t j = 0; j < count; ++j) {
       const Element* src = rows + j * t_.head_dim;
-      float* dst = page_ + j * dims_;
+      float* dst = wide + j * dims_;
       for (int32_t d = 0; d < full; d += kLanes) Lanes::load(src + d).store(dst + d);
       if (full == dims_) continue;
       Element tail[kLanes] = {};
       for (int32_t d = full; d < t_.head_dim; ++d) tail[d - full] = src[d];
       Lanes::load(tail).store(dst + full);
     }
-    return page_;
   }
 
   /// Calls use(row, Count<number of rows>) for blocks of at most 3 rows that cover [first_row_, num_rows_).
@@ -210,14 +265,6 @@ class TileKernel {
     }
   }
 
-  void score_page(const Element* k, int32_t key, int32_t count) {
-    if (widen_) {
-      score_block(widen(k, count), key, count);
-    } else {
-      score_block(k, key, count);
-    }
-  }
-
   template <class Source>
   void score_block(const Source* k, int32_t key, int32_t count) {
     for_each_block([&](int32_t row, auto rows) {
@@ -226,14 +273,6 @@ class TileKernel {
       score_rows<Lanes, Source, rows.value>(q_ + row * dims_, k, wanted < count ? wanted : count, dims_,
                                             scores_ + row * kAttentionSplit + key);
     });
-  }
-
-  void weigh_page(const Element* v, int32_t key, int32_t count) {
-    if (widen_) {
-      weigh_block(widen(v, count), key, count);
-    } else {
-      weigh_block(v, key, count);
-    }
   }
 
   template <class Source>
@@ -300,10 +339,14 @@ class TileKernel {
   float* state_lse_;  // [rows], as the next two
   float* piece_lse_;
   float* piece_sum_;
-  float* page_;       // [page_tokens, dims_]
+  float* wide_;       // [chunk_keys_, dims_]
+  int32_t chunk_keys_;
   int32_t piece_ = 0;
   int32_t num_keys_ = 0;   // in the piece
   int32_t first_row_ = 0;  // with a key in the piece
+  int32_t ahead_piece_ = 0;  // the page to fetch next
+  int32_t ahead_key_ = 0;
+  size_t ahead_offset_ = 0;
 };
 
 template <class Lanes>

@@ -7,9 +7,9 @@
 namespace terrace {
 namespace {
 
-/// e^x within 2 ulp. Below -86.6 the result is 0, above 88.3 infinity; NaN stays NaN.
+/// e^x within 2 ulp for x <= 88.3. Below -86.6 the result is 0; NaN stays NaN.
 template <class Lanes>
-Lanes exp(Lanes x) {
+Lanes exp_below(Lanes x) {
   // x = n ln2 + r, |r| <= ln2 / 2; e^r = 1 + r + r^2 q(r), q of degree 4 through the Chebyshev nodes of that interval
   // (relative error 1e-8). Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   const Lanes rounder = Lanes::broadcast(0x1.8p23f);
@@ -23,13 +23,19 @@ Lanes exp(Lanes x) {
   q = Lanes::fma(q, r, Lanes::broadcast(0x1.5554dep-3f));
   q = Lanes::fma(q, r, Lanes::broadcast(0.5f));
   const Lanes mantissa = Lanes::fma(q, r * r, r) + Lanes::broadcast(1.0f);
-  const Lanes limited = Lanes::select_less(x, Lanes::broadcast(-86.6f), Lanes::zero(), Lanes::scale_by_exponent(mantissa, shifted));
-  return Lanes::select_less(Lanes::broadcast(88.3f), x, Lanes::broadcast(__builtin_inff()), limited);
+  return Lanes::zero_if_less(x, Lanes::broadcast(-86.6f), Lanes::scale_by_exponent(mantissa, shifted));
 }
 
+/// As exp_below(), and infinity for x > 88.3.
+template <class Lanes>
+Lanes exp(Lanes x) {
+  return Lanes::select_less(Lanes::broadcast(88.3f), x, Lanes::broadcast(__builtin_inff()), exp_below(x));
+}
+
+/// For x <= 0.
 template <class Lanes>
 float exp_one(float x) {
-  return exp(Lanes::broadcast(x)).first();
+  return exp_below(Lanes::broadcast(x)).first();
 }
 
 /// x / (1 + e^-x).

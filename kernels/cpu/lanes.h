@@ -75,6 +75,10 @@ struct ScalarLanes {
   static ScalarLanes select_less(ScalarLanes a, ScalarLanes b, ScalarLanes yes, ScalarLanes no) {
     return map([&](int i) { return a.lane[i] < b.lane[i] ? yes.lane[i] : no.lane[i]; });
   }
+  /// Per lane: a < b ? 0 : value.
+  static ScalarLanes zero_if_less(ScalarLanes a, ScalarLanes b, ScalarLanes value) {
+    return map([&](int i) { return a.lane[i] < b.lane[i] ? 0.0f : value.lane[i]; });
+  }
   /// value * 2^n, where the low bits of `shifted` hold the integer n; the result must be a normal number.
   static ScalarLanes scale_by_exponent(ScalarLanes value, ScalarLanes shifted) {
     return map([&](int i) {

@@ -39,6 +39,9 @@ struct Avx2Lanes {
   static Avx2Lanes select_less(Avx2Lanes a, Avx2Lanes b, Avx2Lanes yes, Avx2Lanes no) {
     return {_mm256_blendv_ps(no.reg, yes.reg, _mm256_cmp_ps(a.reg, b.reg, _CMP_LT_OQ))};
   }
+  static Avx2Lanes zero_if_less(Avx2Lanes a, Avx2Lanes b, Avx2Lanes value) {
+    return {_mm256_andnot_ps(_mm256_cmp_ps(a.reg, b.reg, _CMP_LT_OQ), value.reg)};
+  }
   static Avx2Lanes scale_by_exponent(Avx2Lanes value, Avx2Lanes shifted) {
     const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted.reg), 23);
     return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(value.reg), exponent))};

@@ -116,7 +116,7 @@ struct RowKernels {
     const Lanes offset = Lanes::broadcast(stats.max);
     Lanes sum[4] = {Lanes::zero(), Lanes::zero(), Lanes::zero(), Lanes::zero()};
     for (int64_t begin = 0; begin < count; begin += kSelectBlock) {
-      for_block(logits, begin, count, [&](int turn, Lanes x) { sum[turn] = sum[turn] + exp(x - offset); });
+      for_block(logits, begin, count, [&](int turn, Lanes x) { sum[turn] = sum[turn] + exp_below(x - offset); });
     }
     stats.sum_exp = Lanes::sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
     return stats;

@@ -1,0 +1,125 @@
+// Attention and selection at the shapes of SmolLM2-135M (9 query heads, 3 KV heads of 64, F16 pages of 16 tokens, 30 layers).
+// Layers take turns, so that a decode step's K and V come from memory, as they do in a model.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/base/half.h"
+#include "kernels/base/thread_pool.h"
+
+namespace terrace {
+namespace {
+
+constexpr int32_t kLayers = 30, kQHeads = 9, kKvHeads = 3, kHeadDim = 64, kPageTokens = 16;
+
+/// Sequences of one length in a pool of random values, and the step of their last tokens.
+struct Bench {
+  Bench(int threads, int32_t sequences, int32_t depth, int32_t num_tokens) : backend(make_backend("cpu", {threads, true, ""})) {
+    pool.layout = make_page_layout(DType::kF16, kPageTokens, kLayers, kKvHeads, kHeadDim);
+    const int32_t pages = (depth + kPageTokens - 1) / kPageTokens;
+    frames.resize(static_cast<size_t>(pages * sequences));
+    std::iota(frames.begin(), frames.end(), 0u);
+    std::shuffle(frames.begin(), frames.end(), std::mt19937(1));
+    memory = backend->allocate(frames.size() * pool.layout.page_stride);
+    pool.base = memory.data();
+    auto* values = reinterpret_cast<uint16_t*>(memory.data());
+    std::mt19937 random(2);
+    for (size_t i = 0; i < memory.bytes() / 2; ++i) values[i] = float_to_f16(static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f);
+    for (int32_t i = 0; i < sequences; ++i) {
+      runs.push_back({i * num_tokens, num_tokens, depth - num_tokens, i * pages});
+      for (int32_t j = 0; j < num_tokens; ++j) positions.push_back(depth - num_tokens + j);
+    }
+    const auto rows = static_cast<int64_t>(positions.size());
+    const auto bytes = static_cast<size_t>(rows * kQHeads * kHeadDim) * sizeof(float);
+    q_memory = backend->allocate(bytes);
+    out_memory = backend->allocate(bytes);
+    args.q = {reinterpret_cast<float*>(q_memory.data()), rows, kQHeads * kHeadDim, kQHeads * kHeadDim};
+    args.out = {reinterpret_cast<float*>(out_memory.data()), rows, kQHeads * kHeadDim, kQHeads * kHeadDim};
+    for (size_t i = 0; i < bytes / 4; ++i) args.q.data[i] = static_cast<float>(i % 17) - 8.0f;
+    args.num_q_heads = kQHeads;
+    args.num_kv_heads = kKvHeads;
+    args.kv_head_of_q = heads;
+    args.head_dim = kHeadDim;
+    args.scale = 0.125f;
+    args.kv = &pool;
+  }
+
+  void run_layer() {
+    if (args.layer == 0) backend->begin_step({positions, positions, {}, runs, frames});
+    backend->attention(args);
+    args.layer = (args.layer + 1) % kLayers;
+  }
+
+  std::unique_ptr<Backend> backend;
+  KvPool pool;
+  Buffer memory, q_memory, out_memory;
+  std::vector<uint32_t> frames;
+  std::vector<int32_t> positions;
+  std::vector<AttentionRun> runs;
+  std::vector<int32_t> heads = {0, 0, 0, 1, 1, 1, 2, 2, 2};
+  AttentionArgs args;
+};
+
+/// One layer of a decode step: {threads, sequences, depth}. Bytes: K and V read.
+void decode(benchmark::State& state) {
+  const auto sequences = static_cast<int32_t>(state.range(1));
+  const auto depth = static_cast<int32_t>(state.range(2));
+  Bench bench(static_cast<int>(state.range(0)), sequences, depth, 1);
+  for (auto _ : state) bench.run_layer();
+  state.SetBytesProcessed(state.iterations() * sequences * depth * static_cast<int64_t>(2 * kKvHeads * kHeadDim * 2));
+}
+BENCHMARK(decode)->ArgsProduct({{1, 2}, {1}, {256, 2048, 8192}})->Args({2, 32, 512})->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+/// One layer of a prefill of the last {threads, tokens, depth} tokens. "FLOPS": of both products.
+void prefill(benchmark::State& state) {
+  const auto tokens = static_cast<int32_t>(state.range(1));
+  const auto depth = static_cast<int32_t>(state.range(2));
+  Bench bench(static_cast<int>(state.range(0)), 1, depth, tokens);
+  for (auto _ : state) bench.run_layer();
+  const double pairs = static_cast<double>(tokens) * (depth - tokens) + 0.5 * tokens * (tokens + 1);
+  state.counters["FLOPS"] = benchmark::Counter(pairs * kQHeads * kHeadDim * 4, benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(prefill)->ArgsProduct({{1, 2}, {512}, {512, 4096}})->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+/// {threads, rows, columns}, the 64 largest.
+void select_top(benchmark::State& state) {
+  const auto backend = make_backend("cpu", {static_cast<int>(state.range(0)), true, ""});
+  const int64_t rows = state.range(1), cols = state.range(2);
+  const Buffer memory = backend->allocate(static_cast<size_t>(rows * cols) * sizeof(float));
+  const MatrixView logits{reinterpret_cast<float*>(memory.data()), rows, cols, cols};
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0.0f, 4.0f);
+  for (int64_t i = 0; i < rows * cols; ++i) logits.data[i] = normal(random);
+  std::vector<TopLogits> out(static_cast<size_t>(rows));
+  for (auto _ : state) backend->select_top(logits, 64, out);
+}
+BENCHMARK(select_top)->ArgsProduct({{1, 2}, {1, 32}, {49152, 128256}})->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+/// What one thread can read at most: sums of 256 MiB.
+void read_memory(benchmark::State& state) {
+  const auto backend = make_backend("cpu", {static_cast<int>(state.range(0)), true, ""});
+  constexpr size_t kWords = size_t{32} << 20;
+  const Buffer memory = backend->allocate(kWords * 8);
+  const auto* words = reinterpret_cast<const uint64_t*>(memory.data());
+  std::memset(memory.data(), 1, memory.bytes());
+  ThreadPool pool(static_cast<int>(state.range(0)));
+  for (auto _ : state) {
+    pool.parallel_for(64, 1, [&](int64_t begin, int64_t end) {
+      uint64_t sum = 0;
+      for (size_t i = static_cast<size_t>(begin) * (kWords / 64); i < static_cast<size_t>(end) * (kWords / 64); ++i) sum += words[i];
+      benchmark::DoNotOptimize(sum);
+    });
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(kWords * 8));
+}
+BENCHMARK(read_memory)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace terrace
+
+BENCHMARK_MAIN();
