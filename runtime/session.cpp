@@ -1,0 +1,196 @@
+#include "runtime/session.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "kernels/backend.h"
+#include "kernels/base/cpu_count.h"
+#include "kernels/base/log.h"
+#include "runtime/memory_planner.h"
+#include "runtime/model/decoder.h"
+#include "runtime/model/gguf.h"
+#include "runtime/model/weights.h"
+#include "runtime/step_plan.h"
+#include "runtime/text/chat_template.h"
+#include "runtime/text/tokenizer.h"
+#include "runtime/worker.h"
+
+namespace terrace {
+namespace {
+
+// What ranks tell each other before the first step: they must be the same program with the same pages.
+struct Introduction {
+  uint64_t build = 0;
+  uint64_t layout = 0;  // of a page
+  int64_t num_frames = 0;
+  int64_t weight_bytes = 0;
+};
+
+uint64_t hash_of(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
+
+Introduction introduce(const PageLayout& layout, const std::string& architecture, int64_t num_frames, size_t weight_bytes) {
+  Introduction self;
+  self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
+  // KV heads may be dealt unevenly; all else of a page is the same everywhere.
+  self.layout = hash_of(fmt::format("{} {} {} {} {}", architecture, static_cast<int>(layout.dtype), layout.page_tokens, layout.num_layers, layout.head_dim));
+  self.num_frames = num_frames;
+  self.weight_bytes = static_cast<int64_t>(weight_bytes);
+  return self;
+}
+
+template <typename T>
+Bytes to_bytes(const T& value) {
+  const auto* begin = reinterpret_cast<const std::byte*>(&value);
+  return {begin, begin + sizeof value};
+}
+
+std::string mib(int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
+
+int threads_per_rank(const Config& config, const RankGroup& group) {
+  const int cores = usable_cores();
+  if (config.parallel.threads == 0) return std::max(1, cores / group.local_size);
+  if (config.parallel.threads * group.local_size > std::max(cores, group.local_size)) {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("parallel.threads is {} for each of {} ranks, but this host has {} cores: use auto or a smaller number",
+                                                      config.parallel.threads, group.local_size, cores));
+  }
+  return config.parallel.threads;
+}
+
+BackendOptions backend_options(const Config& config, const RankGroup& group) {
+  BackendOptions options;
+  options.num_threads = threads_per_rank(config, group);
+  options.spin = group.local_size <= usable_cores();
+  return options;
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Impl(const Config& session_config, RankGroup& rank_group, const Options& session_options)
+      : config(session_config), group(rank_group), options(session_options) {}
+
+  void open_model();
+  void load();
+  void allocate_pages();
+  int64_t agree_on_frames(const PageLayout& layout, int64_t num_frames);
+  void announce(const std::vector<Introduction>& ranks, int64_t num_frames) const;
+
+  const Config config;
+  RankGroup& group;
+  const Options options;
+
+  std::optional<GgufFile> file;  // empty with random weights
+  ModelConfig model;
+  Shard shard;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Decoder> decoder;
+  size_t weight_bytes = 0;
+  Buffer pages;
+  std::unique_ptr<Worker> worker;
+  std::unique_ptr<Engine> engine;  // rank 0
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat_template;
+};
+
+Session::Session(const Config& config, RankGroup& group, const Options& options) : impl_(std::make_unique<Impl>(config, group, options)) {
+  impl_->open_model();
+  impl_->load();
+  impl_->allocate_pages();
+}
+
+Session::~Session() = default;
+
+void Session::Impl::open_model() {
+  if (config.model.load == "dummy") {
+    model = make_dummy_model_config(config.model.geometry);
+  } else {
+    if (config.model.path.empty()) throw Error(ErrorCode::kInvalidValue, "no model: set model.path to a GGUF file, or model.load to dummy");
+    file = GgufFile::open(config.model.path);
+    model = read_model_config(*file);
+  }
+  shard = make_shard(model, group.rank, group.size);
+  if (!file || group.rank != 0) return;  // text is rank 0's business
+  tokenizer = make_tokenizer(*file);
+  if (const auto source = file->find_string("tokenizer.chat_template")) {
+    const auto text = [&](int32_t token) { return token < 0 ? std::string() : tokenizer->token_text(token); };
+    chat_template = std::make_unique<ChatTemplate>(std::string(*source), text(tokenizer->bos_token()), text(tokenizer->eos_token()));
+  }
+}
+
+void Session::Impl::load() {
+  backend = make_backend(config.backend, backend_options(config, group));
+  DecoderWeights weights = file ? load_weights(*file, model, shard, *backend, options.load_progress)
+                                : make_dummy_weights(config.model.geometry, model, shard, *backend, options.load_progress);
+  weight_bytes = weights.bytes;
+  decoder = std::make_unique<Decoder>(model, shard, std::move(weights), *backend, *group.collective, config.scheduler.max_tokens_per_step);
+}
+
+void Session::Impl::allocate_pages() {
+  const MemoryPlan plan = plan_memory(config, model, shard, group.local_size, weight_bytes);
+  const int64_t num_frames = agree_on_frames(plan.layout, plan.num_frames);
+  pages = backend->allocate(static_cast<size_t>(num_frames) * plan.layout.page_stride);
+  const KvPool pool = {pages.data(), plan.layout};
+  worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, static_cast<int32_t>(num_frames), config.scheduler.max_sequences);
+  if (group.rank != 0) return;
+  Engine::Options engine_options;
+  engine_options.scheduler = config.scheduler;
+  engine_options.cache = config.cache;
+  engine_options.num_frames = static_cast<int32_t>(num_frames);
+  engine_options.context_length = model.context_length;
+  engine = std::make_unique<Engine>(group, *worker, engine_options);
+}
+
+// Rank 0 books frames once for all, so every rank has as many as the poorest.
+int64_t Session::Impl::agree_on_frames(const PageLayout& layout, int64_t num_frames) {
+  const Introduction self = introduce(layout, model.architecture, num_frames, weight_bytes);
+  std::vector<Introduction> ranks;
+  for (const Bytes& bytes : group.control->gather(to_bytes(self))) {
+    Introduction other;
+    if (bytes.size() == sizeof other) std::memcpy(&other, bytes.data(), sizeof other);
+    if (other.build != self.build || other.layout != self.layout) {
+      throw Error(ErrorCode::kPlanMismatch, fmt::format("rank {} runs another build or another model than rank 0: start all ranks from one installation",
+                                                        ranks.size()));
+    }
+    num_frames = std::min(num_frames, other.num_frames);
+    ranks.push_back(other);
+  }
+  Bytes agreed = to_bytes(num_frames);
+  group.control->broadcast(agreed);
+  std::memcpy(&num_frames, agreed.data(), sizeof num_frames);
+  if (group.rank == 0 && options.announce) announce(ranks, num_frames);
+  return num_frames;
+}
+
+void Session::Impl::announce(const std::vector<Introduction>& ranks, int64_t num_frames) const {
+  log_info(fmt::format("{} ({}): {} layers, {} query / {} KV heads, on {} rank{} ({})", model.name.empty() ? "random weights" : model.name, model.architecture,
+                       model.num_layers, model.num_q_heads, model.num_kv_heads, group.size, group.size == 1 ? "" : "s", backend->describe()));
+  const int64_t tokens = num_frames * config.cache.page_tokens;
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const Shard s = make_shard(model, static_cast<int>(rank), group.size);
+    log_info(fmt::format("  rank {}: query heads {}-{}, KV heads {}-{}, weights {}, {} KV pages = {} tokens", rank, s.q_heads.begin, s.q_heads.end - 1,
+                         s.kv_heads.begin, s.kv_heads.end - 1, mib(ranks[rank].weight_bytes), num_frames, tokens));
+  }
+}
+
+void Session::follow() {
+  for (;;) {
+    Bytes bytes;
+    impl_->group.control->broadcast(bytes);
+    const StepPlan plan = decode_plan(bytes);
+    if (plan.kind == StepKind::kStop) return;
+    impl_->worker->execute(plan);
+  }
+}
+
+Engine& Session::engine() { return *impl_->engine; }
+const ModelConfig& Session::model() const { return impl_->model; }
+const Tokenizer* Session::tokenizer() const { return impl_->tokenizer.get(); }
+const ChatTemplate* Session::chat_template() const { return impl_->chat_template.get(); }
+
+}  // namespace terrace

@@ -1,0 +1,201 @@
+// The whole engine over a small random model: equal tokens for every number of ranks, and LAW 4 (equal bits whatever the batch).
+#include "runtime/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <mutex>
+
+#include "kernels/base/error.h"
+#include "runtime/session.h"
+
+namespace terrace {
+namespace {
+
+Config small_config() {
+  Config config;
+  config.model.load = "dummy";
+  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 16, .ffn_size = 160, .vocab_size = 320,
+                           .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
+  config.parallel.threads = 1;
+  config.cache.device = {16 << 20, 0};
+  config.scheduler = {.max_tokens_per_step = 256, .max_sequences = 40};
+  return config;
+}
+
+Request make_request(int seed, int prompt, int max_tokens) {
+  Request request;
+  for (int i = 0; i < prompt; ++i) request.prompt.push_back((seed * 37 + i * 11 + i * i) % 320);
+  request.max_tokens = max_tokens;
+  request.sampling.temperature = 0;
+  request.logprobs = 3;
+  return request;
+}
+
+using Outputs = std::map<SequenceId, std::vector<SequenceEvent>>;
+
+// Runs the requests on `ranks` ranks as threads; submissions all at once.
+Outputs run(Config config, int ranks, const std::vector<Request>& requests, EngineStats* stats = nullptr) {
+  Outputs outputs;
+  GroupOptions options;
+  options.local_ranks = ranks;
+  options.spin = false;
+  const int code = run_ranks(options, [&](RankGroup& group) {
+    Session session(config, group, {.announce = false, .load_progress = {}});
+    if (group.rank != 0) {
+      session.follow();
+      return 0;
+    }
+    for (const Request& request : requests) session.engine().submit(request);
+    while (session.engine().busy()) {
+      for (SequenceEvent& event : session.engine().step()) outputs[event.id].push_back(event);
+    }
+    if (stats != nullptr) *stats = session.engine().stats();
+    session.engine().stop();
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
+  return outputs;
+}
+
+void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(a[i].token, b[i].token) << what << ", token " << i;
+    ASSERT_EQ(a[i].logprob, b[i].logprob) << what << ", token " << i;
+    ASSERT_EQ(a[i].top.size(), b[i].top.size());
+    for (size_t k = 0; k < a[i].top.size(); ++k) ASSERT_EQ(a[i].top[k].logprob, b[i].top[k].logprob) << what << ", token " << i;
+    ASSERT_EQ(a[i].finish, b[i].finish) << what;
+  }
+}
+
+TEST(EngineTest, AloneOrInABatchOf32GivesEqualBits) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 32; ++i) requests.push_back(make_request(i, 5 + i * 9, 12 + i % 5));
+  const Outputs together = run(small_config(), 1, requests);
+  ASSERT_EQ(together.size(), 32u);
+  for (const size_t i : {0u, 7u, 19u, 31u}) {
+    const Outputs alone = run(small_config(), 1, {requests[i]});
+    expect_bit_equal(alone.at(1), together.at(i + 1), "sequence " + std::to_string(i));
+  }
+}
+
+TEST(EngineTest, HowThePromptIsChunkedDoesNotMatter) {
+  const std::vector<Request> requests = {make_request(3, 400, 10)};
+  Config config = small_config();
+  config.scheduler.max_tokens_per_step = 512;
+  const Outputs whole = run(config, 1, requests);
+  for (const int chunk : {1, 16, 100}) {
+    config.scheduler.max_tokens_per_step = chunk;
+    config.scheduler.max_sequences = 1;
+    expect_bit_equal(run(config, 1, requests).at(1), whole.at(1), "chunks of " + std::to_string(chunk));
+  }
+}
+
+TEST(EngineTest, PreemptedAndResumedGivesEqualBits) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 6; ++i) requests.push_back(make_request(i, 30 + 7 * i, 40));
+  EngineStats roomy;
+  const Outputs calm = run(small_config(), 1, requests, &roomy);
+  Config config = small_config();
+  const int64_t page = 4096 * 5;  // 3 layers x K, V x 3 heads x 16 tokens x 16 x 2 bytes = 9,216, rounded up to 12,288
+  config.cache.device = {page * 8, 0};
+  EngineStats tight;
+  const Outputs pressed = run(config, 1, requests, &tight);
+  EXPECT_EQ(roomy.preemptions, 0u);
+  EXPECT_GT(tight.preemptions, 0u);
+  for (const auto& [id, events] : calm) expect_bit_equal(pressed.at(id), events, "sequence " + std::to_string(id));
+}
+
+TEST(EngineTest, ASeedGivesOneTextAtAnyLoad) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 16; ++i) {
+    requests.push_back(make_request(i, 20 + i, 20));
+    requests.back().sampling.temperature = 0.9f;
+    requests.back().sampling.top_p = 0.95f;
+    requests.back().sampling.seed = 1000 + static_cast<uint64_t>(i);
+  }
+  const Outputs together = run(small_config(), 1, requests);
+  const Outputs alone = run(small_config(), 1, {requests[9]});
+  expect_bit_equal(alone.at(1), together.at(10), "seeded");
+}
+
+TEST(EngineTest, WithoutCacheTheTokensAreTheSame) {
+  const std::vector<Request> requests = {make_request(1, 40, 12), make_request(2, 25, 8)};
+  const Outputs cached = run(small_config(), 1, requests);
+  Config config = small_config();
+  config.cache.enabled = false;
+  const Outputs naive = run(config, 1, requests);
+  for (const auto& [id, events] : cached) expect_bit_equal(naive.at(id), events, "sequence " + std::to_string(id));
+}
+
+TEST(EngineTest, RanksShareTheHeadsUnevenlyAndAgree) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 4; ++i) requests.push_back(make_request(i, 15 + i * 20, 8));
+  const Outputs one = run(small_config(), 1, requests);
+  for (const int ranks : {2, 3, 4, 6}) {  // 4: heads 2,2,1,1 cut KV groups; 6: more ranks than KV heads
+    const Outputs many = run(small_config(), ranks, requests);
+    ASSERT_EQ(many.size(), one.size());
+    for (const auto& [id, events] : one) {
+      ASSERT_EQ(many.at(id).size(), events.size());
+      for (size_t i = 0; i < events.size(); ++i) {
+        if (events[i].top.size() >= 2 && events[i].top[0].logprob - events[i].top[1].logprob < 0.02f) break;  // a tie may fall either way
+        EXPECT_EQ(many.at(id)[i].token, events[i].token) << ranks << " ranks, sequence " << id << ", token " << i;
+        EXPECT_NEAR(many.at(id)[i].logprob, events[i].logprob, 0.05);
+      }
+    }
+  }
+}
+
+TEST(EngineTest, PromptLogprobsMatchWhatTheModelWouldHaveSaid) {
+  Request scored = make_request(5, 30, 0);
+  scored.prompt_logprobs = true;
+  const Outputs prompt = run(small_config(), 1, {scored});
+  ASSERT_EQ(prompt.at(1).size(), 30u);  // 29 tokens and the end
+  EXPECT_EQ(prompt.at(1).back().finish, FinishReason::kLength);
+  // Token 12's log-probability, asked another way: the first token after a prompt of 12.
+  Request shorter = make_request(5, 12, 1);
+  shorter.logprobs = 20;
+  shorter.sampling.logit_bias = {{make_request(5, 13, 1).prompt.back(), 100.0f}};
+  const Outputs next = run(small_config(), 1, {shorter});
+  EXPECT_EQ(next.at(1)[0].token, prompt.at(1)[11].token);
+  EXPECT_EQ(next.at(1)[0].logprob, prompt.at(1)[11].logprob);
+}
+
+TEST(EngineTest, CancelledSequencesEndAndTheRestGoesOn) {
+  GroupOptions options;
+  run_ranks(options, [&](RankGroup& group) {
+    Session session(small_config(), group, {.announce = false, .load_progress = {}});
+    Engine& engine = session.engine();
+    const SequenceId a = engine.submit(make_request(1, 20, 50));
+    const SequenceId b = engine.submit(make_request(2, 20, 5));
+    engine.step();
+    engine.cancel(a);
+    engine.cancel(12345);
+    FinishReason end_a = FinishReason::kNone, end_b = FinishReason::kNone;
+    while (engine.busy()) {
+      for (const SequenceEvent& event : engine.step()) {
+        if (event.finish == FinishReason::kNone) continue;
+        (event.id == a ? end_a : end_b) = event.finish;
+      }
+    }
+    EXPECT_EQ(end_a, FinishReason::kCancelled);
+    EXPECT_EQ(end_b, FinishReason::kLength);
+    EXPECT_EQ(b, a + 1);
+    engine.stop();
+    return 0;
+  });
+}
+
+TEST(EngineTest, WastesFewTokenSlotsInAMixedBatch) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 24; ++i) requests.push_back(make_request(i, 150 + (i * 53) % 300, 20 + (i * 29) % 100));
+  EngineStats stats;
+  run(small_config(), 1, requests, &stats);
+  const double waste = 1.0 - static_cast<double>(stats.kv_tokens) / static_cast<double>(stats.frame_token_slots);
+  EXPECT_LE(waste, 0.04);  // the mean length is above 256: half a page of 16 tokens a sequence
+  EXPECT_GE(waste, 0.0);
+}
+
+}  // namespace
+}  // namespace terrace
