@@ -12,6 +12,7 @@
 #include "kernels/backend.h"
 #include "kernels/base/cpu_count.h"
 #include "kernels/base/log.h"
+#include "runtime/available_memory.h"
 #include "runtime/memory_planner.h"
 #include "runtime/model/decoder.h"
 #include "runtime/model/gguf.h"
@@ -90,6 +91,7 @@ struct Session::Impl {
   Shard shard;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
+  size_t available_memory = 0;  // this rank's share of the host's, before loading
   size_t weight_bytes = 0;
   Buffer pages;
   std::unique_ptr<Worker> worker;
@@ -124,6 +126,7 @@ void Session::Impl::open_model() {
 }
 
 void Session::Impl::load() {
+  available_memory = read_available_memory() / static_cast<size_t>(group.local_size);
   backend = make_backend(config.backend, backend_options(config, group));
   DecoderWeights weights = file ? load_weights(*file, model, shard, *backend, options.load_progress)
                                 : make_dummy_weights(config.model.geometry, model, shard, *backend, options.load_progress);
@@ -132,7 +135,7 @@ void Session::Impl::load() {
 }
 
 void Session::Impl::allocate_pages() {
-  const MemoryPlan plan = plan_memory(config, model, shard, group.local_size, weight_bytes);
+  const MemoryPlan plan = plan_memory(config, model, shard, {.available = available_memory, .weight_bytes = weight_bytes});
   const int64_t num_frames = agree_on_frames(plan.layout, plan.num_frames);
   pages = backend->allocate(static_cast<size_t>(num_frames) * plan.layout.page_stride);
   const KvPool pool = {pages.data(), plan.layout};

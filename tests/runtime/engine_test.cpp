@@ -15,7 +15,7 @@ namespace {
 Config small_config() {
   Config config;
   config.model.load = "dummy";
-  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 16, .ffn_size = 160, .vocab_size = 320,
+  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 160, .vocab_size = 320,
                            .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
   config.parallel.threads = 1;
   config.cache.device = {16 << 20, 0};
@@ -98,7 +98,7 @@ TEST(EngineTest, PreemptedAndResumedGivesEqualBits) {
   EngineStats roomy;
   const Outputs calm = run(small_config(), 1, requests, &roomy);
   Config config = small_config();
-  const int64_t page = 4096 * 5;  // 3 layers x K, V x 3 heads x 16 tokens x 16 x 2 bytes = 9,216, rounded up to 12,288
+  const int64_t page = 20480;  // 3 layers x (K, V) x 3 heads x 16 tokens x 32 x 2 bytes = 18,432, rounded up to pages of 4,096
   config.cache.device = {page * 8, 0};
   EngineStats tight;
   const Outputs pressed = run(config, 1, requests, &tight);
