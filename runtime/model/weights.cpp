@@ -11,7 +11,7 @@ namespace {
 
 // Layers whose inputs are quantised to 16 bits instead of 8, by measured loss of log-probability: the gated FFN activations have the widest
 // range, and the head's error goes straight into the logits.
-constexpr std::array kFineRoles = {WeightRole::kDown, WeightRole::kHead};
+constexpr std::array kFineRoles = {WeightRole::kO, WeightRole::kDown, WeightRole::kHead};
 
 PackOptions pack_options(WeightRole role) {
   return {.fine_activations = std::find(kFineRoles.begin(), kFineRoles.end(), role) != kFineRoles.end()};
