@@ -11,6 +11,7 @@
 #include "comm/group.h"
 #include "kernels/base/error.h"
 #include "launcher/config_schema.h"
+#include "launcher/inspect.h"
 #include "launcher/render.h"
 #include "launcher/run.h"
 #include "launcher/stdio.h"
@@ -96,6 +97,15 @@ void add_render(CLI::App& app, Command& chosen) {
   verb->callback([options, &chosen] { chosen = on_rank_zero([options] { return render(*options); }); });
 }
 
+void add_inspect(CLI::App& app, Command& chosen) {
+  auto config = std::make_shared<std::string>();
+  auto sets = std::make_shared<std::vector<std::string>>();
+  CLI::App* verb = app.add_subcommand("inspect", "Report what a model file holds: shapes, bytes, formats, tokenizer, template");
+  add_config(verb, *config, *sets)->required();
+  verb->footer("Examples:\n  terrace inspect model.gguf\n  terrace inspect configs/smollm2.yaml");
+  verb->callback([config, sets, &chosen] { chosen = on_rank_zero([config, sets] { return inspect(*config, *sets); }); });
+}
+
 void print_error(const std::string& message) {
   if (early_rank() == 0) std::cerr << "terrace: error: " << message << std::endl;
 }
@@ -152,6 +162,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.footer(fmt::format("terrace VERB --help has the flags and examples of each.\n{}", kExitCodes));
   add_run(app, command);
   add_render(app, command);
+  add_inspect(app, command);
   bool print_keys = false;
   app.add_flag("--config-keys", print_keys, "Print every configuration key with its values and default (docs/config.md)");
   app.callback([&] {

@@ -12,6 +12,7 @@
 #include "kernels/base/log.h"
 #include "launcher/answer.h"
 #include "launcher/config_file.h"
+#include "launcher/explain.h"
 #include "launcher/signals.h"
 #include "launcher/stdio.h"
 #include "runtime/session.h"
@@ -103,17 +104,28 @@ int answer(Session& session, const Config& config, const RunOptions& options, co
   return signals.exit_code();
 }
 
+GroupOptions group_options(const Config& config) {
+  return {.local_ranks = config.parallel.ranks, .pretend_hosts = config.comm.pretend_hosts};
+}
+
+/// In a group of ranks, since mpirun alone knows how many there are and how many of them are here.
+int explain(const LoadedConfig& loaded) {
+  return run_ranks(group_options(loaded.config), [&](RankGroup& group) {
+    if (group.rank != 0) return 0;
+    write_stdout(explain_config(loaded) + "\n");
+    write_stdout(explain_memory(loaded.config, group.size, group.local_size));
+    return 0;
+  });
+}
+
 }  // namespace
 
 int run(const RunOptions& options) {
   const LoadedConfig loaded = load_config(options.config, options.sets);
   const Config& config = loaded.config;
-  if (options.explain) {
-    if (early_rank() == 0) write_stdout(explain_config(loaded));
-    return 0;
-  }
+  if (options.explain) return explain(loaded);
   const SignalWatch signals;
-  return run_ranks({.local_ranks = config.parallel.ranks, .pretend_hosts = config.comm.pretend_hosts}, [&](RankGroup& group) {
+  return run_ranks(group_options(config), [&](RankGroup& group) {
     const std::string prompt = group.rank == 0 ? read_prompt(options) : "";
     Progress progress(options.progress);
     Session session(config, group, session_options(options, group.rank, progress));

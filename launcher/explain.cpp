@@ -1,0 +1,54 @@
+#include "launcher/explain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "kernels/backend.h"
+#include "kernels/base/error.h"
+#include "runtime/available_memory.h"
+#include "runtime/memory_planner.h"
+#include "runtime/model/gguf.h"
+#include "runtime/model/weights.h"
+
+namespace terrace {
+namespace {
+
+std::string indented(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    out += fmt::format("#   {}\n", text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string explain_memory(const Config& config, int num_ranks, int local_ranks) {
+  std::optional<GgufFile> file;
+  if (config.model.load == "file") file = GgufFile::open(config.model.path);
+  const ModelConfig model = file ? read_model_config(*file) : make_dummy_model_config(config.model.geometry);
+  const std::unique_ptr<Backend> backend = make_backend(config.backend, {});
+  const size_t available = read_available_memory() / static_cast<size_t>(local_ranks);
+  std::string out = fmt::format("# {} rank{}, {} on this host\n", num_ranks, num_ranks == 1 ? "" : "s", local_ranks);
+  for (int rank = 0; rank < num_ranks; ++rank) {
+    const Shard shard = make_shard(model, rank, num_ranks);
+    out += fmt::format("# rank {}: query heads {}-{}, KV heads {}-{}\n", rank, shard.q_heads.begin, shard.q_heads.end - 1, shard.kv_heads.begin,
+                       shard.kv_heads.end - 1);
+    const size_t weights = file ? estimate_weight_bytes(*file, model, shard, *backend)
+                                : estimate_weight_bytes(config.model.geometry, model, shard, *backend);
+    try {
+      out += indented(describe(plan_memory(config, model, shard, {.available = available, .weight_bytes = weights})));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kOutOfMemory) throw;
+      out += indented(fmt::format("does not fit on this host: {}", error.what()));
+    }
+  }
+  return out;
+}
+
+}  // namespace terrace
