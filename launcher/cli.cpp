@@ -11,11 +11,13 @@
 #include "comm/group.h"
 #include "kernels/base/error.h"
 #include "launcher/config_schema.h"
+#include "launcher/config_file.h"
 #include "launcher/inspect.h"
 #include "launcher/render.h"
 #include "launcher/run.h"
 #include "launcher/stdio.h"
 #include "launcher/suggest.h"
+#include "launcher/tokenize.h"
 #include "launcher/version.h"
 
 namespace terrace {
@@ -40,6 +42,11 @@ A dummy model (model.load: dummy) has no tokenizer: the prompt's bytes are its i
 constexpr const char* kRenderExamples = R"(Examples:
   echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | terrace render model.gguf
   terrace render --template chat.jinja --bos "<s>" --eos "</s>" --now 2025-03-14T09:26:53 < request.json)";
+
+constexpr const char* kTokenizeExamples = R"(Examples:
+  printf 'Hello world' | terrace tokenize model.gguf             [19556, 905]
+  echo '[19556, 905]' | terrace tokenize model.gguf --decode
+  terrace tokenize model.gguf --jsonl < strings.jsonl            one JSON string a line in, one list a line out)";
 
 CLI::Option* add_config(CLI::App* verb, std::string& config, std::vector<std::string>& sets) {
   verb->add_option("--set", sets, "Override a configuration key: key.path=value; may be repeated (docs/config.md lists the keys)")
@@ -95,6 +102,28 @@ void add_render(CLI::App& app, Command& chosen) {
   verb->add_flag("--jsonl", options->json_lines, "One request a line; one JSON string, list or {\"error\"} a line");
   verb->footer(kRenderExamples);
   verb->callback([options, &chosen] { chosen = on_rank_zero([options] { return render(*options); }); });
+}
+
+void add_tokenize(CLI::App& app, Command& chosen) {
+  struct Given {
+    std::string config;
+    std::vector<std::string> sets;
+    TokenizeOptions options;
+  };
+  auto given = std::make_shared<Given>();
+  CLI::App* verb = app.add_subcommand("tokenize", "Turn text on stdin into token ids (a JSON list), or back");
+  add_config(verb, given->config, given->sets)->required();
+  verb->add_flag("--jsonl", given->options.jsonl, "One JSON string a line in, one list a line out; {\"error\"} for a line that is wrong");
+  verb->add_flag("--decode", given->options.decode, "Ids in, text out");
+  verb->add_flag("--no-special", given->options.no_special, "The text of special tokens is plain text; with --decode they are left out");
+  verb->add_flag("--no-bos", given->options.no_bos, "No BOS even where the model wants one");
+  verb->footer(kTokenizeExamples);
+  verb->callback([given, &chosen] {
+    chosen = on_rank_zero([given] {
+      given->options.model_path = load_config(given->config, given->sets).config.model.path;
+      return run_tokenize(given->options, std::cin, std::cout);
+    });
+  });
 }
 
 void add_inspect(CLI::App& app, Command& chosen) {
@@ -162,6 +191,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.footer(fmt::format("terrace VERB --help has the flags and examples of each.\n{}", kExitCodes));
   add_run(app, command);
   add_render(app, command);
+  add_tokenize(app, command);
   add_inspect(app, command);
   bool print_keys = false;
   app.add_flag("--config-keys", print_keys, "Print every configuration key with its values and default (docs/config.md)");

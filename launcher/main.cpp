@@ -1,8 +1,3 @@
-#include <cstdio>
+#include "launcher/cli.h"
 
-#include "launcher/version.h"
-
-int main() {
-  std::puts(terrace::version_text().c_str());
-  return 0;
-}
+int main(int argc, char** argv) { return terrace::run_command_line(argc, argv); }

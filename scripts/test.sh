@@ -15,7 +15,11 @@ export log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export jobs=$(nproc)
 
-build() { cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"; }
+build() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" ${@:+--target "$@"}
+}
 # One ctest run over every build folder, so that there is one summary.
 run_tests() {
   printf 'subdirs(%s)\n' "$*" >build/CTestTestfile.cmake
@@ -24,7 +28,10 @@ run_tests() {
 }
 
 use_ccache_if_there
+builds=(cpu)
 stage set-up 900 scripts/setup.sh || finish "$log"
 stage build 900 build cpu || finish "$log"
-stage tests 900 run_tests cpu
+stage build-asan 900 build asan terrace_tests && builds+=(asan)  # memory errors and undefined behaviour, every unit test
+stage build-tsan 600 build tsan terrace_tests && builds+=(tsan)  # data races, where there are threads
+stage tests 900 run_tests "${builds[@]}"
 finish "$log"
