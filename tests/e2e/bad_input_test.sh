@@ -25,7 +25,7 @@ rm "$work/cut.gguf"
 
 expect 2 "$TERRACE" run "$TERRACE_TEST_MODEL" -p x --set parallel.ranks=10
 says err "9"
-expect 4 "$TERRACE" run "$TERRACE_TEST_MODEL" -p x --set cache.device=900TiB
+expect 4 "$TERRACE" run "$TERRACE_TEST_MODEL" -p x --set cache.device=900TiB --set scheduler.max_sequences=65536
 says err "cache.device"
 expect 2 "$TERRACE" run "$TERRACE_TEST_MODEL" --raw -p ""
 says err "the prompt is empty"
