@@ -10,7 +10,8 @@ namespace {
 
 // Rows of x that stay in the L2 cache while the tiles of an item pass over them.
 constexpr size_t kChunkBytes = 128 << 10;
-constexpr int64_t kRowsPerMultiply = 4;  // as linear_tile.h takes them
+constexpr int64_t kRowsPerMultiply = 4;  // as linear_tile.h takes them at most
+constexpr int64_t kTilesPerMultiply = 4;  // of plain floats
 constexpr int64_t kItemsPerThread = 4;   // so that a thread which is held up costs a quarter of its share
 
 size_t block_bytes(Activation activation) { return activation == Activation::kBytes ? sizeof(ByteBlock) : sizeof(PlaneBlock); }
@@ -33,7 +34,8 @@ struct Items {
   Items(std::span<const LinearOutput> all_outputs, int num_threads) : outputs(all_outputs) {
     int64_t num_tiles = 0;
     for (const LinearOutput& output : outputs) num_tiles += packed(output).num_tiles();
-    tiles_per_item = std::max<int64_t>(1, num_tiles / (num_threads * kItemsPerThread));
+    tiles_per_item = num_tiles / (num_threads * kItemsPerThread * kTilesPerMultiply) * kTilesPerMultiply;
+    tiles_per_item = std::max(tiles_per_item, kTilesPerMultiply);
     for (const LinearOutput& output : outputs) items_per_chunk += count(output);
   }
   int64_t count(const LinearOutput& output) const { return (packed(output).num_tiles() + tiles_per_item - 1) / tiles_per_item; }

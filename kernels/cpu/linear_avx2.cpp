@@ -10,6 +10,7 @@ namespace {
 struct Avx2Vector {
   static constexpr int kLanes = 8;
   static constexpr bool kByteDot = false;
+  static constexpr int kMostRows = 4;  // of x at a time
   using Floats = __m256;
   using Ints = __m256i;
   using Bytes = __m256i;
@@ -50,36 +51,22 @@ struct Avx2Vector {
     return _mm256_set1_epi32(four);
   }
 
-  /// Codes of at most kCodeBits bits by int8 codes, -128 included. maddubs saturates at 16 bits: pairs are added in 16 bits only as
-  /// often as the largest codes allow (8, 4, 2 times for 4, 5, 6 bits), then widened.
-  template <int kCodeBits, int kQuads>
-  static Ints dot(const Bytes* weights, const int8_t* x) {
-    constexpr int kMostInChain = 32767 / (2 * ((1 << kCodeBits) - 1) * 128);
-    static_assert(kMostInChain >= 1);
-    constexpr int kChain = kMostInChain < kQuads ? kMostInChain : kQuads;
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sums = _mm256_setzero_si256();
-#pragma GCC unroll 8
-    for (int first = 0; first < kQuads; first += kChain) {
-      __m256i pairs = _mm256_maddubs_epi16(weights[first], broadcast_codes(x + 4 * first));
-#pragma GCC unroll 8
-      for (int q = first + 1; q < first + kChain; ++q) {
-        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(weights[q], broadcast_codes(x + 4 * q)));
-      }
-      const __m256i wide = _mm256_madd_epi16(pairs, ones);
-      sums = first == 0 ? wide : _mm256_add_epi32(sums, wide);
-    }
-    return sums;
+  /// Products of code bytes by int8 codes, -128 included. maddubs saturates at 16 bits: sums of two products are added in 16 bits
+  /// only as often as the largest codes allow (8, 4, 2 vectors for 4, 5, 6 bits), then widened.
+  using Chain = __m256i;
+  static constexpr int longest_chain(int code_bits) { return 32767 / (2 * ((1 << code_bits) - 1) * 128); }
+  static Chain begin_chain(Bytes weights, const int8_t* x) { return _mm256_maddubs_epi16(weights, broadcast_codes(x)); }
+  static Chain add_to_chain(Chain chain, Bytes weights, const int8_t* x) {
+    return _mm256_add_epi16(chain, begin_chain(weights, x));
+  }
+  static Ints end_chain(Chain chain) { return _mm256_madd_epi16(chain, _mm256_set1_epi16(1)); }
+
+  static Ints multiply_pairs(Bytes weights, const int16_t* x) { return _mm256_madd_epi16(weights, broadcast_codes(x)); }
+  static Ints add_pairs(Ints sums, Bytes weights, const int16_t* x) {
+    return _mm256_add_epi32(sums, multiply_pairs(weights, x));
   }
 
-  static Ints dot_pairs(const Bytes* weights, const int16_t* x) {
-    __m256i sums = _mm256_madd_epi16(weights[0], broadcast_codes(x));
-#pragma GCC unroll 16
-    for (int p = 1; p < 16; ++p) {
-      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(weights[p], broadcast_codes(x + 2 * p)));
-    }
-    return sums;
-  }
+  static void pin(__m256i& value) { asm volatile("" : "+x"(value)); }
 };
 
 int32_t sum_of_lanes(__m256i a) {

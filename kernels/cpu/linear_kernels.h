@@ -21,6 +21,8 @@ inline constexpr int kBlockColumns = 32;
 
 /// 32 activations of one row, quantised: value = code * scale. The sums are of codes.
 struct ByteBlock {
+  static constexpr bool kWide = false;
+  static constexpr int kPlanes = 1;
   int8_t codes[32];
   float scale;
   float scaled_sum;  // scale * float(sum)
@@ -30,6 +32,8 @@ struct ByteBlock {
 
 /// 16-bit codes as two bytes: code = 256 * high + low.
 struct PlaneBlock {
+  static constexpr bool kWide = false;
+  static constexpr int kPlanes = 2;
   int8_t high[32];
   int8_t low[32];
   float scale;
@@ -40,6 +44,8 @@ struct PlaneBlock {
 
 /// Codes of 8 or 16 bits in 16, for products with int8 weights.
 struct WideBlock {
+  static constexpr bool kWide = true;
+  static constexpr int kPlanes = 1;
   int16_t codes[32];
   float scale;
   float scaled_sum;

@@ -12,6 +12,7 @@ namespace {
 struct ScalarVector {
   static constexpr int kLanes = 8;
   static constexpr bool kByteDot = false;
+  static constexpr int kMostRows = 1;  // of x at a time
 
   struct Floats {
     float lane[8];
@@ -93,21 +94,21 @@ struct ScalarVector {
     return each_byte(16, [&](int i) { return static_cast<int8_t>(from[i]); });
   }
 
-  template <int kCodeBits, int kQuads>
-  static Ints dot(const Bytes* weights, const int8_t* x) {
-    Ints sums = {};
-    for (int q = 0; q < kQuads; ++q) {
-      for (int i = 0; i < 32; ++i) sums.lane[i / 4] += weights[q].element[i] * x[4 * q + i % 4];
-    }
+  using Chain = Ints;
+  static constexpr int longest_chain(int) { return 8; }
+  static Chain begin_chain(const Bytes& weights, const int8_t* x) { return add_to_chain({}, weights, x); }
+  static Chain add_to_chain(Chain chain, const Bytes& weights, const int8_t* x) {
+    for (int i = 0; i < 32; ++i) chain.lane[i / 4] += weights.element[i] * x[i % 4];
+    return chain;
+  }
+  static Ints end_chain(const Chain& chain) { return chain; }
+
+  static Ints multiply_pairs(const Bytes& weights, const int16_t* x) { return add_pairs({}, weights, x); }
+  static Ints add_pairs(Ints sums, const Bytes& weights, const int16_t* x) {
+    for (int i = 0; i < 16; ++i) sums.lane[i / 2] += weights.element[i] * x[i % 2];
     return sums;
   }
-  static Ints dot_pairs(const Bytes* weights, const int16_t* x) {
-    Ints sums = {};
-    for (int p = 0; p < 16; ++p) {
-      for (int i = 0; i < 16; ++i) sums.lane[i / 2] += weights[p].element[i] * x[2 * p + i % 2];
-    }
-    return sums;
-  }
+  static void pin(const Ints&) {}
 };
 
 void put_code(ByteBlock& block, int i, int code) { block.codes[i] = static_cast<int8_t>(code); }

@@ -11,76 +11,93 @@
 
 namespace terrace {
 
-template <class V, QuantFormat F>
-constexpr CodeLayout code_layout(bool bytes_of_x) {
-  if (F.code_bits == 8) return V::kByteDot && bytes_of_x ? CodeLayout::kQuads : CodeLayout::kPairs;
+template <class V, QuantFormat F, class X>
+constexpr CodeLayout code_layout() {
+  if (F.code_bits == 8) return X::kWide ? CodeLayout::kPairs : CodeLayout::kQuads;
   return F.code_bits == 4 ? CodeLayout::kNibbles : CodeLayout::kQuads;
 }
 
 constexpr int log2_of(int value) { return value <= 1 ? 0 : 1 + log2_of(value / 2); }
 
-constexpr bool is_bytes(const ByteBlock*) { return true; }
-constexpr bool is_bytes(const void*) { return false; }
+/// One block of a tile by the blocks of kRows rows of x. Weights are taken a vector at a time and each is used for all rows at
+/// once; V::pin keeps the compiler from undoing that order, which would spill the sums.
+template <class V, QuantFormat F, class X, int kRows>
+struct BlockSums {
+  static constexpr CodeLayout kLayout = code_layout<V, F, X>();
+  typename V::Ints sums[kRows];  // of (code + offset) * x.code over one group's columns
 
-/// The codes of one block of a tile, one vector for each 4 columns.
-template <class V, QuantFormat F, CodeLayout kLayout>
-struct TileCodes {
-  typename V::Bytes quads[8];
-
-  explicit TileCodes(const uint8_t* block) {
+  template <int kGroup>
+  void compute(const uint8_t* codes, const X* const* x) {
+    if constexpr (kLayout == CodeLayout::kPairs) {
+      multiply_pairs(codes, x);
+    } else if constexpr (X::kPlanes == 2) {
+      typename V::Ints high[kRows];
+      multiply_quads<kGroup>(codes, [&](int r) { return x[r]->high; }, high);
+      multiply_quads<kGroup>(codes, [&](int r) { return x[r]->low; }, sums);
 #pragma GCC unroll 8
-    for (int v = 0; v < 8; ++v) {
-      if constexpr (kLayout == CodeLayout::kNibbles) {
-        quads[v] = v < 4 ? V::low_nibbles(block + v * 4 * V::kLanes) : V::high_nibbles(block + (v - 4) * 4 * V::kLanes);
-      } else {
-        quads[v] = V::load_bytes(block + v * 4 * V::kLanes);
+      for (int r = 0; r < kRows; ++r) sums[r] = V::add(V::template shift_left<8>(high[r]), sums[r]);
+    } else {
+      multiply_quads<kGroup>(codes, [&](int r) { return x[r]->codes; }, sums);
+    }
+    if constexpr (F.offset != 0 && kLayout != CodeLayout::kPairs) add_offset<kGroup>(x);
+  }
+
+ private:
+  static void multiply_pairs(const uint8_t* codes, const X* const* x, typename V::Ints* out) {
+#pragma GCC unroll 16
+    for (int v = 0; v < 16; ++v) {
+      const typename V::Bytes weights = V::load_widened(codes + v * 2 * V::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        out[r] = v == 0 ? V::multiply_pairs(weights, x[r]->codes) : V::add_pairs(out[r], weights, x[r]->codes + 2 * v);
+        V::pin(out[r]);
+      }
+    }
+  }
+  void multiply_pairs(const uint8_t* codes, const X* const* x) { multiply_pairs(codes, x, sums); }
+
+  /// The 4 columns of vector `v`, counted so that the nibbles of one vector follow one another.
+  static typename V::Bytes load_quad(const uint8_t* codes, int v) {
+    if constexpr (kLayout == CodeLayout::kQuads) return V::load_bytes(codes + v * 4 * V::kLanes);
+    const uint8_t* vector = codes + v / 2 * 4 * V::kLanes;
+    return v % 2 == 0 ? V::low_nibbles(vector) : V::high_nibbles(vector);
+  }
+  static constexpr int first_column(int v) { return kLayout == CodeLayout::kQuads ? 4 * v : v % 2 * 16 + v / 2 * 4; }
+
+  template <int kGroup, class CodesOf>
+  static void multiply_quads(const uint8_t* codes, CodesOf x_codes, typename V::Ints* out) {
+    constexpr int kQuads = F.group_columns / 4;
+    constexpr int kLongest = V::longest_chain(F.code_bits);
+    constexpr int kChain = kLongest < kQuads ? kLongest : kQuads;
+#pragma GCC unroll 8
+    for (int first = 0; first < kQuads; first += kChain) {
+      typename V::Chain chains[kRows];
+#pragma GCC unroll 8
+      for (int v = kGroup * kQuads + first; v < kGroup * kQuads + first + kChain; ++v) {
+        const typename V::Bytes weights = load_quad(codes, v);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) {
+          const int8_t* x = x_codes(r) + first_column(v);
+          chains[r] = v == kGroup * kQuads + first ? V::begin_chain(weights, x) : V::add_to_chain(chains[r], weights, x);
+          V::pin(chains[r]);
+        }
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const typename V::Ints sum = V::end_chain(chains[r]);
+        out[r] = first == 0 ? sum : V::add(out[r], sum);
       }
     }
   }
 
-  /// Sums of (code + offset) * x.code over the group's columns, one for each row of the tile.
   template <int kGroup>
-  typename V::Ints sums(const ByteBlock& x) const {
-    return add_offset<kGroup>(dot<kGroup>(x.codes), x);
-  }
-  template <int kGroup>
-  typename V::Ints sums(const PlaneBlock& x) const {
-    const typename V::Ints high = V::template shift_left<8>(dot<kGroup>(x.high));
-    return add_offset<kGroup>(V::add(high, dot<kGroup>(x.low)), x);
-  }
-
- private:
-  template <int kGroup>
-  typename V::Ints dot(const int8_t* x_codes) const {
-    constexpr int kFirst = kGroup * F.group_columns;
-    return V::template dot<F.code_bits, F.group_columns / 4>(quads + kFirst / 4, x_codes + kFirst);
-  }
-
-  template <int kGroup, class X>
-  static typename V::Ints add_offset(typename V::Ints sum, const X& x) {
-    if constexpr (F.offset == 0) {
-      return sum;
-    } else {
-      typename V::Ints x_sum = V::broadcast_int(kGroup == 0 ? &x.sum : &x.second_sum);
-      if constexpr (F.group_columns == 16 && kGroup == 0) x_sum = V::subtract(x_sum, V::broadcast_int(&x.second_sum));
-      return V::subtract(sum, V::template shift_left<log2_of(-F.offset)>(x_sum));
+  void add_offset(const X* const* x) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      typename V::Ints x_sum = V::broadcast_int(kGroup == 0 ? &x[r]->sum : &x[r]->second_sum);
+      if constexpr (F.group_columns == 16 && kGroup == 0) x_sum = V::subtract(x_sum, V::broadcast_int(&x[r]->second_sum));
+      sums[r] = V::subtract(sums[r], V::template shift_left<log2_of(-F.offset)>(x_sum));
     }
-  }
-};
-
-/// Signed bytes widened to 16 bits, one vector for each 2 columns.
-template <class V, QuantFormat F>
-struct TileCodes<V, F, CodeLayout::kPairs> {
-  typename V::Bytes pairs[16];
-
-  explicit TileCodes(const uint8_t* block) {
-#pragma GCC unroll 16
-    for (int v = 0; v < 16; ++v) pairs[v] = V::load_widened(block + v * 2 * V::kLanes);
-  }
-
-  template <int kGroup>
-  typename V::Ints sums(const WideBlock& x) const {
-    return V::dot_pairs(pairs, x.codes);
   }
 };
 
@@ -92,35 +109,37 @@ typename V::Floats load_scales(const uint8_t* from) {
 
 template <class V, QuantFormat F, class X, int kRows>
 void multiply_rows(const uint8_t* tile, int64_t num_blocks, const uint8_t* x, size_t x_row_bytes, typename V::Floats* result) {
-  constexpr CodeLayout kLayout = code_layout<V, F>(is_bytes(static_cast<const X*>(nullptr)));
-  constexpr int kCodeBytes = V::kLanes * (kLayout == CodeLayout::kNibbles ? 16 : 32);
+  using Sums = BlockSums<V, F, X, kRows>;
+  constexpr int kCodeBytes = V::kLanes * (Sums::kLayout == CodeLayout::kNibbles ? 16 : 32);
   constexpr int kScaleBytes = V::kLanes * (F.f16_scales ? 2 : 4);
   constexpr int kGroups = kBlockColumns / F.group_columns;
   constexpr int kBytes = kCodeBytes + kScaleBytes * (kGroups + (F.has_min ? 1 : 0));
   typename V::Floats acc[kRows];
-  const X* x_row[kRows];
+  const X* block[kRows];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     acc[r] = V::zero();
-    x_row[r] = reinterpret_cast<const X*>(x + static_cast<size_t>(r) * x_row_bytes);
+    block[r] = reinterpret_cast<const X*>(x + static_cast<size_t>(r) * x_row_bytes);
   }
   for (int64_t b = 0; b < num_blocks; ++b, tile += kBytes) {
-    const TileCodes<V, F, kLayout> codes(tile);
-    const typename V::Floats scale0 = load_scales<V, F>(tile + kCodeBytes);
+    const auto accumulate = [&]<int kGroup>() {
+      Sums sums;
+      sums.template compute<kGroup>(tile, block);
+      const typename V::Floats scale = load_scales<V, F>(tile + kCodeBytes + kGroup * kScaleBytes);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const X& block = x_row[r][b];
-      const typename V::Floats x_scale = V::broadcast(&block.scale);
-      acc[r] = V::fma(V::to_floats(codes.template sums<0>(block)), V::mul(x_scale, scale0), acc[r]);
-      if constexpr (kGroups == 2) {
-        const typename V::Floats scale1 = load_scales<V, F>(tile + kCodeBytes + kScaleBytes);
-        acc[r] = V::fma(V::to_floats(codes.template sums<1>(block)), V::mul(x_scale, scale1), acc[r]);
+      for (int r = 0; r < kRows; ++r) {
+        acc[r] = V::fma(V::to_floats(sums.sums[r]), V::mul(V::broadcast(&block[r]->scale), scale), acc[r]);
       }
-      if constexpr (F.has_min) {
-        const typename V::Floats min = load_scales<V, F>(tile + kCodeBytes + kScaleBytes * kGroups);
-        acc[r] = V::fma(min, V::broadcast(&block.scaled_sum), acc[r]);
-      }
+    };
+    accumulate.template operator()<0>();
+    if constexpr (kGroups == 2) accumulate.template operator()<1>();
+    if constexpr (F.has_min) {
+      const typename V::Floats min = load_scales<V, F>(tile + kCodeBytes + kScaleBytes * kGroups);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) acc[r] = V::fma(min, V::broadcast(&block[r]->scaled_sum), acc[r]);
     }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) ++block[r];
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) result[r] = acc[r];
@@ -155,17 +174,28 @@ void multiply_some(const LinearTask& task, int64_t tile, int64_t row) {
   store_rows<V, kRows>(task, tile, row, result);
 }
 
+/// Calls multiply<kRows>(first_row) over all rows in passes of like size, of kMost at most.
+template <int kMost, class Multiply>
+void in_passes(int64_t num_rows, Multiply multiply) {
+  static_assert(kMost <= 4);
+  int64_t passes = (num_rows + kMost - 1) / kMost;
+  for (int64_t row = 0; row < num_rows; --passes) {
+    const int64_t rows = (num_rows - row + passes - 1) / passes;
+    switch (rows) {
+      case 1: multiply.template operator()<1>(row); break;
+      case 2: multiply.template operator()<(kMost >= 2 ? 2 : 1)>(row); break;
+      case 3: multiply.template operator()<(kMost >= 3 ? 3 : 1)>(row); break;
+      case 4: multiply.template operator()<(kMost >= 4 ? 4 : 1)>(row); break;
+      default: break;
+    }
+    row += rows;
+  }
+}
+
 template <class V, QuantFormat F, class X>
 void multiply_quantized(const LinearTask& task) {
   for (int64_t tile = 0; tile < task.num_tiles; ++tile) {
-    int64_t row = 0;
-    for (; row + 4 <= task.num_rows; row += 4) multiply_some<V, F, X, 4>(task, tile, row);
-    switch (task.num_rows - row) {
-      case 3: multiply_some<V, F, X, 3>(task, tile, row); break;
-      case 2: multiply_some<V, F, X, 2>(task, tile, row); break;
-      case 1: multiply_some<V, F, X, 1>(task, tile, row); break;
-      default: break;
-    }
+    in_passes<V::kMostRows>(task.num_rows, [&]<int kRows>(int64_t row) { multiply_some<V, F, X, kRows>(task, tile, row); });
   }
 }
 
@@ -179,10 +209,9 @@ typename V::Floats load_weights(const uint8_t* from) {
 template <class V, DType kDType, int kRows, int kTiles>
 void multiply_float_rows(const LinearTask& task, int64_t tile, int64_t row) {
   constexpr int kColumnBytes = V::kLanes * (kDType == DType::kF32 ? 4 : 2);
-  typename V::Floats acc[kTiles][kRows];
-  for (int t = 0; t < kTiles; ++t) {
-    for (int r = 0; r < kRows; ++r) acc[t][r] = V::zero();
-  }
+  typename V::Floats acc[kTiles * kRows];
+#pragma GCC unroll 16
+  for (int i = 0; i < kTiles * kRows; ++i) acc[i] = V::zero();
   const uint8_t* weights = task.tiles + static_cast<size_t>(tile) * task.tile_bytes;
   const uint8_t* x = task.x + static_cast<size_t>(row) * task.x_row_bytes;
   for (int64_t col = 0; col < task.num_blocks; ++col, weights += kColumnBytes, x += sizeof(float)) {
@@ -195,25 +224,26 @@ void multiply_float_rows(const LinearTask& task, int64_t tile, int64_t row) {
     for (int t = 0; t < kTiles; ++t) {
       const typename V::Floats weight = load_weights<V, kDType>(weights + static_cast<size_t>(t) * task.tile_bytes);
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) acc[t][r] = V::fma(weight, x_value[r], acc[t][r]);
+      for (int r = 0; r < kRows; ++r) acc[t * kRows + r] = V::fma(weight, x_value[r], acc[t * kRows + r]);
     }
   }
-  for (int t = 0; t < kTiles; ++t) store_rows<V, kRows>(task, tile + t, row, acc[t]);
+  typename V::Floats result[kTiles * kRows];  // apart from acc, which stays in registers
+#pragma GCC unroll 16
+  for (int i = 0; i < kTiles * kRows; ++i) result[i] = acc[i];
+  for (int t = 0; t < kTiles; ++t) store_rows<V, kRows>(task, tile + t, row, result + t * kRows);
 }
 
-template <class V, DType kDType, int kTiles>
-void multiply_float_tiles(const LinearTask& task, int64_t tile) {
-  int64_t row = 0;
-  for (; row + 4 <= task.num_rows; row += 4) multiply_float_rows<V, kDType, 4, kTiles>(task, tile, row);
-  for (; row < task.num_rows; ++row) multiply_float_rows<V, kDType, 1, kTiles>(task, tile, row);
-}
-
-/// Two tiles at a time: one chain of fma a row would leave the units idle.
+/// Four tiles at a time: one chain of fma a row would leave the units idle.
 template <class V, DType kDType>
 void multiply_floats(const LinearTask& task) {
+  constexpr int kMost = V::kMostRows < 3 ? V::kMostRows : 3;  // 4 tiles by 3 rows fill 12 of 16 registers
   int64_t tile = 0;
-  for (; tile + 2 <= task.num_tiles; tile += 2) multiply_float_tiles<V, kDType, 2>(task, tile);
-  if (tile < task.num_tiles) multiply_float_tiles<V, kDType, 1>(task, tile);
+  for (; tile + 4 <= task.num_tiles; tile += 4) {
+    in_passes<kMost>(task.num_rows, [&]<int kRows>(int64_t row) { multiply_float_rows<V, kDType, kRows, 4>(task, tile, row); });
+  }
+  for (; tile < task.num_tiles; ++tile) {
+    in_passes<kMost>(task.num_rows, [&]<int kRows>(int64_t row) { multiply_float_rows<V, kDType, kRows, 1>(task, tile, row); });
+  }
 }
 
 template <class V, DType kDType>
