@@ -5,7 +5,8 @@
 namespace terrace {
 namespace {
 
-// A task over this share of a worker's part of the step is split: small enough for an even end, large enough that few are.
+// A task over this share of a worker's part of the step is split: small enough for an even end, large enough that few
+// are.
 constexpr int64_t kTasksPerWorker = 4;
 // Reading a K and V row costs about as much as using it for this many query tokens.
 constexpr int64_t kReadCostTokens = 2;

@@ -20,7 +20,9 @@ KvType kv_type(DType dtype) {
     case DType::kF32: return KvType::kF32;
     case DType::kF16: return KvType::kF16;
     case DType::kBF16: return KvType::kBF16;
-    default: throw Error(ErrorCode::kInvalidValue, fmt::format("KV pages cannot hold {}: choose F16, BF16 or F32", dtype_info(dtype).name));
+    default:
+      throw Error(ErrorCode::kInvalidValue,
+                  fmt::format("KV pages cannot hold {}: choose F16, BF16 or F32", dtype_info(dtype).name));
   }
 }
 
@@ -54,7 +56,8 @@ void PagedAttention::run(const AttentionArgs& args) {
   pool_.run([&](int thread) {
     std::vector<float>& scratch = scratch_[static_cast<size_t>(thread)];
     if (scratch.size() < scratch_floats) scratch.resize(scratch_floats);  // touched first by the thread that uses it
-    for (size_t i = next.fetch_add(1); i < plan_.tasks.size(); i = next.fetch_add(1)) run_task(args, plan_.tasks[i], scratch.data());
+    for (size_t i = next.fetch_add(1); i < plan_.tasks.size(); i = next.fetch_add(1))
+      run_task(args, plan_.tasks[i], scratch.data());
   });
   const auto num_merges = static_cast<int64_t>(plan_.merges.size());
   pool_.parallel_for(num_merges, kMergeGrain, [&](int64_t begin, int64_t end) {

@@ -1,5 +1,5 @@
-// Runs a step's attention plan on the pool: resolves tasks to addresses, gives each worker its scratch, joins stored partials.
-// Owned by the CPU backend, used from its step thread. What is computed is attention_kernel.h's business.
+// Runs a step's attention plan on the pool: resolves tasks to addresses, gives each worker its scratch, joins stored
+// partials. Owned by the CPU backend, used from its step thread. What is computed is attention_kernel.h's business.
 #pragma once
 
 #include <cstdint>
@@ -34,10 +34,10 @@ class PagedAttention {
   AttentionPlan plan_;
   int32_t planned_kv_heads_ = 0;  // 0: no plan for this step yet
   int32_t planned_group_ = 0;
-  int32_t group_ = 0;                 // most query heads of one KV head
-  std::vector<int32_t> head_begin_;   // [num_kv_heads + 1] first query head of each KV head
-  std::vector<float> partial_out_;    // [num_partials, group_, head_dim]
-  std::vector<float> partial_lse_;    // [num_partials, group_]
+  int32_t group_ = 0;                        // most query heads of one KV head
+  std::vector<int32_t> head_begin_;          // [num_kv_heads + 1] first query head of each KV head
+  std::vector<float> partial_out_;           // [num_partials, group_, head_dim]
+  std::vector<float> partial_lse_;           // [num_partials, group_]
   std::vector<std::vector<float>> scratch_;  // one per worker
 };
 

@@ -1,137 +1,30 @@
-// Attention over paged K and V, written once for every ISA (lanes.h). The arithmetic of one query row, whatever tile it is in:
+// Attention over paged K and V, written once for every ISA (lanes.h). The arithmetic of one query row, whatever tile it
+// is in:
 //   piece = 256 keys from an absolute multiple of 256; s_j = dot(q * scale, k_j) in 8 lanes over head_dim; m = max s_j;
-//   p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j, by fma) / l; LSE = m + log l;
-//   pieces are merged from left to right.
-// Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own is never part of
-// its arithmetic (its page may hold stale NaN).
+//   p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j, by fma) / l; LSE = m + log
+//   l; pieces are merged from left to right.
+// Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own is
+// never part of its arithmetic (its page may hold stale NaN).
 //
-// Speed: rows (tokens x heads of the group) are worked on in register blocks of up to 3 rows x 4 keys (scores) or x 32 dims
-// (values); a page's K or V is widened to floats once when many rows use it, else read as it lies.
+// Speed: rows (tokens x heads of the group) go through register tiles (attention_blocks.h); K and V are widened to
+// floats once where many rows use them, else read as they lie, with the pages to come fetched ahead.
 #pragma once
 
-#include "kernels/attention_split.h"
+#include "kernels/cpu/attention_blocks.h"
 #include "kernels/cpu/attention_tile.h"
-#include "kernels/cpu/float_math.h"
 
 namespace terrace {
 namespace {
 
-/// state and its LSE take in the next piece to the right.
-template <class Lanes>
-void merge_piece(float* state, float& state_lse, const float* piece, float piece_lse, int32_t dims) {
-  const float largest = state_lse > piece_lse ? state_lse : piece_lse;
-  const float left = exp_one<Lanes>(state_lse - largest);
-  const float right = exp_one<Lanes>(piece_lse - largest);
-  const float total = left + right;
-  const Lanes left_share = Lanes::broadcast(left / total);
-  const Lanes right_share = Lanes::broadcast(right / total);
-  int32_t d = 0;
-  for (; d + kLanes <= dims; d += kLanes) {
-    Lanes::fma(Lanes::load(piece + d), right_share, Lanes::load(state + d) * left_share).store(state + d);
-  }
-  for (; d < dims; ++d) state[d] = __builtin_fmaf(piece[d], right / total, state[d] * (left / total));
-  state_lse = largest + log_one<Lanes>(total);
-}
-
-/// Scores of kRows query rows with num_keys keys that lie key_dims apart. dims is a multiple of 8.
-template <class Lanes, class Element, int kRows>
-void score_rows(const float* q, const Element* k, int32_t num_keys, int32_t dims, float* scores) {
-  int32_t j = 0;
-  for (; j + 4 <= num_keys; j += 4, k += 4 * dims) {
-    Lanes sum[kRows][4];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-      for (int c = 0; c < 4; ++c) sum[r][c] = Lanes::zero();
-    }
-    for (int32_t d = 0; d < dims; d += kLanes) {
-      Lanes query[kRows];
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) query[r] = Lanes::load(q + r * dims + d);
-#pragma GCC unroll 8
-      for (int c = 0; c < 4; ++c) {
-        const Lanes key = Lanes::load(k + c * dims + d);
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) sum[r][c] = Lanes::fma(query[r], key, sum[r][c]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) Lanes::sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3], scores + r * kAttentionSplit + j);
-  }
-  for (; j < num_keys; ++j, k += dims) {
-    Lanes sum[kRows];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) sum[r] = Lanes::zero();
-    for (int32_t d = 0; d < dims; d += kLanes) {
-      const Lanes key = Lanes::load(k + d);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r] = Lanes::fma(Lanes::load(q + r * dims + d), key, sum[r]);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) scores[r * kAttentionSplit + j] = Lanes::sum(sum[r]);
-  }
-}
-
-/// out[r] += sum over j of p[r][j] * v[j], in order of j, for kVectors * 8 dims from `out`, `v`.
-template <class Lanes, class Element, int kRows, int kVectors>
-void add_values(const float* p, const Element* v, int32_t num_keys, int32_t dims, float* out) {
-  Lanes sum[kRows][kVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kVectors; ++c) sum[r][c] = Lanes::load(out + r * dims + c * kLanes);
-  }
-  for (int32_t j = 0; j < num_keys; ++j) {
-    Lanes weight[kRows];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) weight[r] = Lanes::broadcast(p[r * kAttentionSplit + j]);
-#pragma GCC unroll 8
-    for (int c = 0; c < kVectors; ++c) {
-      const Lanes value = Lanes::load(v + j * dims + c * kLanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r][c] = Lanes::fma(weight[r], value, sum[r][c]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kVectors; ++c) sum[r][c].store(out + r * dims + c * kLanes);
-  }
-}
-
-template <class Lanes, class Element, int kRows>
-void add_value_rows(const float* p, const Element* v, int32_t num_keys, int32_t dims, float* out) {
-  int32_t d = 0;
-  for (; d + 4 * kLanes <= dims; d += 4 * kLanes) add_values<Lanes, Element, kRows, 4>(p, v + d, num_keys, dims, out + d);
-  for (; d < dims; d += kLanes) add_values<Lanes, Element, kRows, 1>(p, v + d, num_keys, dims, out + d);
-}
-
-/// Turns n scores into exp(score - max) and returns their log-sum-exp; `sum` is the sum of the results.
-template <class Lanes>
-float softmax_row(float* scores, int32_t n, float& sum) {
-  constexpr float kMinusInfinity = -__builtin_inff();
-  const int32_t padded = (n + kLanes - 1) / kLanes * kLanes;
-  for (int32_t j = n; j < padded; ++j) scores[j] = kMinusInfinity;
-  Lanes most = Lanes::load(scores);
-  for (int32_t j = kLanes; j < padded; j += kLanes) most = Lanes::max(most, Lanes::load(scores + j));
-  const float largest = Lanes::largest(most);
-  const Lanes offset = Lanes::broadcast(largest);
-  Lanes total = Lanes::zero();
-  for (int32_t j = 0; j < padded; j += kLanes) {
-    const Lanes weight = exp_below(Lanes::load(scores + j) - offset);
-    weight.store(scores + j);
-    total = total + weight;
-  }
-  sum = Lanes::sum(total);
-  return largest + log_one<Lanes>(sum);
-}
-
-/// One tile. Rows are ordered by token, then head, so that the number of keys a row attends never falls from one row to the next.
+/// One tile. Rows are ordered by token, then head, so that the number of keys a row attends never falls from one row to
+/// the next.
 template <class Lanes, class Element>
 class TileKernel {
  public:
   explicit TileKernel(const AttentionTile& tile)
-      : t_(tile), dims_((tile.head_dim + kLanes - 1) / kLanes * kLanes), num_rows_(tile.num_tokens * tile.num_heads),
+      : t_(tile),
+        dims_((tile.head_dim + kLanes - 1) / kLanes * kLanes),
+        num_rows_(tile.num_tokens * tile.num_heads),
         widen_(num_rows_ > kDirectRows || dims_ != tile.head_dim) {
     q_ = tile.scratch;
     piece_out_ = q_ + num_rows_ * dims_;
@@ -169,8 +62,7 @@ class TileKernel {
 
  private:
   static constexpr int32_t kDirectRows = 6;  // up to here, reading 16-bit rows again costs less than widening them
-
-  static constexpr int kPagesAhead = 2;
+  static constexpr int kPagesAhead = 2;      // 1 to 4 measured alike
 
   /// Keys of the piece that the row attends, <= 0 for none.
   int32_t keys_of(int32_t row) const {
@@ -191,8 +83,8 @@ class TileKernel {
     return reinterpret_cast<const Element*>(t_.pool + t_.frames[page] * t_.page_stride + offset);
   }
 
-  /// Calls use(rows, first key, number of keys) for all K or V of the piece, by `offset`: page by page as it lies, or some pages at a
-  /// time as floats. Keys count from the piece's begin.
+  /// Calls use(rows, first key, number of keys) for all K or V of the piece, by `offset`: page by page as it lies, or
+  /// some pages at a time as floats. Keys count from the piece's begin.
   template <class Function>
   void for_each_rows(size_t offset, Function use) {
     int32_t wide_keys = 0;  // widened, not used yet
@@ -212,8 +104,9 @@ class TileKernel {
     }
   }
 
-  /// Asks for the page that is needed kPagesAhead from now: pages lie apart, so the hardware cannot guess. First all K of a piece,
-  /// then all V, then the next piece. Inlined, since gcc drops calls of a function that does nothing but prefetch.
+  /// Asks for the page that is needed kPagesAhead from now: pages lie apart, so the hardware cannot guess. First all K
+  /// of a piece, then all V, then the next piece. Inlined, since gcc drops calls of a function that does nothing but
+  /// prefetch.
   [[gnu::always_inline]] void fetch_ahead() {
     const int32_t begin = ahead_piece_ + ahead_key_;
     if (begin >= t_.kv_end) return;
@@ -339,11 +232,11 @@ class TileKernel {
   float* state_lse_;  // [rows], as the next two
   float* piece_lse_;
   float* piece_sum_;
-  float* wide_;       // [chunk_keys_, dims_]
+  float* wide_;  // [chunk_keys_, dims_]
   int32_t chunk_keys_;
   int32_t piece_ = 0;
-  int32_t num_keys_ = 0;   // in the piece
-  int32_t first_row_ = 0;  // with a key in the piece
+  int32_t num_keys_ = 0;     // in the piece
+  int32_t first_row_ = 0;    // with a key in the piece
   int32_t ahead_piece_ = 0;  // the page to fetch next
   int32_t ahead_key_ = 0;
   size_t ahead_offset_ = 0;
@@ -366,7 +259,8 @@ void run_merge(const PartialMerge& merge) {
     for (int32_t d = 0; d < merge.head_dim; ++d) out[d] = partial[d];
     float lse = merge.lse[head];
     for (int32_t i = 1; i < merge.num_pieces; ++i) {
-      merge_piece<Lanes>(out, lse, partial + i * merge.partial_stride, merge.lse[i * merge.lse_stride + head], merge.head_dim);
+      merge_piece<Lanes>(out, lse, partial + i * merge.partial_stride, merge.lse[i * merge.lse_stride + head],
+                         merge.head_dim);
     }
   }
 }

@@ -1,5 +1,5 @@
-// One attention task, resolved to addresses, and the functions that compute it on each ISA. Called from pool threads; plain
-// structs only, since ISA-specific files include this.
+// One attention task, resolved to addresses, and the functions that compute it on each ISA. Called from pool threads;
+// plain structs only, since ISA-specific files include this.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,8 @@ struct AttentionTile {
   int32_t kv_begin = 0;        // multiple of kAttentionSplit
   int32_t kv_end = 0;          // <= the last query's position + 1
 
-  // Key j of the head lies at pool + frames[j / page_tokens] * page_stride + (j % page_tokens) * head_dim elements; its V, v_offset
-  // bytes further.
+  // Key j of the head lies at pool + frames[j / page_tokens] * page_stride + (j % page_tokens) * head_dim elements; its
+  // V, v_offset bytes further.
   const std::byte* pool = nullptr;  // with the layer's and the head's offset added
   const uint32_t* frames = nullptr;
   size_t page_stride = 0;
@@ -53,7 +53,8 @@ struct PartialMerge {
   float* out = nullptr;  // [num_heads, head_dim]
 };
 
-/// Scratch of one tile: queries, outputs of a piece, outputs so far, scores, a page of K or V as floats; rows = tokens x heads.
+/// Scratch of one tile: queries, outputs of a piece, outputs so far, scores, a page of K or V as floats; rows = tokens
+/// x heads.
 size_t attention_scratch_floats(int32_t rows, int32_t head_dim, int32_t page_tokens);
 
 struct AttentionKernels {

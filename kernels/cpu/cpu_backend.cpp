@@ -36,8 +36,12 @@ class HostTable : public Weight {
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendOptions& options, Isa isa)
-    : isa_(isa), pool_(options.num_threads, options.spin), rows_(isa >= Isa::kAvx2 ? kAvx2RowOps : kScalarRowOps),
-      linear_(linear_kernels(isa), pool_), attention_(pool_, isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention), selector_(pool_, rows_) {
+    : isa_(isa),
+      pool_(options.num_threads, options.spin),
+      rows_(isa >= Isa::kAvx2 ? kAvx2RowOps : kScalarRowOps),
+      linear_(linear_kernels(isa), pool_),
+      attention_(pool_, isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention),
+      selector_(pool_, rows_) {
   pool_.run([](int) { flush_subnormals(); });
 }
 
@@ -52,7 +56,8 @@ Buffer CpuBackend::allocate(size_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) {
     throw Error(ErrorCode::kOutOfMemory,
-                fmt::format("cannot allocate {} MiB of host memory: use fewer pages (cache.device) or more ranks", bytes >> 20));
+                fmt::format("cannot allocate {} MiB of host memory: use fewer pages (cache.device) or more ranks",
+                            bytes >> 20));
   }
   madvise(data, bytes, MADV_HUGEPAGE);  // best effort
   return {static_cast<std::byte*>(data), bytes, [](std::byte* begin, size_t size) { munmap(begin, size); }};
@@ -72,7 +77,9 @@ size_t CpuBackend::packed_bytes(DType dtype, int64_t rows, int64_t cols, const P
   return linear_.packed_bytes(dtype, rows, cols, options);
 }
 
-std::unique_ptr<Weight> CpuBackend::make_embedding(const HostMatrix& matrix) { return std::make_unique<HostTable>(matrix); }
+std::unique_ptr<Weight> CpuBackend::make_embedding(const HostMatrix& matrix) {
+  return std::make_unique<HostTable>(matrix);
+}
 
 void CpuBackend::begin_step(const StepBatch& batch) {
   flush_subnormals();  // the step thread may be another than the constructor's
@@ -95,7 +102,8 @@ void CpuBackend::embed(const Weight& table, float scale, MatrixView out) {
   for_each_row(static_cast<int64_t>(batch_.tokens.size()), matrix.cols, [&](int64_t i) {
     const int64_t token = batch_.tokens[static_cast<size_t>(i)];
     if (token < 0 || token >= matrix.rows) {
-      throw Error(ErrorCode::kInternal, fmt::format("embed: token {} of an embedding with {} rows", token, matrix.rows));
+      throw Error(ErrorCode::kInternal,
+                  fmt::format("embed: token {} of an embedding with {} rows", token, matrix.rows));
     }
     const std::byte* row = matrix.data + static_cast<size_t>(token) * matrix.row_bytes;
     dequantize_row(matrix.dtype, row, matrix.first_col, matrix.cols, out.row(i));
@@ -124,7 +132,8 @@ void CpuBackend::rope_and_store_kv(const RopeKvArgs& args) {
 void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
   const RopeTable::Row angles = rope_.row(token);
   const auto rotate = args.style == RopeStyle::kAdjacentPairs ? rows_.rotate_pairs : rows_.rotate_halves;
-  for (int64_t d = 0; d < args.q.cols; d += args.head_dim) rotate(args.q.row(token) + d, angles.cos, angles.sin, args.rotary_dim);
+  for (int64_t d = 0; d < args.q.cols; d += args.head_dim)
+    rotate(args.q.row(token) + d, angles.cos, angles.sin, args.rotary_dim);
 
   const PageLayout& layout = args.kv->layout;
   const KvType type = kv_type(layout.dtype);
@@ -155,10 +164,13 @@ void CpuBackend::gather_rows(MatrixView src, std::span<const int32_t> rows, Matr
   for (size_t i = 0; i < rows.size(); ++i) std::memcpy(dst.row(static_cast<int64_t>(i)), src.row(rows[i]), bytes);
 }
 
-void CpuBackend::select_top(MatrixView logits, int count, std::span<TopLogits> out) { selector_.select(logits, count, out); }
+void CpuBackend::select_top(MatrixView logits, int count, std::span<TopLogits> out) {
+  selector_.select(logits, count, out);
+}
 
 void CpuBackend::download(MatrixView src, float* dst) {
-  for (int64_t i = 0; i < src.rows; ++i) std::memcpy(dst + i * src.cols, src.row(i), static_cast<size_t>(src.cols) * sizeof(float));
+  for (int64_t i = 0; i < src.rows; ++i)
+    std::memcpy(dst + i * src.cols, src.row(i), static_cast<size_t>(src.cols) * sizeof(float));
 }
 
 }  // namespace terrace

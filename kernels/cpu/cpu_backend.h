@@ -1,8 +1,9 @@
-// The CPU backend: owns the thread pool, what a step's ops share (rotation table, attention plan) and their scratch. Used from the
-// rank's step thread, which is thread 0 of the pool. Every float kernel comes in a scalar and a vector version of equal bits.
+// The CPU backend: owns the thread pool, what a step's ops share (rotation table, attention plan) and their scratch.
+// Used from the rank's step thread, which is thread 0 of the pool. Every float kernel comes in a scalar and a vector
+// version of equal bits.
 //
-// On all its threads, the step thread included, subnormal floats count as zero (FTZ and DAZ): they cost a hundredfold and carry
-// nothing. Both versions of a kernel see the same setting, so bits stay equal.
+// On all its threads, the step thread included, subnormal floats count as zero (FTZ and DAZ): they cost a hundredfold
+// and carry nothing. Both versions of a kernel see the same setting, so bits stay equal.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// exp, silu and log for kernels that are templates over a Lanes type (lanes.h): own polynomials, so that every ISA and every
-// libm yields the same bits. Included by ISA-specific files.
+// exp, silu and log for kernels that are templates over a Lanes type (lanes.h): own polynomials, so that every ISA and
+// every libm yields the same bits. Included by ISA-specific files.
 #pragma once
 
 #include "kernels/cpu/lanes.h"
@@ -44,7 +44,8 @@ Lanes silu(Lanes x) {
   return x / (Lanes::broadcast(1.0f) + exp(Lanes::zero() - x));
 }
 
-/// Natural logarithm of a normal positive number, correctly rounded but for a few cases. Scalar: once per row and piece.
+/// Natural logarithm of a normal positive number, correctly rounded but for a few cases. Scalar: once per row and
+/// piece.
 template <class Lanes>
 float log_one(float x) {
   const uint32_t bits = __builtin_bit_cast(uint32_t, x);

@@ -1,9 +1,9 @@
-// Eight floats that are worked on together: the unit in which every float kernel of the CPU backend is written, once, as a
-// template over a Lanes type. ScalarLanes (here) is the reference and runs anywhere; Avx2Lanes (lanes_avx2.h) is one register.
-// Both do the same operations in the same order, so a kernel yields equal bits with either (LAW 4).
+// Eight floats that are worked on together: the unit in which every float kernel of the CPU backend is written, once,
+// as a template over a Lanes type. ScalarLanes (here) is the reference and runs anywhere; Avx2Lanes (lanes_avx2.h) is
+// one register. Both do the same operations in the same order, so a kernel yields equal bits with either (LAW 4).
 //
-// Included by ISA-specific files: no STL templates here. Everything is a member of a class in an anonymous namespace, so that no
-// copy compiled for one ISA can be linked into another's code.
+// Included by ISA-specific files: no STL templates here. Everything is a member of a class in an anonymous namespace,
+// so that no copy compiled for one ISA can be linked into another's code.
 #pragma once
 
 #include <cstdint>

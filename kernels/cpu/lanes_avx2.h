@@ -14,14 +14,17 @@ struct Avx2Lanes {
   static Avx2Lanes broadcast(float value) { return {_mm256_set1_ps(value)}; }
   static Avx2Lanes zero() { return {_mm256_setzero_ps()}; }
   static Avx2Lanes load(const float* src) { return {_mm256_loadu_ps(src)}; }
-  static Avx2Lanes load(const F16* src) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src)))}; }
+  static Avx2Lanes load(const F16* src) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src)))};
+  }
   static Avx2Lanes load(const BF16* src) {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
   }
   void store(float* dst) const { _mm256_storeu_ps(dst, reg); }
   void store(F16* dst) const {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), _mm256_cvtps_ph(reg, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst),
+                     _mm256_cvtps_ph(reg, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
   void store(BF16* dst) const {
     alignas(32) float lane[kLanes];
@@ -48,12 +51,13 @@ struct Avx2Lanes {
   }
   static Avx2Lanes swap_pairs(Avx2Lanes a) { return {_mm256_permute_ps(a.reg, 0xb1)}; }
   static float sum(Avx2Lanes a) {
-    const __m256 pairs = _mm256_add_ps(a.reg, _mm256_permute_ps(a.reg, 0x4e));       // 0+2 1+3 . . | 4+6 5+7 . .
+    const __m256 pairs = _mm256_add_ps(a.reg, _mm256_permute_ps(a.reg, 0x4e));  // 0+2 1+3 . . | 4+6 5+7 . .
     const __m256 halves = _mm256_add_ps(pairs, _mm256_permute_ps(pairs, 0xb1));
     return _mm_cvtss_f32(_mm_add_ss(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
   }
   static void sum4(Avx2Lanes a, Avx2Lanes b, Avx2Lanes c, Avx2Lanes d, float* dst) {
-    const __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a.reg, b.reg), _mm256_unpackhi_ps(a.reg, b.reg));  // a02 b02 a13 b13 | ...
+    const __m256 ab =
+        _mm256_add_ps(_mm256_unpacklo_ps(a.reg, b.reg), _mm256_unpackhi_ps(a.reg, b.reg));  // a02 b02 a13 b13 | ...
     const __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c.reg, d.reg), _mm256_unpackhi_ps(c.reg, d.reg));
     const __m256 abcd = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
     _mm_storeu_ps(dst, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));

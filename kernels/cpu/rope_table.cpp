@@ -19,7 +19,8 @@ void RopeTable::select(const RopeKvArgs& args) {
   const auto found = std::find_if(tables_.begin(), tables_.end(), same);
   selected_ = static_cast<size_t>(found - tables_.begin());
   if (found == tables_.end()) {
-    tables_.push_back({{args.inverse_frequency.begin(), args.inverse_frequency.end()}, args.attention_factor, args.style, false, {}});
+    tables_.push_back(
+        {{args.inverse_frequency.begin(), args.inverse_frequency.end()}, args.attention_factor, args.style, false, {}});
   }
   if (!tables_[selected_].filled) fill(tables_[selected_]);
 }

@@ -1,5 +1,5 @@
-// Cosines and sines of a step's positions, computed once a step and used by every layer. Owned by the CPU backend, filled and read
-// from its step thread (workers read it inside an op).
+// Cosines and sines of a step's positions, computed once a step and used by every layer. Owned by the CPU backend,
+// filled and read from its step thread (workers read it inside an op).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// The float ops that work on one row, or a part of one, at a time: norm, add, silu, rotation, the write of K and V, and the first
-// pass of selection. A table of functions per ISA, called from pool threads; plain pointers only, since ISA-specific files include this.
+// The float ops that work on one row, or a part of one, at a time: norm, add, silu, rotation, the write of K and V, and
+// the first pass of selection. A table of functions per ISA, called from pool threads; plain pointers only, since
+// ISA-specific files include this.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace terrace {
 
-/// select_top() looks at columns in blocks and sums them in chunks; both are fixed, so that sums don't depend on who does what.
+/// select_top() looks at columns in blocks and sums them in chunks; both are fixed, so that sums don't depend on who
+/// does what.
 inline constexpr int64_t kSelectBlock = 32;
 inline constexpr int64_t kSelectChunk = 2048;  // columns, a multiple of kSelectBlock
 
@@ -24,7 +26,8 @@ struct RowOps {
   void (*scale)(float* x, float factor, int64_t count);
   /// gate = silu(gate) * up.
   void (*silu_gate)(float* gate, const float* up, int64_t count);
-  /// One head, first rotary_dim dims: x[d] = x[d] * cos[d] + x[partner of d] * sin[d]. Partners: d ^ 1, or half the range away.
+  /// One head, first rotary_dim dims: x[d] = x[d] * cos[d] + x[partner of d] * sin[d]. Partners: d ^ 1, or half the
+  /// range away.
   void (*rotate_pairs)(float* x, const float* cos, const float* sin, int32_t rotary_dim);
   void (*rotate_halves)(float* x, const float* cos, const float* sin, int32_t rotary_dim);
   void (*store_kv)(const float* src, int32_t count, KvType type, void* dst);

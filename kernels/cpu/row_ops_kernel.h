@@ -28,7 +28,8 @@ struct RowKernels {
   static void update(float* x, const float* y, int64_t count, Function function) {
     int64_t i = 0;
     for (; i + kLanes <= count; i += kLanes) function(Lanes::load(x + i), Lanes::load(y + i)).store(x + i);
-    if (i < count) store_tail(function(load_tail(x + i, count - i, 0), load_tail(y + i, count - i, 0)), count - i, x + i);
+    if (i < count)
+      store_tail(function(load_tail(x + i, count - i, 0), load_tail(y + i, count - i, 0)), count - i, x + i);
   }
 
   static float sum_of_squares(const float* x, int64_t count) {
@@ -126,7 +127,8 @@ struct RowKernels {
   static void for_block(const float* logits, int64_t begin, int64_t count, Function use) {
     for (int i = 0; i < kSelectBlock / kLanes; ++i) {
       const int64_t column = begin + i * kLanes;
-      use(i, column + kLanes <= count ? Lanes::load(logits + column) : load_tail(logits + column, count - column, kMinusInfinity));
+      use(i, column + kLanes <= count ? Lanes::load(logits + column)
+                                      : load_tail(logits + column, count - column, kMinusInfinity));
     }
   }
 

@@ -12,7 +12,9 @@ constexpr int64_t kBlocksPerChunk = kSelectChunk / kSelectBlock;
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Larger first; equal ones by token.
-bool before(const TokenLogit& a, const TokenLogit& b) { return a.logit != b.logit ? a.logit > b.logit : a.token < b.token; }
+bool before(const TokenLogit& a, const TokenLogit& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
 
 }  // namespace
 
@@ -27,12 +29,14 @@ void TopSelector::select(MatrixView logits, int count, std::span<TopLogits> out)
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i % num_chunks * kSelectChunk;
       const int64_t size = std::min(kSelectChunk, logits.cols - first);
-      chunks_[static_cast<size_t>(i)] = ops_.scan_chunk(logits.row(i / num_chunks) + first, size, block_max_.data() + i * kBlocksPerChunk);
+      chunks_[static_cast<size_t>(i)] =
+          ops_.scan_chunk(logits.row(i / num_chunks) + first, size, block_max_.data() + i * kBlocksPerChunk);
     }
   });
   const int64_t wanted = std::min<int64_t>(count, logits.cols);
   pool_.parallel_for(logits.rows, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) select_row(logits.row(row), row, logits.cols, wanted, out[static_cast<size_t>(row)]);
+    for (int64_t row = begin; row < end; ++row)
+      select_row(logits.row(row), row, logits.cols, wanted, out[static_cast<size_t>(row)]);
   });
 }
 
@@ -44,8 +48,8 @@ void TopSelector::select_row(const float* logits, int64_t row, int64_t cols, int
   out.top.clear();
   if (count <= 0) return;
 
-  // The count-th largest block maximum bounds the count-th largest logit from below: each of those blocks holds one at least as
-  // large. So only blocks that reach it are looked into.
+  // The count-th largest block maximum bounds the count-th largest logit from below: each of those blocks holds one at
+  // least as large. So only blocks that reach it are looked into.
   const float* block_max = block_max_.data() + row * num_chunks * kBlocksPerChunk;
   const int64_t num_blocks = divide_up(cols, kSelectBlock);
   float threshold = -std::numeric_limits<float>::infinity();

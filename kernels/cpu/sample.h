@@ -1,5 +1,5 @@
-// The largest logits of a row and the parts of its log-sum-exp. Owned by the CPU backend, used from its step thread, which spreads
-// the work over the pool. Does not sample: that is rank 0's business.
+// The largest logits of a row and the parts of its log-sum-exp. Owned by the CPU backend, used from its step thread,
+// which spreads the work over the pool. Does not sample: that is rank 0's business.
 #pragma once
 
 #include <span>

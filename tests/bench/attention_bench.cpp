@@ -1,5 +1,5 @@
-// Attention and selection at the shapes of SmolLM2-135M (9 query heads, 3 KV heads of 64, F16 pages of 16 tokens, 30 layers).
-// Layers take turns, so that a decode step's K and V come from memory, as they do in a model.
+// Attention and selection at the shapes of SmolLM2-135M (9 query heads, 3 KV heads of 64, F16 pages of 16 tokens, 30
+// layers). Layers take turns, so that a decode step's K and V come from memory, as they do in a model.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -19,7 +19,8 @@ constexpr int32_t kLayers = 30, kQHeads = 9, kKvHeads = 3, kHeadDim = 64, kPageT
 
 /// Sequences of one length in a pool of random values, and the step of their last tokens.
 struct Bench {
-  Bench(int threads, int32_t sequences, int32_t depth, int32_t num_tokens) : backend(make_backend("cpu", {threads, true, ""})) {
+  Bench(int threads, int32_t sequences, int32_t depth, int32_t num_tokens)
+      : backend(make_backend("cpu", {threads, true, ""})) {
     pool.layout = make_page_layout(DType::kF16, kPageTokens, kLayers, kKvHeads, kHeadDim);
     const int32_t pages = (depth + kPageTokens - 1) / kPageTokens;
     frames.resize(static_cast<size_t>(pages * sequences));
@@ -29,7 +30,8 @@ struct Bench {
     pool.base = memory.data();
     auto* values = reinterpret_cast<uint16_t*>(memory.data());
     std::mt19937 random(2);
-    for (size_t i = 0; i < memory.bytes() / 2; ++i) values[i] = float_to_f16(static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f);
+    for (size_t i = 0; i < memory.bytes() / 2; ++i)
+      values[i] = float_to_f16(static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f);
     for (int32_t i = 0; i < sequences; ++i) {
       runs.push_back({i * num_tokens, num_tokens, depth - num_tokens, i * pages});
       for (int32_t j = 0; j < num_tokens; ++j) positions.push_back(depth - num_tokens + j);
@@ -73,7 +75,11 @@ void decode(benchmark::State& state) {
   for (auto _ : state) bench.run_layer();
   state.SetBytesProcessed(state.iterations() * sequences * depth * static_cast<int64_t>(2 * kKvHeads * kHeadDim * 2));
 }
-BENCHMARK(decode)->ArgsProduct({{1, 2}, {1}, {256, 2048, 8192}})->Args({2, 32, 512})->UseRealTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(decode)
+    ->ArgsProduct({{1, 2}, {1}, {256, 2048, 8192}})
+    ->Args({2, 32, 512})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
 
 /// One layer of a prefill of the last {threads, tokens, depth} tokens. "FLOPS": of both products.
 void prefill(benchmark::State& state) {
@@ -82,7 +88,8 @@ void prefill(benchmark::State& state) {
   Bench bench(static_cast<int>(state.range(0)), 1, depth, tokens);
   for (auto _ : state) bench.run_layer();
   const double pairs = static_cast<double>(tokens) * (depth - tokens) + 0.5 * tokens * (tokens + 1);
-  state.counters["FLOPS"] = benchmark::Counter(pairs * kQHeads * kHeadDim * 4, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["FLOPS"] =
+      benchmark::Counter(pairs * kQHeads * kHeadDim * 4, benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(prefill)->ArgsProduct({{1, 2}, {512}, {512, 4096}})->UseRealTime()->Unit(benchmark::kMicrosecond);
 
@@ -111,7 +118,8 @@ void read_memory(benchmark::State& state) {
   for (auto _ : state) {
     pool.parallel_for(64, 1, [&](int64_t begin, int64_t end) {
       uint64_t sum = 0;
-      for (size_t i = static_cast<size_t>(begin) * (kWords / 64); i < static_cast<size_t>(end) * (kWords / 64); ++i) sum += words[i];
+      for (size_t i = static_cast<size_t>(begin) * (kWords / 64); i < static_cast<size_t>(end) * (kWords / 64); ++i)
+        sum += words[i];
       benchmark::DoNotOptimize(sum);
     });
   }

@@ -16,7 +16,7 @@ int32_t pieces_of(int32_t position) { return position / kAttentionSplit + 1; }
 
 /// Fails unless the plan covers every (token, kv head, key) of the runs once, on the grid, and joins partials in order.
 void check_plan(const AttentionPlan& plan, const std::vector<AttentionRun>& runs, const AttentionShape& shape) {
-  std::map<std::pair<int32_t, int32_t>, int> folded;                     // (token, kv head)
+  std::map<std::pair<int32_t, int32_t>, int> folded;                    // (token, kv head)
   std::map<std::tuple<int32_t, int32_t, int32_t>, int32_t> partial_of;  // (token, kv head, piece) -> partial
   std::map<int32_t, int> partial_uses;
   for (const AttentionTask& task : plan.tasks) {
@@ -43,7 +43,8 @@ void check_plan(const AttentionPlan& plan, const std::vector<AttentionRun>& runs
     }
   }
   std::map<std::pair<int32_t, int32_t>, AttentionMerge> merges;
-  for (const AttentionMerge& merge : plan.merges) ASSERT_TRUE(merges.insert({{merge.token, merge.kv_head}, merge}).second);
+  for (const AttentionMerge& merge : plan.merges)
+    ASSERT_TRUE(merges.insert({{merge.token, merge.kv_head}, merge}).second);
   for (const AttentionRun& run : runs) {
     for (int32_t token = run.first_token; token < run.first_token + run.num_tokens; ++token) {
       for (int32_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {

@@ -1,4 +1,5 @@
-// Attention on every backend: right against a double reference, and (LAW 4) the same bits for a token however it is computed.
+// Attention on every backend: right against a double reference, and (LAW 4) the same bits for a token however it is
+// computed.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -57,7 +58,8 @@ TEST_P(AttentionTest, MatchesTheReferenceOverManyPieces) {
 }
 
 TEST_P(AttentionTest, ServesHeadsThatShardsCutUnevenly) {
-  for (const std::vector<int32_t>& kv_head_of_q : {std::vector<int32_t>{0, 0, 0, 1, 1}, {0, 1, 1, 1}, {0}, {0, 1, 2}, {0, 0, 0, 0, 0, 0, 0, 0}}) {
+  for (const std::vector<int32_t>& kv_head_of_q :
+       {std::vector<int32_t>{0, 0, 0, 1, 1}, {0, 1, 1, 1}, {0}, {0, 1, 2}, {0, 0, 0, 0, 0, 0, 0, 0}}) {
     AttentionWorldOptions options = small_world({300});
     options.kv_head_of_q = kv_head_of_q;
     options.num_kv_heads = kv_head_of_q.back() + 1;
@@ -100,6 +102,21 @@ TEST_P(AttentionTest, BitsDoNotDependOnTheBatch) {
   for (int32_t i = 0; i < 5; ++i) {
     alone.finish(i, lengths[static_cast<size_t>(i)]);
     EXPECT_TRUE(same_bits(alone.output(i), batch.output(i))) << "sequence " << i;
+  }
+}
+
+TEST_P(AttentionTest, ALaterTokenNeverTouchesAnEarlierOne) {
+  AttentionWorldOptions options = small_world({300});
+  AttentionWorld clean(*backend_, options);
+  clean.finish(0, 300);
+  for (const int32_t nan_from : {1, 100, 259}) {
+    options.nan_from = nan_from;
+    AttentionWorld spoilt(*backend_, options);
+    spoilt.finish(0, 300);
+    const size_t earlier = static_cast<size_t>(nan_from) * 9 * 16;
+    EXPECT_TRUE(same_bits({clean.output(0).begin(), clean.output(0).begin() + static_cast<int64_t>(earlier)},
+                          {spoilt.output(0).begin(), spoilt.output(0).begin() + static_cast<int64_t>(earlier)}));
+    EXPECT_TRUE(std::isnan(spoilt.output(0)[earlier]));
   }
 }
 

@@ -43,7 +43,8 @@ TEST_P(FloatOpsTest, RmsNormMatchesTheReference) {
     backend_->rms_norm(input.view(), reinterpret_cast<const float*>(weights.data()), 1e-5f, out.view());
     const std::vector<float> actual = out.get(*backend_);
     const std::vector<double> expected = norm_reference(x, weight, 1e-5);
-    for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 1e-6 * (1 + std::abs(expected[i]))) << cols << " " << i;
+    for (size_t i = 0; i < actual.size(); ++i)
+      ASSERT_NEAR(actual[i], expected[i], 1e-6 * (1 + std::abs(expected[i]))) << cols << " " << i;
     backend_->rms_norm(input.view(), reinterpret_cast<const float*>(weights.data()), 1e-5f, input.view());
     EXPECT_TRUE(same_bits(actual, input.get(*backend_))) << "in place";
   }
@@ -128,7 +129,8 @@ TEST_P(FloatOpsTest, AllocatesAlignedZeros) {
 
 TEST_P(FloatOpsTest, BitsDoNotDependOnTheNumberOfRowsOrTheBackend) {
   const int64_t cols = 1537;
-  const std::vector<float> x = random_floats(9, 64 * cols), up = random_floats(10, 64 * cols), w = random_floats(11, cols);
+  const std::vector<float> x = random_floats(9, 64 * cols), up = random_floats(10, 64 * cols),
+                           w = random_floats(11, cols);
   const std::unique_ptr<Backend> first = backend_cases().front().make();
   const auto run = [&](Backend& backend, int64_t rows) {
     TestMatrix a(backend, rows, cols), b(backend, rows, cols);

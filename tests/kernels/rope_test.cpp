@@ -35,7 +35,8 @@ struct RopeRun {
     q_in = random_floats(1, n * kQHeads * shape.head_dim);
     k_in = random_floats(2, n * kKvHeads * shape.head_dim);
     v_in = random_floats(3, n * kKvHeads * shape.head_dim);
-    TestMatrix q(backend, n, kQHeads * shape.head_dim, 5), k(backend, n, kKvHeads * shape.head_dim), v(backend, n, kKvHeads * shape.head_dim);
+    TestMatrix q(backend, n, kQHeads * shape.head_dim, 5), k(backend, n, kKvHeads * shape.head_dim),
+        v(backend, n, kKvHeads * shape.head_dim);
     q.set(q_in);
     k.set(k_in);
     v.set(v_in);
@@ -45,7 +46,8 @@ struct RopeRun {
     const std::vector<int32_t> pages = {5, 4, 3, 2, 1, 0};
     const std::vector<uint32_t> frames = {0, 1, 2, 3, 4, 5};
     backend.begin_step({positions, positions, pages, {}, frames});
-    backend.rope_and_store_kv({q.view(), k.view(), v.view(), shape.head_dim, shape.rotary_dim, shape.style, inverse_frequency, shape.factor, 2, &kv});
+    backend.rope_and_store_kv({q.view(), k.view(), v.view(), shape.head_dim, shape.rotary_dim, shape.style,
+                               inverse_frequency, shape.factor, 2, &kv});
     q_out = q.get(backend);
     pool.assign(memory.data(), memory.data() + memory.bytes());
   }
@@ -55,7 +57,8 @@ struct RopeRun {
     const std::byte* row = pool.data() + (5 - token) * layout.page_stride +
                            layout.k_offset(2, head, positions[token] % kPageTokens) + (value ? layout.v_offset : 0);
     uint32_t bits = 0;
-    std::memcpy(&bits, row + d * layout.row_bytes / static_cast<size_t>(layout.head_dim), layout.row_bytes / static_cast<size_t>(layout.head_dim));
+    std::memcpy(&bits, row + d * layout.row_bytes / static_cast<size_t>(layout.head_dim),
+                layout.row_bytes / static_cast<size_t>(layout.head_dim));
     if (layout.dtype == DType::kF16) return f16_to_float(static_cast<uint16_t>(bits));
     if (layout.dtype == DType::kBF16) return bf16_to_float(static_cast<uint16_t>(bits));
     return std::bit_cast<float>(bits);
@@ -85,12 +88,15 @@ TEST_P(RopeTest, RotatesBothStylesAndPartsOfHeads) {
         for (int d = 0; d < head_dim; ++d) {
           for (int head = 0; head < kQHeads; ++head) {
             const size_t offset = (token * kQHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
-            ASSERT_NEAR(run.q_out[offset + static_cast<size_t>(d)], run.rotated(shape, &run.q_in[offset], token, d), 2e-6) << token << " " << d;
+            ASSERT_NEAR(run.q_out[offset + static_cast<size_t>(d)], run.rotated(shape, &run.q_in[offset], token, d),
+                        2e-6)
+                << token << " " << d;
           }
           for (int head = 0; head < kKvHeads; ++head) {
             const size_t offset = (token * kKvHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
             const auto dim = static_cast<size_t>(d);
-            ASSERT_NEAR(run.stored(token, head, false, dim), run.rotated(shape, &run.k_in[offset], token, d), 2e-6) << token << " " << d;
+            ASSERT_NEAR(run.stored(token, head, false, dim), run.rotated(shape, &run.k_in[offset], token, d), 2e-6)
+                << token << " " << d;
             ASSERT_EQ(run.stored(token, head, true, dim), run.v_in[offset + dim]);
           }
         }

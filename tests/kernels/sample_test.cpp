@@ -1,4 +1,5 @@
-// select_top on every backend: the right tokens in the right order, the parts of the log-sum-exp, and the same bits for any batch.
+// select_top on every backend: the right tokens in the right order, the parts of the log-sum-exp, and the same bits for
+// any batch.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,8 +16,9 @@ namespace {
 std::vector<int32_t> largest_columns(const std::vector<float>& logits, size_t count) {
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
+  });
   order.resize(std::min(count, order.size()));
   return order;
 }

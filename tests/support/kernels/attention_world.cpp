@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "kernels/base/half.h"
@@ -15,8 +16,10 @@ constexpr int32_t kLayer = 1;
 
 }  // namespace
 
-AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& options) : backend_(backend), options_(options) {
-  pool_.layout = make_page_layout(options.dtype, options.page_tokens, kNumLayers, options.num_kv_heads, options.head_dim);
+AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& options)
+    : backend_(backend), options_(options) {
+  pool_.layout =
+      make_page_layout(options.dtype, options.page_tokens, kNumLayers, options.num_kv_heads, options.head_dim);
   std::vector<uint32_t> frames;
   for (size_t i = 0; i < options.lengths.size(); ++i) {
     const int64_t length = options.lengths[i];
@@ -24,6 +27,13 @@ AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& op
     sequence.q = random_floats(options.seed + 10 * i, length * q_cols(), 2.0f);
     sequence.k = random_floats(options.seed + 10 * i + 1, length * kv_cols());
     sequence.v = random_floats(options.seed + 10 * i + 2, length * kv_cols());
+    if (options.nan_from >= 0) {
+      const auto spoil = [&](std::vector<float>& values) {
+        std::fill(values.begin() + options.nan_from * kv_cols(), values.end(), std::numeric_limits<float>::quiet_NaN());
+      };
+      spoil(sequence.k);
+      spoil(sequence.v);
+    }
     sequence.frames.resize(static_cast<size_t>((length + options.page_tokens - 1) / options.page_tokens));
     sequences_.push_back(std::move(sequence));
     frames.resize(frames.size() + sequences_.back().frames.size());
@@ -62,7 +72,8 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
     }
   }
   const auto num_tokens = static_cast<int64_t>(positions.size());
-  TestMatrix q_matrix(backend_, num_tokens, q_cols(), 8), k_matrix(backend_, num_tokens, kv_cols()), v_matrix(backend_, num_tokens, kv_cols());
+  TestMatrix q_matrix(backend_, num_tokens, q_cols(), 8), k_matrix(backend_, num_tokens, kv_cols()),
+      v_matrix(backend_, num_tokens, kv_cols());
   TestMatrix out(backend_, num_tokens, q_cols(), 16);
   q_matrix.set(q);
   k_matrix.set(k);
@@ -123,7 +134,8 @@ std::vector<double> AttentionWorld::expected(int32_t sequence_index, int32_t pos
     std::vector<double> scores;
     for (size_t j = 0; j <= static_cast<size_t>(position); ++j) {
       double dot = 0;
-      for (size_t d = 0; d < dims; ++d) dot += static_cast<double>(q[d]) * stored(sequence.k[j * kv_stride + kv_offset + d]);
+      for (size_t d = 0; d < dims; ++d)
+        dot += static_cast<double>(q[d]) * stored(sequence.k[j * kv_stride + kv_offset + d]);
       scores.push_back(dot / std::sqrt(static_cast<double>(dims)));
     }
     const double largest = *std::max_element(scores.begin(), scores.end());

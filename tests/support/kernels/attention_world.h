@@ -1,6 +1,6 @@
-// A KV pool with sequences in it, for tests of attention: random queries, keys and values per sequence and position, pages dealt
-// in random order, and every byte that no token has written set to NaN. Runs steps of any composition on a backend and keeps the
-// outputs; knows the answer in double.
+// A KV pool with sequences in it, for tests of attention: random queries, keys and values per sequence and position,
+// pages dealt in random order, and every byte that no token has written set to NaN. Runs steps of any composition on a
+// backend and keeps the outputs; knows the answer in double.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@ struct AttentionWorldOptions {
   int32_t page_tokens = 16;
   DType dtype = DType::kF16;
   uint64_t seed = 1;
+  int32_t nan_from = -1;  // K and V of each sequence are NaN from this position on; < 0: nowhere
 };
 
 class AttentionWorld {

@@ -8,7 +8,9 @@ std::vector<BackendCase> backend_cases() {
   std::vector<BackendCase> cases = {{"scalar", "cpu", {1, false, "scalar"}}};
   if (detect_isa() >= Isa::kAvx2) {
     for (const int threads : {1, 2, 8}) {
-      cases.push_back({"avx2_" + std::to_string(threads) + (threads == 1 ? "_thread" : "_threads"), "cpu", {threads, false, "avx2"}});
+      cases.push_back({"avx2_" + std::to_string(threads) + (threads == 1 ? "_thread" : "_threads"),
+                       "cpu",
+                       {threads, false, "avx2"}});
     }
   }
   return cases;

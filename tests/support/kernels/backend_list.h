@@ -1,5 +1,5 @@
-// The backends that the op tests run on: every test of an op takes each of them in turn, so that a backend added here is held to
-// the same suite. All of them must yield equal bits among themselves where `bit_equal_to_first` says so.
+// The backends that the op tests run on: every test of an op takes each of them in turn, so that a backend added here
+// is held to the same suite. All of them must yield equal bits among themselves where `bit_equal_to_first` says so.
 #pragma once
 
 #include <gtest/gtest.h>
