@@ -10,6 +10,7 @@
 
 #include "comm/group.h"
 #include "kernels/base/error.h"
+#include "launcher/batch_command.h"
 #include "launcher/config_schema.h"
 #include "launcher/config_file.h"
 #include "launcher/inspect.h"
@@ -38,6 +39,13 @@ constexpr const char* kRunExamples = R"(Examples:
   terrace run configs/smollm2.yaml -p "A poem." --temperature 0.8 --seed 7
   mpirun -n 2 terrace run configs/smollm2.yaml -p "..."     (after: source scripts/mpi_env.sh)
 A dummy model (model.load: dummy) has no tokenizer: the prompt's bytes are its ids, and ids are printed; it needs --raw.)";
+
+constexpr const char* kBatchExamples = R"(Examples:
+  terrace batch configs/smollm2.yaml --input requests.jsonl --output results.jsonl
+  mpirun -n 2 terrace batch configs/smollm2.yaml --input in.jsonl --output out.jsonl --order input --progress bar
+A line of the input, as in OpenAI's batch files:
+  {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "Once", "max_tokens": 20, "temperature": 0}}
+A run that was stopped or killed at any moment goes on with the same command: what stands in the output is done.)";
 
 constexpr const char* kRenderExamples = R"(Examples:
   echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | terrace render model.gguf
@@ -82,6 +90,23 @@ void add_run(CLI::App& app, Command& chosen) {
   verb->add_flag("--explain", options->explain, "Print the configuration with the origin of each value, and the memory plan; run nothing");
   verb->footer(kRunExamples);
   verb->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+void add_batch(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<BatchOptions>();
+  CLI::App* verb = app.add_subcommand("batch", "Answer a file of requests (OpenAI batch JSON lines)");
+  add_config(verb, options->config, options->sets)->required();
+  verb->add_option("--input", options->input, "The requests, one a line")->required()->type_name("FILE");
+  verb->add_option("--output", options->output, "The results, appended as they finish; what stands there is done")->required()->type_name("FILE");
+  verb->add_option_function<std::string>("--order", [options](const std::string& order) { options->input_order = order == "input"; },
+                                         "finish: as results come; input: sorted like the input when all are there")
+      ->check(CLI::IsMember({"finish", "input"}));
+  verb->add_flag("--retry-errors", options->retry_errors, "Do the lines that failed in an earlier run again");
+  verb->add_option("--max-in-flight", options->max_in_flight, "Sequences queued or running at a time (default: twice scheduler.max_sequences)")
+      ->check(CLI::Range(1, 1 << 20));
+  add_progress(verb, options->progress);
+  verb->footer(kBatchExamples);
+  verb->callback([options, &chosen] { chosen = [options] { return run_batch(*options); }; });
 }
 
 /// A verb that needs no ranks: under mpirun rank 0 alone does it.
@@ -190,6 +215,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.set_version_flag("--version", version_text());
   app.footer(fmt::format("terrace VERB --help has the flags and examples of each.\n{}", kExitCodes));
   add_run(app, command);
+  add_batch(app, command);
   add_render(app, command);
   add_tokenize(app, command);
   add_inspect(app, command);

@@ -13,6 +13,7 @@
 #include "launcher/answer.h"
 #include "launcher/config_file.h"
 #include "launcher/explain.h"
+#include "launcher/session_options.h"
 #include "launcher/signals.h"
 #include "launcher/stdio.h"
 #include "runtime/session.h"
@@ -62,18 +63,6 @@ Request make_request(Session& session, const Config& config, const RunOptions& o
   request.sampling.seed = options.seed ? *options.seed : std::random_device{}();
   if (session.tokenizer() != nullptr && !options.ignore_eos) request.stop_tokens = session.tokenizer()->end_tokens();
   return request;
-}
-
-Session::Options session_options(const RunOptions& options, int rank, Progress& progress) {
-  Session::Options result;
-  result.announce = options.progress != ProgressMode::kNone;
-  if (rank == 0) {
-    result.load_progress = [&progress](size_t done, size_t total) {
-      progress.update(static_cast<double>(done) / static_cast<double>(std::max<size_t>(total, 1)),
-                      fmt::format("loading weights, {}/{} MiB", done >> 20, total >> 20));
-    };
-  }
-  return result;
 }
 
 /// Rank 0's part once the model is loaded. Returns the exit code.
@@ -128,7 +117,7 @@ int run(const RunOptions& options) {
   return run_ranks(group_options(config), [&](RankGroup& group) {
     const std::string prompt = group.rank == 0 ? read_prompt(options) : "";
     Progress progress(options.progress);
-    Session session(config, group, session_options(options, group.rank, progress));
+    Session session(config, group, session_options(options.progress, group.rank, progress));
     progress.clear();
     if (group.rank == 0) return answer(session, config, options, prompt, signals, progress);
     session.follow();

@@ -1,14 +1,8 @@
 #include "launcher/batch/batch_input.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <boost/json.hpp>
-#include <cerrno>
-#include <cstring>
 #include <unordered_map>
 
 #include "kernels/base/error.h"
@@ -23,60 +17,50 @@ json::object parse_json_object(std::string_view line) {
   json::parse_options options;
   options.max_depth = 64;
   json::value value = json::parse(line, error, {}, options);
-  if (error) throw ApiError(400, fmt::format("the line is not valid JSON: {}", error.message()), {}, "invalid_value");
-  if (!value.is_object()) throw ApiError(400, "the line is not a JSON object", {}, "invalid_value");
+  if (error) throw ApiError(400, fmt::format("the line is not valid JSON: {}", error.message()));
+  if (!value.is_object()) throw ApiError(400, "the line is not a JSON object");
   return std::move(value.as_object());
 }
 
-BatchInput::BatchInput(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat info = {};
-  if (file < 0 || ::fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
-    const int reason = file < 0 ? errno : EINVAL;
-    if (file >= 0) ::close(file);
-    throw Error(ErrorCode::kInvalidValue, fmt::format("cannot read the batch file {}: {}", path, std::strerror(reason)));
-  }
-  bytes_ = static_cast<size_t>(info.st_size);
-  if (bytes_ > 0) {
-    void* map = ::mmap(nullptr, bytes_, PROT_READ, MAP_PRIVATE, file, 0);
-    ::close(file);
-    if (map == MAP_FAILED) throw Error(ErrorCode::kInvalidValue, fmt::format("cannot map the batch file {}: {}", path, std::strerror(errno)));
-    data_ = static_cast<const char*>(map);
-  } else {
-    ::close(file);
-  }
-  int64_t number = 1;
-  for (size_t begin = 0; begin < bytes_; ++number) {
-    const void* newline = std::memchr(data_ + begin, '\n', bytes_ - begin);
-    const size_t end = newline == nullptr ? bytes_ : static_cast<size_t>(static_cast<const char*>(newline) - data_);
-    index_line(begin, end, number);
-    begin = end + 1;
+std::string custom_id_of(const json::object& line) {
+  const json::value* id = line.if_contains("custom_id");
+  if (id == nullptr || !id->is_string() || id->as_string().empty()) throw ApiError(400, "the line has no 'custom_id' (a string)", "custom_id");
+  return std::string(id->as_string());
+}
+
+BatchInput::BatchInput(const std::string& path) : file_(path) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // some editors put it before UTF-8
+  std::string_view rest = file_.text();
+  if (rest.starts_with(kByteOrderMark)) rest.remove_prefix(kByteOrderMark.size());
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const auto [text, after] = split_line(rest);
+    rest = after;
+    if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    BatchLine line{number, static_cast<size_t>(text.data() - file_.text().data()), text.size(), {}, true};
+    try {
+      line.custom_id = custom_id_of(parse_json_object(text));
+    } catch (const ApiError&) {
+      line.custom_id = fmt::format("line:{}", number);
+      line.readable = false;
+    }
+    lines_.push_back(std::move(line));
   }
   refuse_duplicates(path);
 }
 
-BatchInput::~BatchInput() {
-  if (data_ != nullptr) ::munmap(const_cast<char*>(data_), bytes_);
-}
-
-void BatchInput::index_line(size_t begin, size_t end, int64_t number) {
-  const std::string_view text(data_ + begin, end - begin);
-  if (text.find_first_not_of(" \t\r") == std::string_view::npos) return;
-  BatchLine line{number, begin, text.size(), fmt::format("line:{}", number), false, {}};
+// Found again when it is written: a file of a million bad lines holds no million messages.
+std::string BatchInput::problem(const BatchLine& line) const {
   try {
-    const json::object object = parse_json_object(text);
-    const json::value* id = object.if_contains("custom_id");
-    if (id == nullptr || !id->is_string() || id->as_string().empty()) throw ApiError(400, "the line has no 'custom_id' (a string)", "custom_id");
-    line.custom_id = id->as_string();
-    line.readable = true;
+    custom_id_of(parse_json_object(text(line)));
   } catch (const ApiError& error) {
-    line.problem = error.what();
+    return error.what();
   }
-  lines_.push_back(std::move(line));
+  return {};
 }
 
 void BatchInput::refuse_duplicates(const std::string& path) const {
   std::unordered_map<std::string_view, int64_t> seen;
+  seen.reserve(lines_.size());
   for (const BatchLine& line : lines_) {
     const auto [first, inserted] = seen.emplace(line.custom_id, line.number);
     if (inserted) continue;

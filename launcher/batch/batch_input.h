@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "launcher/batch/mapped_text.h"
+
 namespace terrace {
 
 struct BatchLine {
@@ -15,32 +17,31 @@ struct BatchLine {
   size_t offset = 0;
   size_t length = 0;      // without the newline
   std::string custom_id;  // "line:N" where the line is not an object with a custom_id
-  bool readable = false;  // false: answered with an error, see `problem`
-  std::string problem;
+  bool readable = false;  // false: it is answered with an error, see problem()
 };
 
 class BatchInput {
  public:
   /// Maps the file and reads every line's custom_id. Throws kInvalidValue for two lines of one custom_id, naming both.
   explicit BatchInput(const std::string& path);
-  ~BatchInput();
-  BatchInput(const BatchInput&) = delete;
-  BatchInput& operator=(const BatchInput&) = delete;
 
   /// Lines that are not blank, in file order.
   const std::vector<BatchLine>& lines() const { return lines_; }
-  std::string_view text(const BatchLine& line) const { return {data_ + line.offset, line.length}; }
+  std::string_view text(const BatchLine& line) const { return file_.text().substr(line.offset, line.length); }
+  /// Why a line is not readable.
+  std::string problem(const BatchLine& line) const;
 
  private:
-  void index_line(size_t begin, size_t end, int64_t number);
   void refuse_duplicates(const std::string& path) const;
 
-  const char* data_ = nullptr;
-  size_t bytes_ = 0;
+  MappedText file_;
   std::vector<BatchLine> lines_;
 };
 
 /// One JSON line as an object; throws ApiError with what is wrong.
 boost::json::object parse_json_object(std::string_view line);
+
+/// Its "custom_id"; throws ApiError where that is missing, empty or no string.
+std::string custom_id_of(const boost::json::object& line);
 
 }  // namespace terrace

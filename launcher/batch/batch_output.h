@@ -14,16 +14,18 @@ namespace terrace {
 class BatchOutput {
  public:
   /// Opens or creates `path`, locks it, cuts off a torn last line and reads which custom_ids are done. With `retry_errors` lines that failed are
-  /// removed first. Throws kIoError, also where another run holds the file.
+  /// removed first. Throws kIoError, also where another run holds the file, and kInvalidValue, leaving the file alone, where it holds anything else
+  /// than results.
   BatchOutput(const std::string& path, bool retry_errors);
   ~BatchOutput();
   BatchOutput(const BatchOutput&) = delete;
   BatchOutput& operator=(const BatchOutput&) = delete;
 
+  /// The custom_ids that stood in the file when it was opened.
   bool is_done(const std::string& custom_id) const { return done_.contains(custom_id); }
   size_t num_done() const { return done_.size(); }
   /// Appends one line (newline added) whole or not at all; on failure Error(kIoError) and the file ends with the line before.
-  void append(const std::string& custom_id, std::string line);
+  void append(std::string line);
   /// To stable storage, where a second has passed since the last time or `now` says so.
   void sync(bool now);
   /// Rewrites the file in the order of `custom_ids` by a temporary file and a rename.

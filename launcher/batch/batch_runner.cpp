@@ -31,7 +31,6 @@ BatchRunner::BatchRunner(Engine& engine, const BatchInput& input, BatchOutput& o
 
 BatchSummary BatchRunner::run(Progress& progress) {
   started_ = now_seconds();
-  const auto stop_asked = [&] { return options_.signal != nullptr && options_.signal->load() != 0; };
   for (feed(); engine_.busy() && !stop_asked(); feed()) {
     for (const SequenceEvent& event : engine_.step()) handle(event);
     output_.sync(false);
@@ -44,7 +43,8 @@ BatchSummary BatchRunner::run(Progress& progress) {
 }
 
 void BatchRunner::feed() {
-  while (next_line_ < input_.lines().size() && static_cast<int32_t>(in_flight_.size()) < options_.max_in_flight) {
+  const auto room = static_cast<size_t>(options_.max_in_flight);
+  while (next_line_ < input_.lines().size() && in_flight_.size() < room && !stop_asked()) {
     const BatchLine& line = input_.lines()[next_line_++];
     if (output_.is_done(line.custom_id)) {
       ++summary_.num_skipped;
@@ -81,7 +81,7 @@ void BatchRunner::start(const BatchLine& line) {
       in_flight_.emplace(id, Place{job, i});
     }
   } catch (const ApiError& error) {
-    write_result(line, error.status(), error.body());
+    write_response(line, error.status(), error.body());
   }
 }
 
@@ -98,7 +98,7 @@ void BatchRunner::handle(const SequenceEvent& event) {
     }
   } catch (const ApiError& error) {
     drop(job);
-    write_result(*job.line, error.status(), error.body());
+    write_response(*job.line, error.status(), error.body());
     return;
   }
   if (!job.collector->done()) return;
@@ -106,7 +106,7 @@ void BatchRunner::handle(const SequenceEvent& event) {
   summary_.completion_tokens += job.collector->completion_tokens();
   const std::string& model = job.request.model.empty() ? options_.model_name : job.request.model;
   const std::string id = fmt::format("{}-{:016x}", job.request.endpoint == Endpoint::kCompletions ? "cmpl" : "chatcmpl", hash_of(job.line->custom_id));
-  write_result(*job.line, 200, job.collector->response(id, model, std::time(nullptr)));
+  write_response(*job.line, 200, job.collector->response(id, model, std::time(nullptr)));
 }
 
 void BatchRunner::drop(const Job& job) {
@@ -115,35 +115,33 @@ void BatchRunner::drop(const Job& job) {
   }
 }
 
-void BatchRunner::write_result(const BatchLine& line, int status, json::object body) {
-  json::object result;
-  result["id"] = result_id(line.custom_id);
-  result["custom_id"] = line.custom_id;
-  result["response"] = json::object{{"status_code", status}, {"body", std::move(body)}};
-  result["error"] = nullptr;
-  output_.append(line.custom_id, json::serialize(result));
-  ++num_written_;
+void BatchRunner::write_response(const BatchLine& line, int status, json::object body) {
   if (status != 200) ++summary_.num_failed;
+  write(line, json::object{{"status_code", status}, {"body", std::move(body)}}, nullptr);
 }
 
 void BatchRunner::write_unreadable(const BatchLine& line) {
+  ++summary_.num_failed;
+  write(line, nullptr, json::object{{"code", "invalid_value"}, {"message", input_.problem(line)}});
+}
+
+void BatchRunner::write(const BatchLine& line, json::value response, json::value error) {
   json::object result;
   result["id"] = result_id(line.custom_id);
   result["custom_id"] = line.custom_id;
-  result["response"] = nullptr;
-  result["error"] = json::object{{"code", "invalid_value"}, {"message", line.problem}};
-  output_.append(line.custom_id, json::serialize(result));
-  ++num_written_;
-  ++summary_.num_failed;
+  result["response"] = std::move(response);
+  result["error"] = std::move(error);
+  output_.append(json::serialize(result));
+  ++summary_.num_written;
 }
 
 void BatchRunner::show(Progress& progress) const {
   if (!progress.enabled()) return;
   const double seconds = std::max(now_seconds() - started_, 1e-3);
   const EngineStats stats = engine_.stats();
-  const int64_t done = num_written_ + summary_.num_skipped;
-  const double rate = static_cast<double>(num_written_) / seconds;
-  const std::string left = num_written_ > 0 ? format_duration(static_cast<double>(summary_.num_lines - done) / rate) : "?";
+  const int64_t done = summary_.num_written + summary_.num_skipped;
+  const double rate = static_cast<double>(summary_.num_written) / seconds;
+  const std::string left = summary_.num_written > 0 ? format_duration(static_cast<double>(summary_.num_lines - done) / rate) : "?";
   progress.update(static_cast<double>(done) / static_cast<double>(std::max<int64_t>(summary_.num_lines, 1)),
                   fmt::format("{}/{} done, {} failed | {:.0f} tok/s in, {:.0f} tok/s out | {} running, {} waiting | {} left", done, summary_.num_lines,
                               summary_.num_failed, static_cast<double>(stats.prompt_tokens) / seconds,

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -20,7 +19,8 @@ namespace terrace {
 struct BatchSummary {
   int64_t num_lines = 0;    // of the input
   int64_t num_skipped = 0;  // done by an earlier run
-  int64_t num_failed = 0;   // of this run, status other than 200
+  int64_t num_written = 0;  // by this run
+  int64_t num_failed = 0;   // of those: status other than 200
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;
   double seconds = 0;
@@ -53,12 +53,14 @@ class BatchRunner {
     int32_t choice = 0;
   };
 
+  bool stop_asked() const { return options_.signal != nullptr && options_.signal->load() != 0; }
   void feed();
   void start(const BatchLine& line);
   void handle(const SequenceEvent& event);
   void drop(const Job& job);
-  void write_result(const BatchLine& line, int status, boost::json::object body);
+  void write_response(const BatchLine& line, int status, boost::json::object body);
   void write_unreadable(const BatchLine& line);
+  void write(const BatchLine& line, boost::json::value response, boost::json::value error);
   void show(Progress& progress) const;
 
   Engine& engine_;
@@ -68,7 +70,6 @@ class BatchRunner {
   size_t next_line_ = 0;
   std::unordered_map<SequenceId, Place> in_flight_;
   BatchSummary summary_;
-  int64_t num_written_ = 0;
   double started_ = 0;
 };
 

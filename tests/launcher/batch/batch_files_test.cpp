@@ -34,7 +34,7 @@ class BatchFilesTest : public ::testing::Test {
 };
 
 std::string line(const std::string& id, int status = 200) {
-  return R"({"id":"x","custom_id":")" + id + R"(","response":{"status_code":)" + std::to_string(status) + R"(,"body":{}},"error":null})";
+  return R"({"id":"batch_req_0","custom_id":")" + id + R"(","response":{"status_code":)" + std::to_string(status) + R"(,"body":{}},"error":null})";
 }
 
 TEST_F(BatchFilesTest, InputKeepsUnreadableLinesUnderTheirNumber) {
@@ -43,7 +43,7 @@ TEST_F(BatchFilesTest, InputKeepsUnreadableLinesUnderTheirNumber) {
   EXPECT_TRUE(input.lines()[0].readable);
   EXPECT_EQ(input.lines()[1].custom_id, "line:3");
   EXPECT_FALSE(input.lines()[1].readable);
-  EXPECT_NE(input.lines()[2].problem.find("custom_id"), std::string::npos);
+  EXPECT_NE(input.problem(input.lines()[2]).find("custom_id"), std::string::npos);
   EXPECT_EQ(input.lines()[3].custom_id, "b");
   EXPECT_EQ(input.text(input.lines()[3]), "{\"custom_id\":\"b\"}");
 }
@@ -67,7 +67,7 @@ TEST_F(BatchFilesTest, EveryTornEndIsRepairedAndOnlyWholeLinesCount) {
     const size_t first = line("a").size() + 1;
     EXPECT_EQ(output.is_done("a"), cut >= first);
     EXPECT_EQ(output.is_done("b"), cut == whole.size());
-    output.append("c", line("c"));
+    output.append(line("c"));
     const std::string kept = cut == whole.size() ? whole : cut >= first ? line("a") + "\n" : "";
     EXPECT_EQ(read("out"), kept + line("c") + "\n") << cut;
   }
@@ -86,10 +86,10 @@ TEST_F(BatchFilesTest, RetryErrorsForgetsFailedLines) {
 
 TEST_F(BatchFilesTest, SortsByTheInputsOrder) {
   BatchOutput output(path("out"), false);
-  for (const char* id : {"c", "a", "stranger", "b"}) output.append(id, line(id));
+  for (const char* id : {"c", "a", "stranger", "b"}) output.append(line(id));
   output.sort({"a", "b", "c"});
   EXPECT_EQ(read("out"), line("a") + "\n" + line("b") + "\n" + line("c") + "\n" + line("stranger") + "\n");
-  output.append("d", line("d"));
+  output.append(line("d"));
   EXPECT_TRUE(read("out").ends_with(line("d") + "\n"));
 }
 
@@ -104,17 +104,24 @@ TEST_F(BatchFilesTest, RefusesASecondWriterAndForeignFiles) {
   write("notes", "my shopping list\n");
   EXPECT_THROW(BatchOutput(path("notes"), false), Error);
   EXPECT_EQ(read("notes"), "my shopping list\n");
+  write("notes", "my shopping list");  // not taken for a torn line
+  EXPECT_THROW(BatchOutput(path("notes"), false), Error);
+  EXPECT_EQ(read("notes"), "my shopping list");
+  const std::string requests = R"({"custom_id":"a","method":"POST","url":"/v1/completions","body":{}})" "\n";
+  write("in", requests);  // --output given the input by mistake
+  EXPECT_THROW(BatchOutput(path("in"), true), Error);
+  EXPECT_EQ(read("in"), requests);
 }
 
 TEST_F(BatchFilesTest, AFullDiskLeavesWholeLines) {
   BatchOutput output(path("out"), false);
-  output.append("a", line("a"));
+  output.append(line("a"));
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit old{};
   getrlimit(RLIMIT_FSIZE, &old);
   const rlimit limit{line("a").size() + 20, old.rlim_max};
   setrlimit(RLIMIT_FSIZE, &limit);
-  EXPECT_THROW(output.append("b", line("b")), Error);
+  EXPECT_THROW(output.append(line("b")), Error);
   setrlimit(RLIMIT_FSIZE, &old);
   EXPECT_EQ(read("out"), line("a") + "\n");
 }
