@@ -88,7 +88,7 @@ int answer(Session& session, const Config& config, const RunOptions& options, co
   answer.stream(std::move(request));
   session.engine().stop();
   progress.clear();
-  if (open_line && stdout_is_terminal()) write_stdout("\n");
+  if (open_line) write_stdout("\n");  // mpirun would add it to the last line; this way the bytes are the same without
   if (progress.enabled()) log_info(answer.summary() + (options.temperature > 0 ? fmt::format(", seed {}", seed) : ""));
   return signals.exit_code();
 }

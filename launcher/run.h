@@ -1,4 +1,4 @@
-// `terrace run`: one prompt, its answer streamed to stdout as it comes.
+// `terrace run`: one prompt, its answer streamed to stdout as it comes, and a line feed where it ends without.
 #pragma once
 
 #include <cstdint>

@@ -29,8 +29,6 @@ std::string read_stdin() {
 }
 
 bool stdin_is_terminal() { return ::isatty(STDIN_FILENO) == 1; }
-bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
-bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
 void write_stdout(std::string_view text) {
   while (!text.empty()) {

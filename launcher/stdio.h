@@ -9,8 +9,6 @@ namespace terrace {
 /// Everything on standard input, to its end. Error(kIoError) where it cannot be read.
 std::string read_stdin();
 bool stdin_is_terminal();
-bool stdout_is_terminal();
-bool stderr_is_terminal();
 
 /// Writes all of `text` at once, past any buffer. Error(kIoError) with the reason: disk full, closed pipe.
 void write_stdout(std::string_view text);

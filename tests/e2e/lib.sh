@@ -12,9 +12,9 @@ fail() {
   failures=$((failures + 1))
 }
 
-# run COMMAND...: leaves $work/out, $work/err and $status; ends with a failure after 60 s.
+# run COMMAND...: leaves $work/out, $work/err and $status; ends with a failure after 100 s.
 run() {
-  timeout 60 "$@" >"$work/out" 2>"$work/err"
+  timeout 100 "$@" >"$work/out" 2>"$work/err"
   status=$?
 }
 
