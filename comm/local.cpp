@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -55,8 +56,14 @@ int run_local_ranks(const GroupOptions& options, const std::function<int(RankGro
   Window window(memory.data(), size, ranks, spin);
   {
     std::vector<std::jthread> threads;
-    for (int rank = 1; rank < size; ++rank) threads.emplace_back([&, rank] { run_rank(window, rank, spin, body); });
-    run_rank(window, 0, spin, body);
+    try {
+      for (int rank = 1; rank < size; ++rank) threads.emplace_back([&, rank] { run_rank(window, rank, spin, body); });
+      run_rank(window, 0, spin, body);
+    } catch (const std::system_error& error) {  // those that did start must not wait for the others
+      if (window.claim_abort(exit_code(ErrorCode::kOutOfMemory))) {
+        log_error(fmt::format("cannot start a thread for each of {} ranks: {}. Lower parallel.ranks.", size, error.what()));
+      }
+    }
   }
   if (const std::optional<int> code = window.aborted()) return *code;
   for (const int rank : ranks) {
