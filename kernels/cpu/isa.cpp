@@ -11,7 +11,7 @@ namespace terrace {
 namespace {
 
 constexpr std::array<std::string_view, 5> kNames = {"scalar", "avx2", "avx512", "vnni", "amx"};
-constexpr Isa kHighestBuilt = Isa::kAvx2;
+constexpr Isa kHighestBuilt = Isa::kVnni;
 
 }  // namespace
 

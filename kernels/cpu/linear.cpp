@@ -43,7 +43,11 @@ struct Items {
 
 }  // namespace
 
-const LinearKernels& linear_kernels(Isa isa) { return isa >= Isa::kAvx2 ? avx2_linear_kernels() : scalar_linear_kernels(); }
+const LinearKernels& linear_kernels(Isa isa) {
+  if (isa >= Isa::kVnni) return vnni_linear_kernels();
+  if (isa >= Isa::kAvx512) return avx512_linear_kernels();
+  return isa >= Isa::kAvx2 ? avx2_linear_kernels() : scalar_linear_kernels();
+}
 
 std::unique_ptr<Weight> LinearOps::pack(const HostMatrix& matrix, const PackOptions& options) const {
   return std::make_unique<PackedLinear>(matrix, options, kernels_, pool_);

@@ -90,5 +90,7 @@ struct LinearKernels {
 
 const LinearKernels& scalar_linear_kernels();
 const LinearKernels& avx2_linear_kernels();
+const LinearKernels& avx512_linear_kernels();
+const LinearKernels& vnni_linear_kernels();
 
 }  // namespace terrace

@@ -21,6 +21,7 @@ TEST(IsaTest, ACapLowersTheLevel) {
   EXPECT_EQ(choose_isa("scalar", Isa::kVnni), Isa::kScalar);
   EXPECT_EQ(choose_isa("avx2", Isa::kVnni), Isa::kAvx2);
   EXPECT_EQ(choose_isa("", Isa::kScalar), Isa::kScalar);
+  EXPECT_EQ(choose_isa("", Isa::kAmx), Isa::kVnni);
 }
 
 TEST(IsaTest, RefusesALevelAboveTheMachines) {

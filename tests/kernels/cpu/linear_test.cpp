@@ -8,6 +8,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/quant_block.h"
+#include "tests/support/kernels/emulated_avx512.h"
 #include "tests/support/kernels/random_weights.h"
 
 namespace terrace {
@@ -21,11 +22,23 @@ using testing::RandomMatrix;
 constexpr DType kAllDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
                                 DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 
-std::vector<Isa> isas() {
-  std::vector<Isa> all = {Isa::kScalar};
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kVnni}) {
-    if (detect_isa() >= isa) all.push_back(isa);
+const LinearKernels& best_kernels() { return linear_kernels(choose_isa("")); }
+
+struct NamedKernels {
+  std::string name;
+  const LinearKernels& kernels;
+};
+
+/// Those that this machine can run, AVX-512's by emulation too.
+std::vector<NamedKernels> all_kernels() {
+  std::vector<NamedKernels> all = {{"scalar", scalar_linear_kernels()}};
+  if (detect_isa() >= Isa::kAvx2) {
+    all.push_back({"avx2", avx2_linear_kernels()});
+    all.push_back({"emulated avx512", emulated_avx512_linear_kernels()});
+    all.push_back({"emulated vnni", emulated_vnni_linear_kernels()});
   }
+  if (detect_isa() >= Isa::kAvx512) all.push_back({"avx512", avx512_linear_kernels()});
+  if (detect_isa() >= Isa::kVnni) all.push_back({"vnni", vnni_linear_kernels()});
   return all;
 }
 
@@ -37,14 +50,14 @@ MatrixView view(std::vector<float>& values, int64_t rows) {
 }
 
 struct Setup {
-  Isa isa = Isa::kScalar;
+  const LinearKernels& kernels = best_kernels();
   int num_threads = 1;
   bool fine = false;
 };
 
 std::vector<float> multiply(const Setup& setup, const HostMatrix& matrix, std::vector<float> x, const float* bias = nullptr) {
   ThreadPool pool(setup.num_threads);
-  LinearOps linear(linear_kernels(setup.isa), pool);
+  LinearOps linear(setup.kernels, pool);
   const std::unique_ptr<Weight> weight = linear.pack(matrix, {.fine_activations = setup.fine});
   const int64_t rows = static_cast<int64_t>(x.size()) / matrix.cols;
   std::vector<float> out(static_cast<size_t>(rows * matrix.rows), -1.0f);
@@ -98,7 +111,7 @@ TEST(LinearTest, StaysWithinTheErrorBoundOfTheExactProduct) {
         const RandomMatrix weight = make_random_matrix(dtype, outputs, 512, random);
         const std::vector<float> x = make_random_activations(num_rows, 512, random);
         SCOPED_TRACE(name_of(dtype, fine) + ", rows " + std::to_string(num_rows));
-        expect_near_reference(weight.matrix, x, multiply({choose_isa(""), 1, fine}, weight.matrix, x), fine);
+        expect_near_reference(weight.matrix, x, multiply({best_kernels(), 1, fine}, weight.matrix, x), fine);
       }
     }
   }
@@ -112,10 +125,10 @@ TEST(LinearTest, EveryIsaGivesTheSameBits) {
         const RandomMatrix weight = make_random_matrix(dtype, 37, 768, random);
         const std::vector<float> x = make_random_activations(num_rows, 768, random);
         const std::vector<float> bias = make_random_activations(1, 37, random);
-        const std::vector<float> expected = multiply({Isa::kScalar, 1, fine}, weight.matrix, x, bias.data());
-        for (const Isa isa : isas()) {
-          const std::vector<float> out = multiply({isa, 1, fine}, weight.matrix, x, bias.data());
-          EXPECT_EQ(out, expected) << name_of(dtype, fine) << " on " << isa_name(isa);
+        const std::vector<float> expected = multiply({scalar_linear_kernels(), 1, fine}, weight.matrix, x, bias.data());
+        for (const auto& [name, kernels] : all_kernels()) {
+          const std::vector<float> out = multiply({kernels, 1, fine}, weight.matrix, x, bias.data());
+          EXPECT_EQ(out, expected) << name_of(dtype, fine) << " on " << name;
         }
       }
     }
@@ -127,12 +140,12 @@ TEST(LinearTest, ARowDoesNotDependOnTheOthersNorOnThreads) {
   for (const DType dtype : kAllDTypes) {
     const RandomMatrix weight = make_random_matrix(dtype, 83, 256, random);
     const std::vector<float> x = make_random_activations(11, 256, random);
-    const std::vector<float> batch = multiply({choose_isa(""), 1, false}, weight.matrix, x);
+    const std::vector<float> batch = multiply({best_kernels(), 1, false}, weight.matrix, x);
     for (const int num_threads : {2, 3}) {
-      EXPECT_EQ(multiply({choose_isa(""), num_threads, false}, weight.matrix, x), batch) << name_of(dtype, false);
+      EXPECT_EQ(multiply({best_kernels(), num_threads, false}, weight.matrix, x), batch) << name_of(dtype, false);
     }
     for (int64_t row = 0; row < 11; ++row) {
-      const std::vector<float> alone = multiply({choose_isa(""), 1, false}, weight.matrix, {&x[static_cast<size_t>(row) * 256], &x[static_cast<size_t>(row) * 256] + 256});
+      const std::vector<float> alone = multiply({best_kernels(), 1, false}, weight.matrix, {&x[static_cast<size_t>(row) * 256], &x[static_cast<size_t>(row) * 256] + 256});
       EXPECT_EQ(0, std::memcmp(alone.data(), &batch[static_cast<size_t>(row) * 83], 83 * sizeof(float))) << name_of(dtype, false);
     }
   }
@@ -142,9 +155,9 @@ TEST(LinearTest, LongBatchesAreCutIntoChunksWithoutATrace) {
   std::mt19937 random(4);
   const RandomMatrix weight = make_random_matrix(DType::kQ4_1, 40, 1536, random);
   const std::vector<float> x = make_random_activations(301, 1536, random);
-  const std::vector<float> out = multiply({choose_isa(""), 2, false}, weight.matrix, x);
+  const std::vector<float> out = multiply({best_kernels(), 2, false}, weight.matrix, x);
   for (const size_t row : {0u, 55u, 56u, 57u, 128u, 300u}) {
-    const std::vector<float> alone = multiply({choose_isa(""), 1, false}, weight.matrix, {&x[row * 1536], &x[row * 1536] + 1536});
+    const std::vector<float> alone = multiply({best_kernels(), 1, false}, weight.matrix, {&x[row * 1536], &x[row * 1536] + 1536});
     EXPECT_EQ(0, std::memcmp(alone.data(), &out[row * 40], 40 * sizeof(float))) << "row " << row;
   }
 }
@@ -158,9 +171,9 @@ TEST(LinearTest, ColumnSlicesMeanTheirOwnColumns) {
       const HostMatrix slice = columns_of(weight.matrix, first, count);
       const std::vector<float> x = make_random_activations(5, count, random);
       SCOPED_TRACE(name_of(dtype, true) + ", columns " + std::to_string(first) + " + " + std::to_string(count));
-      const std::vector<float> out = multiply({choose_isa(""), 1, true}, slice, x);
+      const std::vector<float> out = multiply({best_kernels(), 1, true}, slice, x);
       expect_near_reference(slice, x, out, true);
-      EXPECT_EQ(out, multiply({Isa::kScalar, 1, true}, slice, x));
+      EXPECT_EQ(out, multiply({scalar_linear_kernels(), 1, true}, slice, x));
     }
   }
 }
@@ -168,7 +181,7 @@ TEST(LinearTest, ColumnSlicesMeanTheirOwnColumns) {
 TEST(LinearTest, OutputsOfOneCallMayDifferInFormatAndPrecision) {
   std::mt19937 random(6);
   ThreadPool pool(2);
-  LinearOps linear(linear_kernels(choose_isa("")), pool);
+  LinearOps linear(best_kernels(), pool);
   std::vector<float> x = make_random_activations(6, 256, random);
   struct Part {
     DType dtype;
@@ -187,7 +200,7 @@ TEST(LinearTest, OutputsOfOneCallMayDifferInFormatAndPrecision) {
   for (size_t i = 0; i < weights.size(); ++i) outputs.push_back({weights[i].get(), view(results[i], 6), nullptr});
   linear.run(view(x, 6), outputs);
   for (size_t i = 0; i < weights.size(); ++i) {
-    EXPECT_EQ(results[i], multiply({choose_isa(""), 1, kParts[i].fine}, matrices[i].matrix, x)) << "output " << i;
+    EXPECT_EQ(results[i], multiply({best_kernels(), 1, kParts[i].fine}, matrices[i].matrix, x)) << "output " << i;
   }
 }
 
@@ -207,9 +220,11 @@ TEST(LinearTest, ExtremeCodesDoNotSaturate) {
         const std::vector<float> x(256, sign);
         for (const bool fine : {false, true}) {
           SCOPED_TRACE(name_of(dtype, fine) + ", bytes " + std::to_string(fill));
-          const std::vector<float> out = multiply({choose_isa(""), 1, fine}, weight.matrix, x);
+          const std::vector<float> out = multiply({scalar_linear_kernels(), 1, fine}, weight.matrix, x);
           expect_near_reference(weight.matrix, x, out, fine);
-          EXPECT_EQ(out, multiply({Isa::kScalar, 1, fine}, weight.matrix, x));
+          for (const auto& [name, kernels] : all_kernels()) {
+            EXPECT_EQ(out, multiply({kernels, 1, fine}, weight.matrix, x)) << name;
+          }
         }
       }
     }
@@ -219,14 +234,15 @@ TEST(LinearTest, ExtremeCodesDoNotSaturate) {
 TEST(LinearTest, OddActivationsCannotCrashAndStayInTheirRow) {
   std::mt19937 random(8);
   constexpr float kOdd[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-  for (const Isa isa : isas()) {
+  for (const auto& [name, kernels] : all_kernels()) {
+    SCOPED_TRACE(name);
     for (const bool fine : {false, true}) {
       const RandomMatrix weight = make_random_matrix(DType::kQ4_1, 16, 64, random);
       for (const float odd : kOdd) {
         std::vector<float> x = make_random_activations(3, 64, random);
-        const std::vector<float> plain = multiply({isa, 1, fine}, weight.matrix, x);
+        const std::vector<float> plain = multiply({kernels, 1, fine}, weight.matrix, x);
         x[64 + 40] = odd;
-        const std::vector<float> out = multiply({isa, 1, fine}, weight.matrix, x);
+        const std::vector<float> out = multiply({kernels, 1, fine}, weight.matrix, x);
         for (size_t j = 0; j < 16; ++j) {
           EXPECT_EQ(out[j], plain[j]);
           EXPECT_TRUE(std::isnan(out[16 + j]));
@@ -234,9 +250,9 @@ TEST(LinearTest, OddActivationsCannotCrashAndStayInTheirRow) {
         }
       }
       for (const float tiny : {0.0f, 1e-45f, 1e-38f, -1e-32f}) {
-        EXPECT_EQ(multiply({isa, 1, fine}, weight.matrix, std::vector<float>(64, tiny)), std::vector<float>(16, 0.0f));
+        EXPECT_EQ(multiply({kernels, 1, fine}, weight.matrix, std::vector<float>(64, tiny)), std::vector<float>(16, 0.0f));
       }
-      for (const float value : multiply({isa, 1, fine}, weight.matrix, std::vector<float>(64, 1e30f))) EXPECT_TRUE(std::isfinite(value));
+      for (const float value : multiply({kernels, 1, fine}, weight.matrix, std::vector<float>(64, 1e30f))) EXPECT_TRUE(std::isfinite(value));
     }
   }
 }
