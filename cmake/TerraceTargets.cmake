@@ -12,6 +12,9 @@ function(terrace_flags target)
     target_compile_options(${target} PRIVATE -fsanitize=${TERRACE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${TERRACE_SANITIZE})
   endif()
+  if(TERRACE_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)  # coverage for libFuzzer, main() stays
+  endif()
 endfunction()
 
 # terrace_library(folder libs...): every .cpp below the folder, but for launcher/main.cpp.
