@@ -66,7 +66,7 @@ int threads_per_rank(const Config& config, const RankGroup& group) {
 BackendOptions backend_options(const Config& config, const RankGroup& group) {
   BackendOptions options;
   options.num_threads = threads_per_rank(config, group);
-  options.spin = group.local_size <= usable_cores();
+  options.spin = group.spin;
   return options;
 }
 

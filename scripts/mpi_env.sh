@@ -18,7 +18,7 @@ export OMPI_MCA_btl_vader_single_copy_mechanism="${OMPI_MCA_btl_vader_single_cop
 
 # When a rank fails or mpirun is told to stop, it sends SIGTERM to all ranks and SIGKILL so many seconds later (default 1). It waits all of it,
 # also when every rank has long gone. Raise it to the time that `terrace serve` may take to finish its requests.
-export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout:-3}"
+export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout:-2}"
 
 # Ranks that wait inside MPI itself (start, end) yield the core to those that work.
 export OMPI_MCA_mpi_yield_when_idle="${OMPI_MCA_mpi_yield_when_idle:-1}"
