@@ -23,12 +23,17 @@ struct CharacterClass {
 
 // PCRE2 10.42's classes and what Unicode 15.1 added to them since 14.0 (Unicode Character Database, UnicodeData.txt of
 // both); ASCII first, as PCRE2 looks that up in a bitmap.
-constexpr std::array<CharacterClass, 6> kClasses = {{
+constexpr std::array<CharacterClass, 8> kClasses = {{
     {"\\p{L}",
      "A-Za-z\\p{L}\\x{1123F}-\\x{11240}\\x{11F02}\\x{11F04}-\\x{11F10}\\x{11F12}-\\x{11F33}\\x{1342F}\\x{13441}-\\x{"
      "13446}\\x{1B132}"
      "\\x{1B155}\\x{1DF25}-\\x{1DF2A}\\x{1E030}-\\x{1E06D}\\x{1E4D0}-\\x{1E4EB}\\x{2B739}\\x{2EBF0}-\\x{2EE5D}\\x{"
      "31350}-\\x{323AF}"},
+    {"\\p{Ll}", "a-z\\p{Ll}\\x{1DF25}-\\x{1DF2A}"},
+    {"\\p{Lo}",  // and Lm, which no pattern names without Lo
+     "\\p{Lo}\\x{1123F}-\\x{11240}\\x{11F02}\\x{11F04}-\\x{11F10}\\x{11F12}-\\x{11F33}\\x{1342F}\\x{13441}-\\x{13446}"
+     "\\x{1B132}"
+     "\\x{1B155}\\x{1E030}-\\x{1E06D}\\x{1E4D0}-\\x{1E4EB}\\x{2B739}\\x{2EBF0}-\\x{2EE5D}\\x{31350}-\\x{323AF}"},
     {"\\p{N}", "0-9\\p{N}\\x{11F50}-\\x{11F59}\\x{1D2C0}-\\x{1D2D3}\\x{1E4F0}-\\x{1E4F9}"},
     {"\\p{P}", "\\p{P}\\x{11B00}-\\x{11B09}\\x{11F43}-\\x{11F4F}"},
     {"\\p{S}",

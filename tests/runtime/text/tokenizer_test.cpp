@@ -155,6 +155,28 @@ TEST(BpeTokenizerTest, LongRunsOfOneCharacterTakeNoQuadraticTime) {
   }
 }
 
+TEST(BpeTokenizerTest, GemmaJoinsCharactersAndFallsBackToByteTokens) {
+  TinyVocabulary vocabulary;
+  vocabulary.model = "gemma4";
+  for (const char* byte : {"<0xC3>", "<0xBC>", "<0x0A>"}) vocabulary.add(byte, 6);
+  for (const char* text : {"▁", "a", "b", "ab", "▁ab", "\n", "\n\n"}) vocabulary.add(text);
+  vocabulary.merges = {"a b", "▁ ab"};
+  const Loaded gemma(vocabulary);
+  EXPECT_EQ(gemma.texts("ab ab"), (Texts{"ab", "▁ab"}));
+  EXPECT_EQ(gemma.texts("aü\n\na"), (Texts{"a", "<0xC3>", "<0xBC>", "\n\n", "a"}));
+  EXPECT_EQ(gemma->decode(gemma->encode("ab abü\n\n"), false), "ab abü\n\n");
+}
+
+TEST(SpmTokenizerTest, Phi3TakesSpaceAfterSpecialTokens) {
+  TinyVocabulary vocabulary = tiny_spm();
+  vocabulary.add("<|user|>", 3);
+  const std::string text = "<|user|> \n a<s> a";
+  EXPECT_EQ(Loaded(vocabulary).texts(text, {.add_bos = false}),
+            (Texts{"<|user|>", "▁▁", "\n", "▁", "a", "<s>", "▁▁", "a"}));
+  vocabulary.name = "Phi3";
+  EXPECT_EQ(Loaded(vocabulary).texts(text, {.add_bos = false}), (Texts{"<|user|>", "▁", "a", "<s>", "▁▁", "a"}));
+}
+
 TEST(SpmTokenizerTest, JoinsByScoreAndFallsBackToBytes) {
   const Loaded spm(tiny_spm());
   EXPECT_EQ(spm.texts("the hello"), (Texts{"<s>", "▁the", "▁hello"}));

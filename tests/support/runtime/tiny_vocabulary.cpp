@@ -15,6 +15,7 @@ int32_t TinyVocabulary::add(std::string text, int32_t type, float score) {
 
 std::string TinyVocabulary::bytes() const {
   GgufBuilder builder;
+  if (!name.empty()) builder.add_string("general.name", name);
   builder.add_string("tokenizer.ggml.model", model);
   if (!pre.empty()) builder.add_string("tokenizer.ggml.pre", pre);
   builder.add_strings("tokenizer.ggml.tokens", tokens);

@@ -11,6 +11,7 @@
 namespace terrace {
 
 struct TinyVocabulary {
+  std::string name;  // general.name; "": left out
   std::string model;
   std::string pre;  // "": the key is left out
   std::vector<std::string> tokens;
