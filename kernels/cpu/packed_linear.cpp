@@ -47,31 +47,34 @@ void put_scale(const BlockLayout& layout, uint8_t* scales, int row, float value)
   }
 }
 
-/// Puts one row's group of columns, the first being `first_col` of the block, into a block that holds zeros there.
-void put_group(const BlockLayout& layout, uint8_t* block, int row, int first_col, const QuantGroup& group) {
-  const uint8_t* codes = group.codes;
-  const int rows = layout.tile_rows;
+template <typename Word>
+Word load(const uint8_t* from) {
+  Word word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+/// Puts one row's codes of a group, whose first column is `first_col` of the block, where linear_kernels.h wants them.
+void put_codes(const BlockLayout& layout, uint8_t* block, int row, int first_col, const QuantGroup& group) {
   const int columns = layout.format.group_columns;
+  const auto store = [&](int vector, auto word) {
+    std::memcpy(block + static_cast<size_t>(vector * layout.tile_rows + row) * sizeof word, &word, sizeof word);
+  };
   switch (layout.codes) {
-    case CodeLayout::kNibbles:  // the group is the whole block
-      for (int i = 0; i < 16; i += 4) {
-        uint32_t low;
-        uint32_t high;
-        std::memcpy(&low, codes + i, sizeof low);
-        std::memcpy(&high, codes + i + 16, sizeof high);
-        const uint32_t both = low | high << 4;
-        std::memcpy(block + i * rows + row * 4, &both, sizeof both);
-      }
+    case CodeLayout::kNibbles:  // only formats whose groups are whole blocks
+      for (int v = 0; v < 4; ++v) store(v, load<uint32_t>(group.codes + 4 * v) | load<uint32_t>(group.codes + 16 + 4 * v) << 4);
       break;
     case CodeLayout::kQuads:
-      for (int i = 0; i < columns; i += 4) std::memcpy(block + (first_col + i) * rows + row * 4, codes + i, 4);
+      for (int v = 0; v < columns / 4; ++v) store(first_col / 4 + v, load<uint32_t>(group.codes + 4 * v));
       break;
-    case CodeLayout::kPairs:
-      for (int i = 0; i < columns; ++i) {
-        block[(first_col + i) / 2 * 2 * rows + row * 2 + i % 2] = static_cast<uint8_t>(codes[i] + layout.format.offset);
-      }
+    case CodeLayout::kPairs:  // 8-bit codes: offset -128 is the upper bit flipped
+      for (int v = 0; v < 16; ++v) store(v, static_cast<uint16_t>(load<uint16_t>(group.codes + 2 * v) ^ 0x8080u));
       break;
   }
+}
+
+void put_group(const BlockLayout& layout, uint8_t* block, int row, int first_col, const QuantGroup& group) {
+  put_codes(layout, block, row, first_col, group);
   uint8_t* scales = block + layout.code_bytes();
   put_scale(layout, scales + layout.scale_bytes() * static_cast<size_t>(first_col / layout.format.group_columns), row, group.scale);
   if (layout.format.has_min) put_scale(layout, scales + layout.scale_bytes() * static_cast<size_t>(layout.groups()), row, group.min);
