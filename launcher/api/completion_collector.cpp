@@ -1,8 +1,12 @@
 #include "launcher/api/completion_collector.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "launcher/api/api_error.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace {
 namespace {
@@ -11,13 +15,34 @@ namespace json = boost::json;
 
 const char* reason_name(FinishReason reason) { return reason == FinishReason::kLength ? "length" : "stop"; }
 
-json::array to_json(const std::vector<int32_t>& ids) { return json::array(ids.begin(), ids.end()); }
+size_t num_characters(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
+}
+
+template <typename T>
+json::array to_json(const std::vector<T>& values) {
+  return json::array(values.begin(), values.end());
+}
+
+// Where in the decoder's text, in characters, each token's own text begins.
+std::vector<size_t> decoded_offsets(StreamDecoder decoder, const std::vector<int32_t>& tokens) {
+  std::vector<size_t> offsets;
+  size_t offset = 0;
+  for (const int32_t token : tokens) {
+    offsets.push_back(offset);
+    offset += num_characters(decoder.push(token));
+  }
+  return offsets;
+}
 
 }  // namespace
 
 CompletionCollector::CompletionCollector(const CompletionRequest& request, const Tokenizer& tokenizer) : request_(request), tokenizer_(tokenizer) {
-  for (int32_t i = 0; i < request.num_choices(); ++i) choices_.emplace_back(tokenizer, request.stop);
+  for (int32_t i = 0; i < request.num_choices(); ++i) choices_.emplace_back(output_decoder(), request.stop);
 }
+
+// A completion continues its prompt; a chat's answer stands for itself.
+StreamDecoder CompletionCollector::output_decoder() const { return StreamDecoder(tokenizer_, request_.endpoint == Endpoint::kChatCompletions); }
 
 bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
   Choice& choice = choices_.at(static_cast<size_t>(index));
@@ -26,7 +51,10 @@ bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
   if (event.token >= 0 && request_.base.logprobs) choice.scored.push_back(event);
   if (event.token >= 0 && !event.is_prompt) {
     choice.tokens.push_back(event.token);
-    choice.text += choice.matcher.push(choice.decoder.push(event.token));
+    const bool is_end_token = event.finish == FinishReason::kStop;  // counted, but no text, whatever its bytes
+    const std::string text = is_end_token ? std::string() : choice.decoder.push(event.token);
+    const bool may_stop = choice.tokens.size() > static_cast<size_t>(request_.base.min_tokens);
+    choice.text += may_stop ? choice.matcher.push(text) : text;
     if (choice.matcher.stopped()) {
       finish(choice, FinishReason::kStop);
       return event.finish == FinishReason::kNone;
@@ -57,31 +85,61 @@ int64_t CompletionCollector::completion_tokens() const {
   return count;
 }
 
+std::string CompletionCollector::prompt_text(size_t prompt_index) const {
+  const std::string& given = request_.prompt_texts[prompt_index];
+  if (!given.empty()) return given;
+  StreamDecoder decoder(tokenizer_);
+  std::string text;
+  for (const int32_t token : request_.prompts[prompt_index]) text += decoder.push(token);
+  return text + decoder.finish();
+}
+
+// A piece of a character is written as "bytes:\xE2\x82", as OpenAI does: JSON has no place for bytes, and U+FFFD would be the same for all.
 std::string CompletionCollector::token_string(int32_t token) const {
-  const std::string special = tokenizer_.token_bytes(token, true);
-  if (tokenizer_.token_bytes(token, false).empty()) return special;  // a control token: its name
-  StreamDecoder decoder(tokenizer_);                                 // a piece of a character shows as U+FFFD
-  return decoder.push(token) + decoder.finish();
+  const std::string bytes = tokenizer_.token_bytes(token, true);
+  if (find_invalid_utf8(bytes) == std::string::npos) return bytes;
+  std::string text = "bytes:";
+  for (const char byte : bytes) text += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+  return text;
+}
+
+// Where each prompt token begins in the prompt's text, in characters. Tokens that the text does not show (a BOS that the tokenizer added)
+// take no room.
+std::vector<size_t> CompletionCollector::prompt_offsets(size_t prompt_index) const {
+  const std::vector<int32_t>& prompt = request_.prompts[prompt_index];
+  if (request_.prompt_texts[prompt_index].empty()) return decoded_offsets(StreamDecoder(tokenizer_), prompt);
+  std::string_view rest = request_.prompt_texts[prompt_index];
+  size_t offset = 0;
+  std::vector<size_t> offsets;
+  for (const int32_t token : prompt) {
+    offsets.push_back(offset);
+    const std::string bytes = tokenizer_.token_bytes(token, true);
+    std::string_view shown = bytes;
+    if (!rest.starts_with(shown) && shown.starts_with(' ')) shown.remove_prefix(1);  // SentencePiece's space before the first word
+    if (!rest.starts_with(shown)) continue;
+    offset += num_characters(shown);
+    rest.remove_prefix(shown.size());
+  }
+  return offsets;
 }
 
 json::object CompletionCollector::completion_logprobs(const Choice& choice, int32_t index) const {
+  const auto prompt_index = static_cast<size_t>(index / request_.n);
   json::array tokens, token_logprobs, top_logprobs, text_offset;
-  size_t offset = 0;
-  const auto add = [&](int32_t token) {
-    tokens.emplace_back(token_string(token));
-    text_offset.emplace_back(offset);
-    offset += tokenizer_.token_bytes(token, false).size();
-  };
-  if (request_.echo) {  // nothing precedes the first prompt token
-    add(request_.prompts[static_cast<size_t>(index / request_.n)].front());
+  if (request_.echo) {
+    text_offset = to_json(prompt_offsets(prompt_index));
+    tokens.emplace_back(token_string(request_.prompts[prompt_index].front()));  // which nothing precedes
     token_logprobs.emplace_back(nullptr);
     top_logprobs.emplace_back(nullptr);
   }
+  const size_t prompt_end = request_.echo ? num_characters(prompt_text(prompt_index)) : 0;
+  for (const size_t offset : decoded_offsets(output_decoder(), choice.tokens)) text_offset.emplace_back(prompt_end + offset);
   for (const SequenceEvent& event : choice.scored) {
-    add(event.token);
+    tokens.emplace_back(token_string(event.token));
     token_logprobs.emplace_back(event.logprob);
     json::object top;
     for (const TokenLogprob& alternative : event.top) top.emplace(token_string(alternative.token), alternative.logprob);
+    top.emplace(token_string(event.token), event.logprob);  // as OpenAI: the token itself, also where it is not among the most likely
     top_logprobs.emplace_back(std::move(top));
   }
   return {{"tokens", std::move(tokens)}, {"token_logprobs", std::move(token_logprobs)}, {"top_logprobs", std::move(top_logprobs)},
@@ -115,12 +173,7 @@ json::object CompletionCollector::choice_object(int32_t index) const {
     object["message"] = json::object{{"role", "assistant"}, {"content", choice.text}};
     object["logprobs"] = request_.base.logprobs ? json::value(chat_logprobs(choice)) : json::value(nullptr);
   } else {
-    std::string text = choice.text;
-    if (request_.echo) {
-      const std::string& given = request_.prompt_texts[prompt_index];
-      text = (given.empty() ? tokenizer_.decode(request_.prompts[prompt_index], false) : given) + text;
-    }
-    object["text"] = std::move(text);
+    object["text"] = request_.echo ? prompt_text(prompt_index) + choice.text : choice.text;
     object["logprobs"] = request_.base.logprobs ? json::value(completion_logprobs(choice, index)) : json::value(nullptr);
   }
   object["finish_reason"] = reason_name(choice.finish);

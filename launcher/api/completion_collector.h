@@ -30,7 +30,7 @@ class CompletionCollector {
 
  private:
   struct Choice {
-    Choice(const Tokenizer& tokenizer, const std::vector<std::string>& stop) : decoder(tokenizer), matcher(stop) {}
+    Choice(StreamDecoder text_decoder, const std::vector<std::string>& stop) : decoder(std::move(text_decoder)), matcher(stop) {}
     StreamDecoder decoder;
     StopMatcher matcher;
     std::string text;
@@ -40,6 +40,9 @@ class CompletionCollector {
   };
 
   void finish(Choice& choice, FinishReason reason);
+  StreamDecoder output_decoder() const;
+  std::string prompt_text(size_t prompt_index) const;
+  std::vector<size_t> prompt_offsets(size_t prompt_index) const;
   std::string token_string(int32_t token) const;
   boost::json::object completion_logprobs(const Choice& choice, int32_t index) const;
   boost::json::object chat_logprobs(const Choice& choice) const;

@@ -10,6 +10,7 @@
 #include "kernels/base/error.h"
 #include "launcher/api/api_error.h"
 #include "launcher/api/field_reader.h"
+#include "runtime/text/chat_prompt.h"
 
 namespace terrace {
 namespace {
@@ -77,24 +78,19 @@ void read_messages(CompletionRequest& request, FieldReader& fields, const Comple
   } catch (const Error& error) {
     throw ApiError(400, fmt::format("the chat template refused the messages: {}", error.what()), "messages");
   }
-  EncodeOptions encode;  // the template wrote the BOS where it wants one (DECISIONS 26)
-  const int32_t bos = context.tokenizer->bos_token();
-  encode.add_bos = bos < 0 || !request.prompt_texts.back().starts_with(context.tokenizer->token_text(bos));
-  request.prompts.push_back(context.tokenizer->encode(request.prompt_texts.back(), encode));
+  request.prompts.push_back(encode_chat_prompt(*context.tokenizer, request.prompt_texts.back()));
 }
 
 void read_stop(CompletionRequest& request, FieldReader& fields) {
   const json::value* stop = fields.value("stop");
   if (stop == nullptr) return;
-  if (stop->is_string()) {
-    request.stop.emplace_back(stop->as_string());
-  } else if (stop->is_array() && stop->as_array().size() <= kMaxStops) {
-    for (const json::value& item : stop->as_array()) {
-      if (!item.is_string()) fields.fail("stop", "a string or an array of strings");
-      request.stop.emplace_back(item.as_string());
+  const json::array one = {*stop};
+  const json::array& all = stop->is_array() ? stop->as_array() : one;
+  for (const json::value& item : all) {
+    if (!item.is_string() || item.as_string().empty() || all.size() > kMaxStops) {
+      fields.fail("stop", fmt::format("a string or an array of at most {} strings, none of them empty", kMaxStops));
     }
-  } else {
-    fields.fail("stop", fmt::format("a string or an array of at most {} strings", kMaxStops));
+    request.stop.emplace_back(item.as_string());
   }
 }
 

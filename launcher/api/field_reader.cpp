@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "launcher/api/api_error.h"
+#include "launcher/suggest.h"
 
 namespace terrace {
 
@@ -55,7 +56,9 @@ void FieldReader::finish() const {
   for (const auto& member : object_) {
     if (seen_.contains(std::string_view(member.key()))) continue;
     const std::string field = prefix_ + std::string(member.key());
-    throw ApiError(400, fmt::format("unknown field '{}'", field), field, "unknown_key");
+    const std::vector<std::string_view> known(seen_.begin(), seen_.end());
+    const std::string hint = did_you_mean(std::string_view(member.key()), known);
+    throw ApiError(400, fmt::format("unknown field '{}'{}", field, hint), field, "unknown_key");
   }
 }
 

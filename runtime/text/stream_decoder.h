@@ -10,7 +10,8 @@ namespace terrace {
 
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  /// `at_start` false: the text continues another, so the space that SentencePiece puts before a first word stays.
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool at_start = true) : tokenizer_(tokenizer), at_start_(at_start) {}
   /// The text that `token` completes; "" while a character is incomplete. Bytes that can never become UTF-8 are U+FFFD each.
   std::string push(int32_t token);
   /// What is left at the end: incomplete bytes as U+FFFD.
@@ -18,8 +19,8 @@ class StreamDecoder {
 
  private:
   const Tokenizer& tokenizer_;
+  bool at_start_;
   std::string pending_;
-  bool at_start_ = true;
 };
 
 }  // namespace terrace

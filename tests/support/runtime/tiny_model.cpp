@@ -35,6 +35,7 @@ void add_keys(GgufBuilder& builder, const TinyModelOptions& o) {
       .add_u32(prefix + "attention.key_length", static_cast<uint32_t>(o.head_dim))
       .add_u32(prefix + "attention.value_length", static_cast<uint32_t>(o.head_dim))
       .add_f32(prefix + "attention.layer_norm_rms_epsilon", 1e-5f);
+  if (o.vocabulary != nullptr) return o.vocabulary->add_keys(builder);
   std::vector<std::string> tokens;
   for (int32_t token = 0; token < o.vocab_size; ++token) tokens.push_back(fmt::format("t{}", token));
   builder.add_strings("tokenizer.ggml.tokens", tokens);

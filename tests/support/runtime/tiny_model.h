@@ -6,6 +6,7 @@
 
 #include "kernels/base/dtype.h"
 #include "tests/support/runtime/gguf_builder.h"
+#include "tests/support/runtime/tiny_vocabulary.h"
 
 namespace terrace {
 
@@ -22,9 +23,10 @@ struct TinyModelOptions {
   DType format = DType::kF32;  // of the matrices; Q8_0 where a row is no multiple of its blocks
   bool tied_head = false;
   bool biases = false;         // on every linear layer
+  const TinyVocabulary* vocabulary = nullptr;  // with its tokenizer, of vocab_size tokens; nullptr: "t0", "t1", ..., no tokenizer named
 };
 
-/// Keys and tensors; the caller may add more before build(). The vocabulary is "t0", "t1", ...; no tokenizer model is named.
+/// Keys and tensors; the caller may add more before build().
 GgufBuilder make_tiny_model(const TinyModelOptions& options = {});
 
 }  // namespace terrace

@@ -13,9 +13,7 @@ int32_t TinyVocabulary::add(std::string text, int32_t type, float score) {
   return static_cast<int32_t>(tokens.size()) - 1;
 }
 
-std::string TinyVocabulary::bytes() const {
-  GgufBuilder builder;
-  if (!name.empty()) builder.add_string("general.name", name);
+void TinyVocabulary::add_keys(GgufBuilder& builder) const {
   builder.add_string("tokenizer.ggml.model", model);
   if (!pre.empty()) builder.add_string("tokenizer.ggml.pre", pre);
   builder.add_strings("tokenizer.ggml.tokens", tokens);
@@ -24,6 +22,12 @@ std::string TinyVocabulary::bytes() const {
   if (!merges.empty()) builder.add_strings("tokenizer.ggml.merges", merges);
   for (const auto& [key, id] : ids) builder.add_u32("tokenizer.ggml." + key, static_cast<uint32_t>(id));
   for (const auto& [key, flag] : flags) builder.add_bool("tokenizer.ggml." + key, flag);
+}
+
+std::string TinyVocabulary::bytes() const {
+  GgufBuilder builder;
+  if (!name.empty()) builder.add_string("general.name", name);
+  add_keys(builder);
   return builder.build();
 }
 

@@ -22,7 +22,8 @@ struct TinyVocabulary {
   std::vector<std::pair<std::string, bool>> flags;
 
   int32_t add(std::string text, int32_t type = 1, float score = 0);
-  /// The GGUF's bytes.
+  void add_keys(GgufBuilder& builder) const;
+  /// The bytes of a GGUF that holds nothing else.
   std::string bytes() const;
 };
 
