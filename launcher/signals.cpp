@@ -23,11 +23,11 @@ SignalWatch::SignalWatch() {
   const auto note = [](int signal) { received_signal = signal; };
   // SA_RESETHAND: the second one has its default action.
   for (const int signal : {SIGINT, SIGTERM}) set_handler(signal, note, static_cast<int>(SA_RESTART | SA_RESETHAND));
-  set_handler(SIGPIPE, SIG_IGN, 0);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) set_handler(signal, SIG_IGN, 0);
 }
 
 SignalWatch::~SignalWatch() {
-  for (const int signal : {SIGINT, SIGTERM, SIGPIPE}) set_handler(signal, SIG_DFL, 0);
+  for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGXFSZ}) set_handler(signal, SIG_DFL, 0);
 }
 
 const std::atomic<int>& SignalWatch::received() const { return received_signal; }

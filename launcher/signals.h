@@ -5,7 +5,8 @@
 
 namespace terrace {
 
-/// Watches SIGINT and SIGTERM from construction to destruction, and turns a closed pipe into a failed write instead of a death by SIGPIPE.
+/// Watches SIGINT and SIGTERM from construction to destruction, and turns a closed pipe or a file's size limit into a failed write
+/// instead of a death by SIGPIPE or SIGXFSZ.
 /// One at a time, made before ranks start.
 class SignalWatch {
  public:
