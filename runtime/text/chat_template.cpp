@@ -12,12 +12,13 @@
 #include "runtime/text/jinja/parser.h"
 #include "runtime/text/jinja/tojson.h"
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace {
 namespace {
 
 jinja::Template parse(const std::string& source) {
-  if (!jinja::is_valid_utf8(source)) {
+  if (find_invalid_utf8(source) != std::string_view::npos) {
     throw Error(ErrorCode::kInvalidValue,
                 "the chat template is not valid UTF-8; the model file is damaged or mislabelled");
   }

@@ -12,6 +12,7 @@
 #include "runtime/text/jinja/operators.h"
 #include "runtime/text/jinja/print.h"
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -105,7 +106,7 @@ Value slice_string(Runtime& rt, const std::string& text, const Value& start, con
   const std::u32string points = to_points(text);
   std::string out;
   for (std::int64_t i = 0; i < span.size(); ++i) {
-    append_point(out, points[static_cast<std::size_t>(span.begin + i * span.step)]);
+    append_utf8(out, points[static_cast<std::size_t>(span.begin + i * span.step)]);
   }
   return rt.string(std::move(out));
 }

@@ -103,6 +103,7 @@ const Builtin* find_method(const Value& object, std::string_view name) {
     const Builtin* found = find_builtin(string_methods(), name);
     return found ? found : find_builtin(string_split_methods(), name);
   }
+  if (object.is(Kind::kTuple) && name == "copy") return nullptr;  // only a list has it
   if (object.items()) return find_builtin(sequence_methods(), name);
   if (object.is(Kind::kDict)) return find_builtin(dict_methods(), name);
   return nullptr;

@@ -11,6 +11,7 @@
 #include "runtime/text/jinja/operators.h"
 #include "runtime/text/jinja/print.h"
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -132,7 +133,7 @@ std::string format_int(Runtime& rt, const Spec& spec, std::int64_t value) {
     if (value < 0 || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))
       rt.fail("a format spec's 'c' needs a code point");
     std::string out;
-    append_point(out, static_cast<char32_t>(value));
+    append_utf8(out, static_cast<char32_t>(value));
     return fill_up(rt, out, spec.fill, spec.align ? spec.align : '<', spec.width);
   }
   const bool has_prefix = spec.alternate && spec.type && spec.type != 'd' && spec.type != 'n';

@@ -8,6 +8,7 @@
 #include "runtime/text/jinja/print.h"
 #include "runtime/text/jinja/text.h"
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -65,7 +66,7 @@ Value method_expandtabs(Call& call) {
   std::int64_t column = 0;
   for (const char32_t c : to_points(text(call))) {
     if (c != '\t') {
-      append_point(out, c);
+      append_utf8(out, c);
       column = c == '\n' || c == '\r' ? 0 : column + 1;
       continue;
     }
@@ -127,7 +128,6 @@ Value method_istitle(Call& call) {
 
 constexpr Builtin kTable[] = {
     {"capitalize", "/", method_capitalize},
-    {"casefold", "/", method_lower},
     {"center", "width fillchar? /", method_center},
     {"expandtabs", "tabsize?", method_expandtabs},
     {"format", "*", method_format},

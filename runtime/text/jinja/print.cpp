@@ -8,6 +8,7 @@
 #include "runtime/text/jinja/loop.h"
 #include "runtime/text/jinja/macro.h"
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -26,7 +27,7 @@ void append_quoted(std::string& out, std::string_view text) {
     } else if (c >= 0x20 && c < 0x7F) {
       out += static_cast<char>(c);
     } else if (is_printable(c)) {
-      append_point(out, c);
+      append_utf8(out, c);
     } else {
       const auto code = static_cast<std::uint32_t>(c);
       out += code < 0x100     ? fmt::format("\\x{:02x}", code)

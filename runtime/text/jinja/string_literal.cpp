@@ -6,6 +6,7 @@
 
 #include "runtime/text/jinja/runtime.h"
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -69,10 +70,10 @@ std::string unescape(std::string_view text, int line) {
     } else if (text[pos] == '\n') {
       ++pos;
     } else if (text[pos] >= '0' && text[pos] <= '7') {
-      append_point(out, read_octal(text, pos));
+      append_utf8(out, read_octal(text, pos));
     } else if (text[pos] == 'x' || text[pos] == 'u' || text[pos] == 'U') {
       const std::size_t size = text[pos] == 'x' ? 2 : text[pos] == 'u' ? 4 : 8;
-      append_point(out, read_hex(text, ++pos, size, line));
+      append_utf8(out, read_hex(text, ++pos, size, line));
     } else if (text[pos] == 'N') {
       fail_at_line(line, "the escape \\N{name} is not supported; write the character itself");
     } else if (static_cast<unsigned char>(text[pos]) >= 0x80) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -13,7 +14,7 @@ bool ends_line(char32_t c) {
 
 std::string fill(Runtime& rt, std::string_view text, std::int64_t left, std::int64_t right, char32_t c) {
   std::string one;
-  append_point(one, c);
+  append_utf8(one, c);
   const auto most = static_cast<std::int64_t>(rt.limits().max_text);
   if (left > most || right > most) rt.fail("the width of a text is too large");
   const std::int64_t before = std::max<std::int64_t>(left, 0), after = std::max<std::int64_t>(right, 0);

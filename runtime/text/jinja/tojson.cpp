@@ -9,6 +9,7 @@
 #include "runtime/text/jinja/operators.h"
 #include "runtime/text/jinja/print.h"
 #include "runtime/text/jinja/unicode.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -68,7 +69,7 @@ class JsonWriter {
           if (c < 0x20 || (style_.ensure_ascii && c > 0x7E)) {
             write_escape(c);
           } else {
-            append_point(out_, c);
+            append_utf8(out_, c);
           }
       }
     }
@@ -155,7 +156,8 @@ Value from_json_at(Runtime& rt, const boost::json::value& json, int depth) {
     case bj::kind::double_: return json.get_double();
     case bj::kind::string: {
       const bj::string& text = json.get_string();
-      if (!is_valid_utf8({text.data(), text.size()})) rt.fail("the request has a text that is not valid UTF-8");
+      if (find_invalid_utf8({text.data(), text.size()}) != std::string_view::npos)
+        rt.fail("the request has a text that is not valid UTF-8");
       return rt.string(std::string(text.data(), text.size()));
     }
     case bj::kind::array: {
@@ -168,7 +170,8 @@ Value from_json_at(Runtime& rt, const boost::json::value& json, int depth) {
   Dict dict;
   for (const auto& member : json.get_object()) {
     const bj::string_view key = member.key();
-    if (!is_valid_utf8({key.data(), key.size()})) rt.fail("the request has a key that is not valid UTF-8");
+    if (find_invalid_utf8({key.data(), key.size()}) != std::string_view::npos)
+      rt.fail("the request has a key that is not valid UTF-8");
     dict.set(rt.string(std::string(key.data(), key.size())), from_json_at(rt, member.value(), depth + 1));
   }
   return rt.dict(std::move(dict));

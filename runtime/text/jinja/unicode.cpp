@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/text/jinja/unicode_tables.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace::jinja {
 namespace {
@@ -27,11 +28,11 @@ bool append_mapped(std::string& out, const unicode::CaseMap& map, char32_t c) {
   if (next != map.runs.begin()) {
     const unicode::CaseRun& run = *std::prev(next);
     if (c <= run.last && (c - run.first) % run.step == 0) {
-      append_point(out, static_cast<char32_t>(static_cast<std::int64_t>(c) + run.delta));
+      append_utf8(out, static_cast<char32_t>(static_cast<std::int64_t>(c) + run.delta));
       return true;
     }
   }
-  append_point(out, c);
+  append_utf8(out, c);
   return false;
 }
 
@@ -54,29 +55,6 @@ void append_lower(std::string& out, const std::u32string& points, std::size_t i)
 
 }  // namespace
 
-bool is_valid_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80   ? 1
-                               : lead < 0xC2 ? 0
-                               : lead < 0xE0 ? 2
-                               : lead < 0xF0 ? 3
-                               : lead < 0xF5 ? 4
-                                             : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    char32_t point = length == 1 ? lead : lead & (0xFF >> (length + 1));
-    for (std::size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xC0) != 0x80) return false;
-      point = point << 6 | (next & 0x3F);
-    }
-    const bool overlong = (length == 3 && point < 0x800) || (length == 4 && point < 0x10000);
-    if (overlong || point > 0x10FFFF || (point >= 0xD800 && point < 0xE000)) return false;
-    i += length;
-  }
-  return true;
-}
-
 char32_t decode_point(std::string_view text, std::size_t& pos) {
   const auto lead = static_cast<unsigned char>(text[pos++]);
   if (lead < 0x80) return lead;
@@ -85,24 +63,6 @@ char32_t decode_point(std::string_view text, std::size_t& pos) {
   for (int k = 0; k < more && pos < text.size(); ++k)
     point = point << 6 | (static_cast<unsigned char>(text[pos++]) & 0x3F);
   return point;
-}
-
-void append_point(std::string& out, char32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xC0 | c >> 6);
-    out += static_cast<char>(0x80 | (c & 0x3F));
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xE0 | c >> 12);
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3F));
-    out += static_cast<char>(0x80 | (c & 0x3F));
-  } else {
-    out += static_cast<char>(0xF0 | c >> 18);
-    out += static_cast<char>(0x80 | (c >> 12 & 0x3F));
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3F));
-    out += static_cast<char>(0x80 | (c & 0x3F));
-  }
 }
 
 std::size_t num_points(std::string_view text) {
@@ -124,7 +84,7 @@ std::u32string to_points(std::string_view text) {
 
 std::string from_points(std::u32string_view points) {
   std::string out;
-  for (const char32_t c : points) append_point(out, c);
+  for (const char32_t c : points) append_utf8(out, c);
   return out;
 }
 

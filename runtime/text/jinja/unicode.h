@@ -1,5 +1,6 @@
 // UTF-8 strings by code points, with the meanings of Python's str: lengths, case mapping, character classes.
-// Pure functions, any thread. Every text given here is valid UTF-8 (callers check with is_valid_utf8 at the border).
+// Pure functions, any thread. Every text given here is valid UTF-8 (callers check with find_invalid_utf8, utf8.h, at
+// the border).
 #pragma once
 
 #include <cstddef>
@@ -8,11 +9,8 @@
 
 namespace terrace::jinja {
 
-bool is_valid_utf8(std::string_view text);
-
 // The code point at `pos`, which moves behind it. text[pos] must begin a code point.
 char32_t decode_point(std::string_view text, std::size_t& pos);
-void append_point(std::string& out, char32_t point);
 
 std::size_t num_points(std::string_view text);
 // The byte offset of code point `index`; text.size() when there are fewer.

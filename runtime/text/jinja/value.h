@@ -157,7 +157,8 @@ struct View {
   Part part;
 };
 
-// What a Python generator is to a template: can be gone through once, has no length and no items.
+// What a Python generator is to a template: can be gone through once, has no length and no items. Its items are made
+// at once, so an error among them is raised even where jinja2 would never have come to it.
 struct Iterator {
   Values items;
   std::size_t next = 0;
