@@ -49,8 +49,8 @@ const LinearKernels& linear_kernels(Isa isa) {
   return isa >= Isa::kAvx2 ? avx2_linear_kernels() : scalar_linear_kernels();
 }
 
-std::unique_ptr<Weight> LinearOps::pack(const HostMatrix& matrix, const PackOptions& options) const {
-  return std::make_unique<PackedLinear>(matrix, options, kernels_, pool_);
+std::unique_ptr<Weight> LinearOps::pack(const HostMatrix& matrix, const PackOptions& options) {
+  return std::make_unique<PackedLinear>(matrix, options, kernels_, pool_, arena_);
 }
 
 size_t LinearOps::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const {

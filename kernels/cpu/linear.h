@@ -11,6 +11,7 @@
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/linear_kernels.h"
+#include "kernels/cpu/weight_arena.h"
 
 namespace terrace {
 
@@ -22,7 +23,7 @@ class LinearOps {
   /// Both must outlive this.
   LinearOps(const LinearKernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
 
-  std::unique_ptr<Weight> pack(const HostMatrix& matrix, const PackOptions& options) const;
+  std::unique_ptr<Weight> pack(const HostMatrix& matrix, const PackOptions& options);
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const;
 
   /// Backend::linear(): outputs[i].out = x * weight^T (+ bias). Weights are those of pack(); x and outputs don't overlap.
@@ -38,6 +39,7 @@ class LinearOps {
 
   const LinearKernels& kernels_;
   ThreadPool& pool_;
+  WeightArena arena_;
   Rows rows_[5];                         // by Activation, of the call under way
   std::vector<unsigned char> scratch_[5];  // by Activation
 };

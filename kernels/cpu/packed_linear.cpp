@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "kernels/base/error.h"
@@ -120,15 +119,14 @@ void check(const HostMatrix& matrix) {
 
 }  // namespace
 
-void PackedLinear::Free::operator()(uint8_t* bytes) const { std::free(bytes); }
-
 size_t PackedLinear::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options, const LinearKernels& kernels) {
   const Activation activation = choose_activation(dtype, options.fine_activations, kernels.byte_dot);
   const Tiling tiling = make_tiling(dtype, rows, cols, activation, kernels.tile_rows);
   return static_cast<size_t>(tiling.num_tiles) * tiling.tile_bytes;
 }
 
-PackedLinear::PackedLinear(const HostMatrix& matrix, const PackOptions& options, const LinearKernels& kernels, ThreadPool& pool)
+PackedLinear::PackedLinear(const HostMatrix& matrix, const PackOptions& options, const LinearKernels& kernels, ThreadPool& pool,
+                           WeightArena& arena)
     : dtype_(matrix.dtype),
       rows_(matrix.rows),
       cols_(matrix.cols),
@@ -141,13 +139,10 @@ PackedLinear::PackedLinear(const HostMatrix& matrix, const PackOptions& options,
   num_tiles_ = tiling.num_tiles;
   num_blocks_ = tiling.num_blocks;
   tile_bytes_ = tiling.tile_bytes;
-  const size_t rounded = (bytes() + 4095) / 4096 * 4096;
-  tiles_.reset(static_cast<uint8_t*>(std::aligned_alloc(4096, rounded)));
-  if (tiles_ == nullptr) throw Error(ErrorCode::kOutOfMemory, fmt::format("no memory for a weight of {} bytes", rounded));
+  tiles_ = arena.allocate(bytes());
   pool.parallel_for(num_tiles_, (num_tiles_ + 4 * pool.num_threads() - 1) / (4 * pool.num_threads()), [&](int64_t begin, int64_t end) {
     for (int64_t tile = begin; tile < end; ++tile) {
       uint8_t* out = tiles_.get() + static_cast<size_t>(tile) * tile_bytes_;
-      std::memset(out, 0, tile_bytes_);
       for (int64_t row = tile * tile_rows; row < std::min(rows_, (tile + 1) * tile_rows); ++row) {
         const std::byte* data = matrix.data + static_cast<size_t>(row) * matrix.row_bytes;
         const int row_in_tile = static_cast<int>(row - tile * tile_rows);

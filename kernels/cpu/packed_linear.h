@@ -6,6 +6,7 @@
 #include "kernels/backend.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/linear_kernels.h"
+#include "kernels/cpu/weight_arena.h"
 
 namespace terrace {
 
@@ -13,7 +14,8 @@ class PackedLinear final : public Weight {
  public:
   /// Throws kModelUnsupported for a slice that cuts a group of columns which shares a scale. The pool's threads pack, and so
   /// touch first, what they will read.
-  PackedLinear(const HostMatrix& matrix, const PackOptions& options, const LinearKernels& kernels, ThreadPool& pool);
+  PackedLinear(const HostMatrix& matrix, const PackOptions& options, const LinearKernels& kernels, ThreadPool& pool,
+               WeightArena& arena);
 
   /// What bytes() would be.
   static size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options, const LinearKernels& kernels);
@@ -31,10 +33,6 @@ class PackedLinear final : public Weight {
   int64_t num_blocks() const { return num_blocks_; }  // of a tile; columns for plain floats
 
  private:
-  struct Free {
-    void operator()(uint8_t* bytes) const;
-  };
-
   DType dtype_;
   int64_t rows_;
   int64_t cols_;
@@ -43,7 +41,7 @@ class PackedLinear final : public Weight {
   size_t tile_bytes_ = 0;
   Activation activation_ = Activation::kFloat;
   MultiplyFunction multiply_;
-  std::unique_ptr<uint8_t[], Free> tiles_;
+  std::shared_ptr<uint8_t> tiles_;  // in a WeightArena's chunk
 };
 
 }  // namespace terrace
