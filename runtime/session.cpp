@@ -91,7 +91,7 @@ struct Session::Impl {
   Shard shard;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
-  size_t available_memory = 0;  // this rank's share of the host's, before loading
+  MemoryPlan memory;
   size_t weight_bytes = 0;
   Buffer pages;
   std::unique_ptr<Worker> worker;
@@ -126,8 +126,13 @@ void Session::Impl::open_model() {
 }
 
 void Session::Impl::load() {
-  available_memory = read_available_memory() / static_cast<size_t>(group.local_size);
   backend = make_backend(config.backend, backend_options(config, group));
+  // Before anything is allocated: too little memory is a sentence at the start, not a killed process after minutes of loading.
+  MemoryInputs inputs;
+  inputs.available = read_available_memory() / static_cast<size_t>(group.local_size);
+  inputs.weight_bytes = file ? estimate_weight_bytes(*file, model, shard, *backend)
+                             : estimate_weight_bytes(config.model.geometry, model, shard, *backend);
+  memory = plan_memory(config, model, shard, inputs);
   DecoderWeights weights = file ? load_weights(*file, model, shard, *backend, options.load_progress)
                                 : make_dummy_weights(config.model.geometry, model, shard, *backend, options.load_progress);
   weight_bytes = weights.bytes;
@@ -135,10 +140,9 @@ void Session::Impl::load() {
 }
 
 void Session::Impl::allocate_pages() {
-  const MemoryPlan plan = plan_memory(config, model, shard, {.available = available_memory, .weight_bytes = weight_bytes});
-  const int64_t num_frames = agree_on_frames(plan.layout, plan.num_frames);
-  pages = backend->allocate(static_cast<size_t>(num_frames) * plan.layout.page_stride);
-  const KvPool pool = {pages.data(), plan.layout};
+  const int64_t num_frames = agree_on_frames(memory.layout, memory.num_frames);
+  pages = backend->allocate(static_cast<size_t>(num_frames) * memory.layout.page_stride);
+  const KvPool pool = {pages.data(), memory.layout};
   worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, static_cast<int32_t>(num_frames), config.scheduler.max_sequences);
   if (group.rank != 0) return;
   Engine::Options engine_options;

@@ -42,6 +42,7 @@ class WeightLoader {
     weights_.layers.resize(static_cast<size_t>(model.num_layers));
     load_norms();
     weights_.embedding = backend_.make_embedding(source_.embedding(weights_.embedding_storage));
+    weights_.bytes += source_.embedding_bytes();
     for (size_t i = 0; i < slices.size(); ++i) {
       if (i + 1 < slices.size()) source_.will_need(slices[i + 1]);  // read ahead while this one is packed
       load_linear(slices[i]);

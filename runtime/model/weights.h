@@ -33,7 +33,7 @@ struct DecoderWeights {
   std::vector<LayerWeights> layers;
   Buffer output_norm;                 // [hidden]
   LinearLayer head;                   // [shard.vocab, hidden]
-  size_t bytes = 0;                   // held by this rank, without the mapped embedding
+  size_t bytes = 0;                   // held by this rank, without a mapped embedding
 };
 
 /// Called with (done, total) bytes of this rank, as they lie in the file, as loading goes on. May be empty.
