@@ -34,8 +34,8 @@ struct Items {
   Items(std::span<const LinearOutput> all_outputs, int num_threads) : outputs(all_outputs) {
     int64_t num_tiles = 0;
     for (const LinearOutput& output : outputs) num_tiles += packed(output).num_tiles();
-    tiles_per_item = num_tiles / (num_threads * kItemsPerThread * kTilesPerMultiply) * kTilesPerMultiply;
-    tiles_per_item = std::max(tiles_per_item, kTilesPerMultiply);
+    tiles_per_item = std::max<int64_t>(1, num_tiles / (num_threads * kItemsPerThread));
+    if (tiles_per_item > kTilesPerMultiply) tiles_per_item -= tiles_per_item % kTilesPerMultiply;
     for (const LinearOutput& output : outputs) items_per_chunk += count(output);
   }
   int64_t count(const LinearOutput& output) const { return (packed(output).num_tiles() + tiles_per_item - 1) / tiles_per_item; }
