@@ -25,6 +25,7 @@ class GgufSource : public WeightSource {
   HostMatrix matrix(const MatrixSlice& slice) override {
     const GgufTensor& tensor = find(slice);
     check_cut(slice, tensor);
+    check_finite(file_, tensor, slice.rows, slice.cols);
     HostMatrix matrix;
     matrix.dtype = tensor.dtype;
     matrix.rows = slice.rows.size();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/model/gguf.h"
+#include "runtime/model/shard.h"
 
 namespace terrace {
 
@@ -16,5 +17,9 @@ const GgufTensor& get_tensor(const GgufFile& file, std::string_view name, const 
 
 /// Elements [begin, begin + count) of a tensor of plain floats (F32, F16, BF16), finite; Error(kModelUnsupported) for another dtype.
 std::vector<float> read_values(const GgufFile& file, const GgufTensor& tensor, int64_t begin, int64_t count);
+
+/// Error(kModelCorrupt) that names the tensor and row where `rows` x `cols` of a matrix hold a float or a block's scale that is infinite or no
+/// number: one flipped bit there would make every answer garbage.
+void check_finite(const GgufFile& file, const GgufTensor& tensor, Range rows, Range cols);
 
 }  // namespace terrace

@@ -145,6 +145,29 @@ TEST_P(WeightsOfFormat, TheEstimateIsWhatTheCpuBackendHolds) {
   EXPECT_EQ(estimate_weight_bytes(loaded.file, loaded.model, shard, *backend), load_weights(loaded.file, loaded.model, shard, *backend, {}).bytes);
 }
 
+TEST_P(WeightsOfFormat, RefusesABlockWhoseScaleIsNoNumber) {
+  TinyModelOptions options;
+  options.format = GetParam();
+  options.hidden_size = 256;
+  LoadedModel loaded(make_tiny_model(options));
+  const GgufTensor& tensor = *loaded.file.find_tensor("blk.1.attn_q.weight");
+  const size_t row = static_cast<size_t>(tensor.data - reinterpret_cast<const std::byte*>(loaded.bytes.data())) + 7 * tensor.row_bytes();
+  const DTypeInfo& info = dtype_info(tensor.dtype);
+  const size_t scale = GetParam() == DType::kQ6_K ? 208 : 0;
+  for (const size_t at : {row + scale, row + 256 / info.block_elements * info.block_bytes - info.block_bytes + scale}) {  // first and last block
+    std::fill_n(loaded.bytes.begin() + static_cast<int64_t>(at), info.block_elements == 1 ? info.block_bytes : 2, '\xff');
+    try {
+      loaded.load(0, 1);
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kModelCorrupt);
+      EXPECT_NE(std::string_view(error.what()).find("row 7 of tensor \"blk.1.attn_q.weight\""), std::string_view::npos) << error.what();
+    }
+    std::fill_n(loaded.bytes.begin() + static_cast<int64_t>(at), info.block_elements == 1 ? info.block_bytes : 2, '\0');
+    EXPECT_NO_THROW(loaded.load(0, 1));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(AllFormats, WeightsOfFormat,
                          testing::Values(DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
                                          DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K),
