@@ -1,9 +1,6 @@
 // The linear kernels on AVX-512 (F, BW, VL, DQ), 16 output rows a vector: products of bytes by maddubs, or by VNNI where there is.
 // Only intrinsics that tests/support/kernels/avx512_by_avx2.h knows: tests run this file on machines without AVX-512 through it.
 
-// GCC 12 warns of its own intrinsics, whose undefined vectors are no bug (gcc.gnu.org/PR105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-
 #include <immintrin.h>
 
 #include "kernels/cpu/linear_tile.h"
