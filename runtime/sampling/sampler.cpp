@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <unordered_map>
 
 #include "kernels/base/error.h"
+#include "runtime/sampling/logit_weights.h"
 #include "runtime/sampling/philox.h"
 
 namespace terrace {
@@ -16,6 +18,10 @@ bool has_penalties(const SamplingParams& params) {
   return params.presence_penalty != 0 || params.frequency_penalty != 0 || params.repetition_penalty != 1;
 }
 
+bool masks_stops(const Request& request, std::span<const int32_t> tokens) {
+  return !request.stop_tokens.empty() && tokens.size() < request.prompt.size() + static_cast<size_t>(request.min_tokens);
+}
+
 // Bias, then the min_tokens mask, then penalties, in place on the whole vocabulary.
 void adjust(std::vector<float>& logits, const Request& request, std::span<const int32_t> tokens) {
   const SamplingParams& params = request.sampling;
@@ -24,7 +30,7 @@ void adjust(std::vector<float>& logits, const Request& request, std::span<const 
     if (token >= 0 && token < vocab) logits[static_cast<size_t>(token)] += bias;
   }
   const size_t num_prompt = request.prompt.size();
-  if (tokens.size() - num_prompt < static_cast<size_t>(request.min_tokens)) {
+  if (masks_stops(request, tokens)) {
     for (const int32_t token : request.stop_tokens) {
       if (token >= 0 && token < vocab) logits[static_cast<size_t>(token)] = -INFINITY;
     }
@@ -40,71 +46,87 @@ void adjust(std::vector<float>& logits, const Request& request, std::span<const 
   }
 }
 
-// All tokens in play with their logits; from the candidates where those are enough.
-std::vector<TokenLogit> tokens_in_play(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens) {
-  std::vector<TokenLogit> in_play;
-  if (logits.full.empty()) {
-    const bool mask_stops = tokens.size() - request.prompt.size() < static_cast<size_t>(request.min_tokens);
-    for (const TokenLogit& candidate : logits.top) {
-      const bool masked = mask_stops && std::ranges::find(request.stop_tokens, candidate.token) != request.stop_tokens.end();
-      if (!masked) in_play.push_back(candidate);
-    }
-    return in_play;
+float largest_of(std::span<const float> row) {
+  constexpr size_t kLanes = 16;
+  float lanes[kLanes];
+  std::ranges::fill(lanes, -INFINITY);
+  for (size_t i = 0; i < row.size(); ++i) lanes[i % kLanes] = std::max(lanes[i % kLanes], row[i]);
+  return *std::ranges::max_element(lanes);
+}
+
+// Draws from `list`, sorted, largest first. `all` is the weight of all tokens that are in play, of which the list holds the largest; 0: just
+// those of the list, once top_k has cut it.
+int32_t draw_from(std::span<TokenLogit> list, const WeightScale& scale, const SamplingParams& params, uint32_t position, double all) {
+  const auto weight = [&](const TokenLogit& t) { return static_cast<double>(scale.weight(t.logit)); };
+  if (params.top_k > 0) list = list.first(std::min(list.size(), static_cast<size_t>(params.top_k)));
+  const auto sum = [&] { return std::accumulate(list.begin(), list.end(), 0.0, [&](double s, const TokenLogit& t) { return s + weight(t); }); };
+  if (params.min_p > 0) {
+    const auto first_below = std::ranges::find_if(list, [&](const TokenLogit& t) { return weight(t) < params.min_p; });
+    list = list.first(static_cast<size_t>(first_below - list.begin()));
   }
-  std::vector<float> adjusted = logits.full;
-  adjust(adjusted, request, tokens);
-  in_play.reserve(adjusted.size());
-  for (size_t i = 0; i < adjusted.size(); ++i) in_play.push_back({static_cast<int32_t>(i), adjusted[i]});
-  return in_play;
-}
-
-// Cuts to the top_k largest, sorted; 0 keeps all.
-void keep_top_k(std::vector<TokenLogit>& in_play, int32_t top_k) {
-  if (top_k <= 0 || static_cast<size_t>(top_k) >= in_play.size()) return;
-  std::partial_sort(in_play.begin(), in_play.begin() + top_k, in_play.end(), larger);
-  in_play.resize(static_cast<size_t>(top_k));
-}
-
-// Cuts to the smallest set of most likely tokens whose probabilities sum to top_p of `total`. Sorts by doubling prefixes: the set is usually small.
-void keep_top_p(std::vector<TokenLogit>& in_play, double top_p, double total, const auto& weight) {
-  if (top_p >= 1.0) return;
-  double mass = 0;
-  size_t sorted = 0;
-  for (size_t i = 0; i < in_play.size(); ++i) {
-    if (i == sorted) {
-      sorted = std::min(in_play.size(), std::max<size_t>(64, sorted * 4));
-      std::partial_sort(in_play.begin() + static_cast<std::ptrdiff_t>(i), in_play.begin() + static_cast<std::ptrdiff_t>(sorted),
-                        in_play.end(), larger);
-    }
-    mass += weight(in_play[i]);
-    if (mass >= top_p * total) {
-      in_play.resize(i + 1);
-      return;
-    }
-  }
-}
-
-int32_t choose(std::vector<TokenLogit>& in_play, const SamplingParams& params, uint32_t position) {
-  const TokenLogit best = *std::ranges::min_element(in_play, larger);
-  if (params.greedy()) return best.token;
-  const auto weight = [&](const TokenLogit& t) {  // relative to the most likely token's
-    return std::exp((static_cast<double>(t.logit) - best.logit) / params.temperature);
-  };
-  if (params.min_p > 0) std::erase_if(in_play, [&](const TokenLogit& t) { return weight(t) < params.min_p; });
-  keep_top_k(in_play, params.top_k);
-  double total = 0;
-  for (const TokenLogit& t : in_play) total += weight(t);
   if (params.top_p < 1.0f) {
-    keep_top_p(in_play, params.top_p, total, weight);
-    total = 0;
-    for (const TokenLogit& t : in_play) total += weight(t);
+    const double wanted = params.top_p * (all > 0 ? all : sum());
+    double mass = 0;
+    size_t kept = 0;
+    while (kept < list.size() && (kept == 0 || mass < wanted)) mass += weight(list[kept++]);
+    list = list.first(kept);
   }
-  double left = sampling_uniform(params.seed, params.choice, position) * total;
-  for (const TokenLogit& t : in_play) {
+  double left = sampling_uniform(params.seed, params.choice, position) * sum();
+  for (const TokenLogit& t : list) {
     left -= weight(t);
     if (left < 0) return t.token;
   }
-  return best.token;  // rounding left a sliver of the mass
+  return list.front().token;  // rounding left a sliver of the mass
+}
+
+// As many of the largest logits as top_k and top_p can keep, sorted. They are few but for very flat rows.
+std::vector<TokenLogit> likely_tokens(std::span<const float> row, const LogitWeights& weights, const SamplingParams& params) {
+  std::vector<TokenLogit> list;
+  for (const float floor : {1e-2f, 1e-5f, 0.0f}) {
+    const float lowest = params.min_p > 0 ? params.min_p : floor;
+    double mass = 0;
+    list.clear();
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (weights.values()[i] < lowest) continue;
+      list.push_back({static_cast<int32_t>(i), row[i]});
+      mass += weights.values()[i];
+    }
+    const bool enough = params.top_k > 0 ? list.size() >= static_cast<size_t>(params.top_k) : mass >= params.top_p * weights.total();
+    if (params.min_p > 0 || enough) break;
+  }
+  std::ranges::sort(list, larger);
+  return list;
+}
+
+int32_t choose_from_row(std::span<const float> row, float best, const SamplingParams& params, uint32_t position) {
+  if (params.greedy()) return static_cast<int32_t>(std::ranges::find(row, best) - row.begin());
+  const WeightScale scale(best, params.temperature);
+  const LogitWeights weights(row, scale);
+  const bool all_in_play = params.min_p <= 0 && params.top_k <= 0;
+  if (all_in_play && params.top_p >= 1.0f) return weights.draw(sampling_uniform(params.seed, params.choice, position));
+  std::vector<TokenLogit> list = likely_tokens(row, weights, params);
+  return draw_from(list, scale, params, position, all_in_play ? weights.total() : 0);
+}
+
+int32_t choose_from_candidates(std::vector<TokenLogit> list, const Request& request, std::span<const int32_t> tokens) {
+  if (masks_stops(request, tokens)) {
+    std::erase_if(list, [&](const TokenLogit& t) { return std::ranges::find(request.stop_tokens, t.token) != request.stop_tokens.end(); });
+  }
+  if (request.sampling.greedy()) return list.front().token;
+  const WeightScale scale(list.front().logit, request.sampling.temperature);
+  return draw_from(list, scale, request.sampling, static_cast<uint32_t>(tokens.size()), 0);
+}
+
+int32_t choose(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens) {
+  if (logits.full.empty()) return choose_from_candidates(logits.top, request, tokens);
+  const auto position = static_cast<uint32_t>(tokens.size());
+  const SamplingParams& params = request.sampling;
+  if (params.logit_bias.empty() && !has_penalties(params) && !masks_stops(request, tokens)) {
+    return choose_from_row(logits.full, logits.top.front().logit, params, position);
+  }
+  std::vector<float> adjusted = logits.full;
+  adjust(adjusted, request, tokens);
+  return choose_from_row(adjusted, largest_of(adjusted), params, position);
 }
 
 }  // namespace
@@ -149,9 +171,8 @@ bool needs_full_logits(const Request& request) {
 }
 
 SampledToken sample_token(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens) {
-  std::vector<TokenLogit> in_play = tokens_in_play(logits, request, tokens);
   SampledToken sampled;
-  sampled.token = choose(in_play, request.sampling, static_cast<uint32_t>(tokens.size()));
+  sampled.token = choose(logits, request, tokens);
   if (!request.logprobs) return sampled;
   sampled.top = top_logprobs(logits, *request.logprobs);
   if (!logits.full.empty()) {
