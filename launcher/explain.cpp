@@ -45,7 +45,10 @@ std::string explain_memory(const Config& config, int num_ranks, int local_ranks)
       out += indented(describe(plan_memory(config, model, shard, {.available = available, .weight_bytes = weights})));
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kOutOfMemory) throw;
-      out += indented(fmt::format("does not fit on this host: {}", error.what()));
+      // The model's own figures all the same: such a configuration is usually meant for another machine.
+      const MemoryPlan roomy = plan_memory(config, model, shard, {.available = size_t{1} << 50, .weight_bytes = weights});
+      out += indented(fmt::format("weights {:.1f} GiB, KV cache {:.1f} KiB per token\ndoes not fit on this host: {}", static_cast<double>(weights) / (1 << 30),
+                                  static_cast<double>(roomy.kv_bytes_per_token) / 1024, error.what()));
     }
   }
   return out;
