@@ -16,6 +16,7 @@ packages=(
   libpcre2-dev libxxhash-dev                        # tokenizer, digests
   libgtest-dev libbenchmark-dev                     # tests and measurements
   clang-14 libclang-rt-14-dev                       # fuzzing
+  qemu-user                                         # tests on processors that this machine is not
   python3 python3-pip                               # fetching the model, .ci/layers
 )
 boost_packages=(libboost1.81-dev libboost-json1.81-dev libboost-container1.81-dev libboost-system1.81-dev)
