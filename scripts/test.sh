@@ -30,9 +30,9 @@ run_tests() {
 use_ccache_if_there
 builds=(cpu)
 stage set-up 900 scripts/setup.sh || finish "$log"
-stage build 900 build cpu || finish "$log"
-stage build-asan 900 build asan terrace_tests && builds+=(asan)  # memory errors and undefined behaviour, every unit test
-stage build-tsan 600 build tsan terrace_tests && builds+=(tsan)  # data races, where there are threads
-stage build-fuzz 600 build fuzz && builds+=(fuzz)                # hostile files, requests and configurations, 15 s each
-stage tests 900 run_tests "${builds[@]}"
+stage build 1500 build cpu || finish "$log"
+stage build-asan 1500 build asan terrace_tests && builds+=(asan)  # memory errors and undefined behaviour, every unit test
+stage build-tsan 900 build tsan terrace_tests && builds+=(tsan)  # data races, where there are threads
+stage build-fuzz 1200 build fuzz && builds+=(fuzz)                # hostile files, requests and configurations, 15 s each
+stage tests 1800 run_tests "${builds[@]}"
 finish "$log"
