@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "launcher/api/api_error.h"
-#include "launcher/api/field_reader.h"
+#include "launcher/batch/batch_request.h"
 
 namespace terrace {
 namespace {
@@ -58,22 +58,11 @@ void BatchRunner::feed() {
 
 void BatchRunner::start(const BatchLine& line) {
   try {
-    const json::object object = parse_json_object(input_.text(line));
-    FieldReader fields(object);
-    fields.ignore("custom_id");
-    if (const auto method = fields.string("method"); method && *method != "POST") fields.fail("method", "\"POST\"");
-    const std::string url = fields.string("url").value_or("");
-    const auto endpoint = endpoint_of(url);
-    if (!endpoint) fields.fail("url", "\"/v1/completions\" or \"/v1/chat/completions\"");
-    const json::value* body = fields.value("body");
-    if (body == nullptr || !body->is_object()) fields.fail("body", "an object");
-    fields.finish();
-
     CompletionContext context = options_.context;
     context.default_seed = hash_of(line.custom_id);
     auto job = std::make_shared<Job>();
     job->line = &line;
-    job->request = read_completion_request(*endpoint, body->as_object(), context);
+    job->request = read_batch_request(parse_json_object(input_.text(line)), context);
     job->collector = std::make_unique<CompletionCollector>(job->request, *context.tokenizer);
     for (int32_t i = 0; i < job->request.num_choices(); ++i) {
       const SequenceId id = engine_.submit(job->request.choice(i));

@@ -1,0 +1,88 @@
+// Any bytes as a line of a batch file: either an ApiError with a sentence, or requests that are in range and whose responses are valid JSON.
+#include <boost/json.hpp>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "launcher/api/api_error.h"
+#include "launcher/api/completion_collector.h"
+#include "launcher/batch/batch_input.h"
+#include "launcher/batch/batch_request.h"
+#include "runtime/text/chat_template.h"
+#include "tests/support/runtime/tiny_vocabulary.h"
+
+namespace {
+
+namespace json = boost::json;
+using namespace terrace;
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+std::unique_ptr<Tokenizer> make_tiny_tokenizer() {
+  const std::string bytes = tiny_bpe("smollm").bytes();
+  return make_tokenizer(GgufFile::parse(std::as_bytes(std::span(bytes)), "tiny.gguf"));
+}
+
+void check_request(const CompletionRequest& request, const Tokenizer& tokenizer) {
+  require(request.num_choices() > 0 && request.prompts.size() == request.prompt_texts.size());
+  for (const auto& prompt : request.prompts) {
+    require(!prompt.empty());
+    for (const int32_t token : prompt) require(token >= 0 && token < tokenizer.vocab_size());
+  }
+  const Request& base = request.base;
+  require(base.max_tokens >= 0 && base.min_tokens >= 0 && base.min_tokens <= base.max_tokens);
+  require(base.sampling.temperature >= 0 && base.sampling.top_p >= 0 && base.sampling.top_p <= 1 && base.sampling.top_k >= 0);
+  require(base.logprobs.value_or(0) >= 0 && base.logprobs.value_or(0) <= 20);
+}
+
+// Answers every choice with its own prompt's tokens, as a model might.
+void check_response(const CompletionRequest& request, const Tokenizer& tokenizer) {
+  CompletionCollector collector(request, tokenizer);
+  for (int32_t i = 0; i < request.num_choices(); ++i) {
+    const std::vector<int32_t> prompt = request.choice(i).prompt;
+    for (const bool is_prompt : {true, false}) {
+      if (is_prompt && !request.base.prompt_logprobs) continue;
+      for (size_t t = is_prompt ? 1 : 0; t < prompt.size(); ++t) {
+        SequenceEvent event;
+        event.token = prompt[t];
+        event.is_prompt = is_prompt;
+        event.top = {{prompt[0], -1.0f}};
+        collector.accept(i, event);
+      }
+    }
+    SequenceEvent end;
+    end.finish = FinishReason::kLength;
+    collector.accept(i, end);
+  }
+  require(collector.done());
+  json::error_code error;
+  json::parse(json::serialize(collector.response("id", request.model, 0)), error);
+  require(!error);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const std::unique_ptr<Tokenizer> tokenizer = make_tiny_tokenizer();
+  static const ChatTemplate chat_template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ tools }}{{ x }}", "<|im_start|>", "<|im_end|>");
+  CompletionContext context;
+  context.tokenizer = tokenizer.get();
+  context.chat_template = &chat_template;
+  context.max_sequence_tokens = 4096;
+  try {
+    const json::object line = parse_json_object({reinterpret_cast<const char*>(data), size});
+    require(!custom_id_of(line).empty());
+    const CompletionRequest request = read_batch_request(line, context);
+    check_request(request, *tokenizer);
+    if (request.num_choices() <= 64) check_response(request, *tokenizer);
+  } catch (const ApiError& error) {
+    require(error.status() == 400 && std::string_view(error.what()).size() > 5);
+    json::error_code json_error;
+    json::parse(json::serialize(error.body()), json_error);
+    require(!json_error);
+  }
+  return 0;
+}
