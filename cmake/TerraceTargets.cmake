@@ -28,7 +28,8 @@ function(terrace_library folder)
   set(isa_avx2 -mavx2 -mfma -mf16c)
   # GCC 12 warns of its own AVX-512 intrinsics, whose undefined vectors are no bug (gcc.gnu.org/PR105593).
   set(isa_avx512 ${isa_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
-      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
   set(isa_amx ${isa_avx512} -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16)
   foreach(isa avx2 avx512 amx)
     set(isa_sources ${sources})
