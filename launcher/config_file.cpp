@@ -1,11 +1,14 @@
 #include "launcher/config_file.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
+#include <sstream>
 
 #include "kernels/base/error.h"
 #include "launcher/config_path.h"
@@ -32,6 +35,38 @@ std::string place_of(const std::string& name, const YAML::Mark& mark) {
   return fmt::format("{}:{}:{}", name, mark.line + 1, mark.column + 1);
 }
 
+// Notes where the first node of a document stands; all other events pass by.
+class FirstNode : public YAML::EventHandler {
+ public:
+  std::optional<YAML::Mark> mark;
+
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& at, YAML::anchor_t) override { note(at); }
+  void OnAlias(const YAML::Mark& at, YAML::anchor_t) override { note(at); }
+  void OnScalar(const YAML::Mark& at, const std::string&, YAML::anchor_t, const std::string&) override { note(at); }
+  void OnSequenceStart(const YAML::Mark& at, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override { note(at); }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& at, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override { note(at); }
+  void OnMapEnd() override {}
+
+ private:
+  void note(const YAML::Mark& at) {
+    if (!mark) mark = at;
+  }
+};
+
+// Where a second document begins. YAML::LoadAll would tell, but yaml-cpp 0.7 never returns from it for some damaged texts ("!:,-'").
+std::optional<YAML::Mark> second_document(std::string_view text) {
+  std::istringstream stream{std::string(text)};
+  YAML::Parser parser(stream);
+  FirstNode first;
+  if (!parser.HandleNextDocument(first)) return std::nullopt;
+  FirstNode second;
+  parser.HandleNextDocument(second);
+  return second.mark;
+}
+
 class Reader {
  public:
   explicit Reader(std::string name) : name_(std::move(name)) {}
@@ -52,16 +87,18 @@ class Reader {
 };
 
 void Reader::read_yaml(std::string_view text) {
-  std::vector<YAML::Node> documents;
+  YAML::Node document;
+  std::optional<YAML::Mark> second;
   try {
-    documents = YAML::LoadAll(std::string(text));
+    document = YAML::Load(std::string(text));
+    second = second_document(text);
   } catch (const YAML::Exception& error) {
     fail(place_of(name_, error.mark), "this is not YAML: " + error.msg);
   }
-  if (documents.size() > 1) fail(place_of(name_, documents[1].Mark()), "a configuration is one YAML document; here a second one begins");
-  if (documents.empty() || documents[0].IsNull()) return;
-  if (!documents[0].IsMap()) fail(place_of(name_, documents[0].Mark()), "expected keys with values, such as 'model:'");
-  read_mapping(documents[0], "");
+  if (second) fail(place_of(name_, *second), "a configuration is one YAML document; here a second one begins");
+  if (document.IsNull()) return;
+  if (!document.IsMap()) fail(place_of(name_, document.Mark()), "expected keys with values, such as 'model:'");
+  read_mapping(document, "");
 }
 
 void Reader::read_mapping(const YAML::Node& mapping, const std::string& prefix) {
