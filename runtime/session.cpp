@@ -18,7 +18,7 @@
 #include "runtime/model/gguf.h"
 #include "runtime/model/weights.h"
 #include "runtime/step_plan.h"
-#include "runtime/text/chat_template.h"
+#include "runtime/text/chat_prompt.h"
 #include "runtime/text/tokenizer.h"
 #include "runtime/worker.h"
 
@@ -119,10 +119,7 @@ void Session::Impl::open_model() {
   shard = make_shard(model, group.rank, group.size);
   if (!file || group.rank != 0) return;  // text is rank 0's business
   tokenizer = make_tokenizer(*file);
-  if (const auto source = file->find_string("tokenizer.chat_template")) {
-    const auto text = [&](int32_t token) { return token < 0 ? std::string() : tokenizer->token_text(token); };
-    chat_template = std::make_unique<ChatTemplate>(std::string(*source), text(tokenizer->bos_token()), text(tokenizer->eos_token()));
-  }
+  chat_template = read_chat_template(*file, *tokenizer);
 }
 
 void Session::Impl::load() {
