@@ -100,7 +100,7 @@ int run_batch(const BatchOptions& options) {
   const LoadedConfig loaded = load_config(options.config, options.sets);
   const Config& config = loaded.config;
   const SignalWatch signals;
-  return run_ranks({.local_ranks = config.parallel.ranks, .pretend_hosts = config.comm.pretend_hosts}, [&](RankGroup& group) {
+  return run_ranks(group_options(config), [&](RankGroup& group) {
     std::optional<BatchFiles> files;  // rank 0
     BatchSummary summary;
     if (open_files(group, options, files)) {

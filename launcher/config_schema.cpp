@@ -53,8 +53,6 @@ std::vector<ConfigKey> machine_keys() {
        "Tensor-parallel ranks as threads of one process. Under mpirun, `mpirun -n` decides and this is not used."},
       {"parallel.threads", integer_or_auto_value([](Config& c) -> I& { return c.parallel.threads; }, 1, 1024),
        "Worker threads of each rank; auto shares the host's cores out among its ranks."},
-      {"comm.collective", choice_value([](Config& c) -> S& { return c.comm.collective; }, {"auto", "shm", "mpi"}),
-       "How ranks sum their parts: `shm` by shared memory within one host, `mpi` by MPI messages; auto picks by host."},
       {"comm.pretend_hosts", integer_value([](Config& c) -> I& { return c.comm.pretend_hosts; }, 0, 64),
        "Above 1: treat this host's ranks as if they were on so many hosts, to try the cross-host path on one."},
       {"numerics", choice_value([](Config& c) -> S& { return c.numerics; }, {"invariant"}),

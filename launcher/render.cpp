@@ -21,7 +21,6 @@ namespace json = boost::json;
 
 /// A template and, where it comes from a model, the model's tokenizer.
 struct Renderer {
-  std::unique_ptr<GgufFile> file;  // the tokenizer points into it
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
   int64_t now = 0;
@@ -55,12 +54,12 @@ Renderer make_renderer(const RenderOptions& options) {
     return renderer;
   }
   const std::string model = load_config(options.config, options.sets).config.model.path;
-  renderer.file = std::make_unique<GgufFile>(GgufFile::open(model));
-  renderer.tokenizer = make_tokenizer(*renderer.file);
+  const GgufFile file = GgufFile::open(model);
+  renderer.tokenizer = make_tokenizer(file);
   if (!options.template_file.empty()) {
     renderer.chat_template = std::make_unique<ChatTemplate>(read_file(options.template_file), options.bos, options.eos);
   } else {
-    renderer.chat_template = read_chat_template(*renderer.file, *renderer.tokenizer);
+    renderer.chat_template = read_chat_template(file, *renderer.tokenizer);
   }
   if (!renderer.chat_template) {
     throw Error(ErrorCode::kInvalidValue, fmt::format("{} carries no chat template; give one with --template FILE", model));

@@ -93,10 +93,6 @@ int answer(Session& session, const Config& config, const RunOptions& options, co
   return signals.exit_code();
 }
 
-GroupOptions group_options(const Config& config) {
-  return {.local_ranks = config.parallel.ranks, .pretend_hosts = config.comm.pretend_hosts};
-}
-
 /// In a group of ranks, since mpirun alone knows how many there are and how many of them are here.
 int explain(const LoadedConfig& loaded) {
   return run_ranks(group_options(loaded.config), [&](RankGroup& group) {

@@ -6,6 +6,10 @@
 
 namespace terrace {
 
+GroupOptions group_options(const Config& config) {
+  return {.local_ranks = config.parallel.ranks, .pretend_hosts = config.comm.pretend_hosts};
+}
+
 Session::Options session_options(ProgressMode mode, int rank, Progress& progress) {
   Session::Options result;
   result.announce = mode != ProgressMode::kNone;

@@ -41,8 +41,7 @@ struct ParallelSection {
 };
 
 struct CommSection {
-  std::string collective = "auto";  // auto | shm | mpi
-  int32_t pretend_hosts = 0;        // > 1: test the cross-host path on one host
+  int32_t pretend_hosts = 0;  // > 1: test the cross-host path on one host
 };
 
 struct CacheSection {
