@@ -14,10 +14,11 @@ class Collective {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   /// Memory of `count` floats that a producer writes directly and all_reduce() then sums without a copy (e.g. this rank's shared-memory
-  /// slot). Valid until the next call of buffer(). With one rank: plain memory.
+  /// slot). Valid until the next call of buffer() or all_reduce(). With one rank: plain memory.
   virtual std::span<float> buffer(size_t count) = 0;
-  /// data = sum over ranks of data, in rank order; on every rank. `data` lies in buffer() (fast) or anywhere.
-  virtual void all_reduce(std::span<float> data) = 0;
+  /// The sum over ranks of `part`, in rank order; on every rank. `part` lies in the last buffer() (fast) or anywhere, and is lost: the sum
+  /// may lie in it. Valid until the next call.
+  virtual std::span<float> all_reduce(std::span<float> part) = 0;
 };
 
 }  // namespace terrace

@@ -110,9 +110,11 @@ void Window::wake_all() const {
   head_->verdict.wake();
   for (int rank = 0; rank < size_; ++rank) {
     RankState& rank_state = state(rank);
-    for (Signal* signal : {&rank_state.done, &rank_state.reduced, &rank_state.gather.written, &rank_state.gather_read, &rank_state.broadcast_read}) {
-      signal->wake();
-    }
+    rank_state.done.wake();
+    rank_state.reduced.wake();
+    rank_state.gather.written.wake();
+    rank_state.gather_read.wake();
+    rank_state.broadcast_read.wake();
   }
 }
 

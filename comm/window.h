@@ -15,11 +15,17 @@
 
 namespace terrace {
 
-/// What a rank says beside its part of an all-reduce. Two of them, used in turn: a slow rank may still read the last one.
+/// What a rank says beside its part of an all-reduce.
 struct ReduceNote {
   uint64_t count = 0;   // floats
   uint64_t offset = 0;  // of the part in the rank's float area, in floats
 };
+
+/// "My part is there", and where: one cache line, since fetching another core's costs as much as adding up a row.
+struct ReduceSignal : Signal {
+  ReduceNote notes[2];  // used in turn: a slow rank may still read the last one
+};
+static_assert(sizeof(ReduceSignal) == 64);
 
 /// Head of a mailbox: one writer, one chunk of a message at a time.
 struct MailboxHead {
@@ -35,8 +41,7 @@ struct RankState {
   std::atomic<uint64_t> step = 0;
   std::atomic<int32_t> result = 0;  // what its body returned
   Signal done;
-  Signal reduced;
-  ReduceNote notes[2];
+  ReduceSignal reduced;
   MailboxHead gather;
   Signal gather_read;     // by the host's first rank
   Signal broadcast_read;  // by this rank

@@ -30,37 +30,44 @@ void sum_in_rank_order(std::span<float* const> parts, size_t begin, size_t end, 
 }  // namespace
 
 WindowCollective::WindowCollective(Window& window, int rank, PartExchange* other_hosts)
-    : window_(window), rank_(rank), other_hosts_(other_hosts), parts_(static_cast<size_t>(window.size())) {
+    : window_(window), rank_(rank), other_hosts_(other_hosts), parts_(static_cast<size_t>(window.size())), short_sum_(Window::kStageFloats) {
   const std::span<const int> ranks = window_.host_ranks();
   host_index_ = static_cast<size_t>(std::find(ranks.begin(), ranks.end(), rank_) - ranks.begin());
 }
 
 std::span<float> WindowCollective::buffer(size_t count) {
+  if (count <= Window::kStageFloats) return {window_.floats(rank_) + stage_offset(), count};
   if (count <= Window::kBufferFloats) return {window_.floats(rank_) + Window::kBufferOffset, count};
   long_buffer_.resize(count);
   return long_buffer_;
 }
 
-void WindowCollective::all_reduce(std::span<float> data) {
+std::span<float> WindowCollective::all_reduce(std::span<float> part) {
   window_.throw_if_aborted();
-  if (window_.size() == 1 || data.empty()) return;
-  if (data.size() <= Window::kStageFloats) return reduce_short(data);
+  if (window_.size() == 1 || part.empty()) return part;
+  if (part.size() <= Window::kStageFloats) return reduce_short(part);
   float* area = window_.floats(rank_);
-  if (data.data() >= area && data.data() < area + Window::kAreaFloats) return reduce_in_area(static_cast<size_t>(data.data() - area), data.size());
-  for (size_t begin = 0; begin < data.size(); begin += Window::kCopyFloats) {
-    const std::span<float> chunk = data.subspan(begin, std::min(Window::kCopyFloats, data.size() - begin));
+  if (part.data() >= area && part.data() < area + Window::kAreaFloats) {
+    reduce_in_area(static_cast<size_t>(part.data() - area), part.size());
+    return part;
+  }
+  for (size_t begin = 0; begin < part.size(); begin += Window::kCopyFloats) {
+    const std::span<float> chunk = part.subspan(begin, std::min(Window::kCopyFloats, part.size() - begin));
     std::memcpy(area + Window::kCopyOffset, chunk.data(), chunk.size_bytes());
     reduce_in_area(Window::kCopyOffset, chunk.size());
     std::memcpy(chunk.data(), area + Window::kCopyOffset, chunk.size_bytes());
   }
+  return part;
 }
 
-void WindowCollective::reduce_short(std::span<float> data) {
-  const size_t offset = (sequence_ + 1) % 2 * Window::kStageFloats;
-  std::memcpy(window_.floats(rank_) + offset, data.data(), data.size_bytes());
-  exchange_parts(offset, data.size());
-  float* const out = data.data();
-  sum_in_rank_order(parts_, 0, data.size(), {&out, 1});
+std::span<float> WindowCollective::reduce_short(std::span<float> part) {
+  const size_t offset = stage_offset();
+  float* const stage = window_.floats(rank_) + offset;
+  if (part.data() != stage) std::memcpy(stage, part.data(), part.size_bytes());
+  exchange_parts(offset, part.size());
+  float* const out = short_sum_.data();
+  sum_in_rank_order(parts_, 0, part.size(), {&out, 1});
+  return {out, part.size()};
 }
 
 void WindowCollective::reduce_in_area(size_t offset, size_t count) {
@@ -76,13 +83,14 @@ void WindowCollective::reduce_in_area(size_t offset, size_t count) {
 
 void WindowCollective::exchange_parts(size_t offset, size_t count) {
   const uint32_t now = ++sequence_;
-  window_.state(rank_).notes[now % 2] = {count, offset};
-  window_.state(rank_).reduced.advance_to(now);
+  ReduceSignal& own = window_.state(rank_).reduced;
+  own.notes[now % 2] = {count, offset};
+  own.advance_to(now);
   for (const int rank : window_.host_ranks()) window_.wait(window_.state(rank).reduced, now, rank, Window::Patience::kSum);
   if (other_hosts_ != nullptr) bring_other_hosts({count, offset});
   for (int rank = 0; rank < window_.size(); ++rank) {
-    RankState& peer = window_.state(rank);
-    if (!is_local(rank)) window_.wait(peer.reduced, now, window_.leader(), Window::Patience::kSum);
+    ReduceSignal& peer = window_.state(rank).reduced;
+    if (other_hosts_exist() && !is_local(rank)) window_.wait(peer, now, window_.leader(), Window::Patience::kSum);
     const ReduceNote& note = peer.notes[now % 2];
     if (note.count != count) {
       throw Error(ErrorCode::kInternal, fmt::format("rank {} adds up {} floats while rank {} adds up {}: the ranks do not run the same step. "
@@ -95,7 +103,7 @@ void WindowCollective::exchange_parts(size_t offset, size_t count) {
 
 void WindowCollective::bring_other_hosts(const ReduceNote& note) {
   for (int rank = 0; rank < window_.size(); ++rank) {
-    RankState& peer = window_.state(rank);
+    ReduceSignal& peer = window_.state(rank).reduced;
     if (!is_local(rank)) peer.notes[sequence_ % 2] = note;
     parts_[static_cast<size_t>(rank)] = window_.floats(rank) + peer.notes[sequence_ % 2].offset;
   }

@@ -1,7 +1,8 @@
 // Collective among the ranks of one host, through their window. Step thread only.
 //
-// Short sums (<= Window::kStageFloats): every rank copies its part to its stage and advances its signal; when all have, each adds up all
-// parts for itself. One exchange suffices, as stages are used in turn: whoever writes a stage again has seen everybody pass the sum between.
+// Short sums (<= Window::kStageFloats): every rank's part lies in its stage, which is what buffer() gives out; it advances its signal, and when
+// all have, each adds up all parts into memory of its own. One exchange suffices, as stages are used in turn: whoever writes a stage again has
+// seen everybody pass the sum between.
 // Long sums: in place. The host's k-th rank alone reads share k of every part, adds it up in rank order and writes the sum to share k of all
 // parts; a second exchange says that all shares are there.
 #pragma once
@@ -28,15 +29,18 @@ class WindowCollective final : public Collective {
   int rank() const override { return rank_; }
   int size() const override { return window_.size(); }
   std::span<float> buffer(size_t count) override;
-  void all_reduce(std::span<float> data) override;
+  std::span<float> all_reduce(std::span<float> part) override;
 
  private:
-  void reduce_short(std::span<float> data);
+  std::span<float> reduce_short(std::span<float> part);
+  /// Where the next short part is to lie, in this rank's float area.
+  size_t stage_offset() const { return (sequence_ + 1) % 2 * Window::kStageFloats; }
   void reduce_in_area(size_t offset, size_t count);
   /// Publishes this rank's part and waits for everybody's; then parts_ is filled.
   void exchange_parts(size_t offset, size_t count);
   /// On the host's first rank: fills the parts of the other hosts' ranks and advances their signals.
   void bring_other_hosts(const ReduceNote& note);
+  bool other_hosts_exist() const { return window_.host_ranks().size() < static_cast<size_t>(window_.size()); }
   bool is_local(int rank) const;
 
   Window& window_;
@@ -46,6 +50,7 @@ class WindowCollective final : public Collective {
   uint32_t sequence_ = 0;
   std::vector<float*> parts_;       // [size] by rank
   std::vector<float*> outs_;        // parts of this host's ranks
+  std::vector<float> short_sum_;    // [Window::kStageFloats]
   std::vector<float> long_buffer_;  // what does not fit the window
 };
 

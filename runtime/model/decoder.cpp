@@ -51,14 +51,12 @@ void Decoder::forward(const StepBatch& batch, const KvPool& kv) {
     const LayerWeights& weights = weights_.layers[layer];
     MatrixView out = partial();
     attention_block(backend_, model_, shard_, weights, static_cast<int32_t>(layer), kv, a, out);
-    all_reduce(out);
-    backend_.add_rms_norm(a.residual, out, floats(weights.ffn_norm), model_.rms_eps, a.normed);
+    backend_.add_rms_norm(a.residual, all_reduce(out), floats(weights.ffn_norm), model_.rms_eps, a.normed);
     out = partial();
     ffn_block(backend_, weights, a, out);
-    all_reduce(out);
     const bool last = layer + 1 == weights_.layers.size();
     const Buffer& next_norm = last ? weights_.output_norm : weights_.layers[layer + 1].attention_norm;
-    backend_.add_rms_norm(a.residual, out, floats(next_norm), model_.rms_eps, a.normed);
+    backend_.add_rms_norm(a.residual, all_reduce(out), floats(next_norm), model_.rms_eps, a.normed);
   }
 }
 
@@ -72,11 +70,12 @@ MatrixView Decoder::logits(std::span<const int32_t> rows) {
   return out;
 }
 
-void Decoder::all_reduce(MatrixView partial) {
-  if (collective_.size() == 1) return;
+MatrixView Decoder::all_reduce(MatrixView partial) {
+  if (collective_.size() == 1) return partial;
   const auto start = std::chrono::steady_clock::now();
-  collective_.all_reduce({partial.data, static_cast<size_t>(partial.rows * partial.cols)});
+  const std::span<float> sum = collective_.all_reduce({partial.data, static_cast<size_t>(partial.rows * partial.cols)});
   all_reduce_us_ += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+  return {sum.data(), partial.rows, partial.cols, partial.cols};
 }
 
 int64_t Decoder::take_all_reduce_us() { return std::exchange(all_reduce_us_, 0); }

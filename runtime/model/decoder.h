@@ -33,7 +33,7 @@ class Decoder {
   int64_t take_all_reduce_us();
 
  private:
-  void all_reduce(MatrixView partial);
+  MatrixView all_reduce(MatrixView partial);
 
   ModelConfig model_;
   Shard shard_;
