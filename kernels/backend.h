@@ -19,6 +19,7 @@
 
 #include "kernels/attention_planner.h"
 #include "kernels/base/tensor.h"
+#include "kernels/machine_limits.h"
 #include "kernels/page_layout.h"
 
 namespace terrace {
@@ -107,6 +108,8 @@ class Backend {
   virtual Buffer allocate(size_t bytes) = 0;
   /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
   virtual Buffer upload(std::span<const float> values) = 0;
+  /// Measures the machine, with this backend's threads and instructions, for about half a second; `set_bytes`: see MachineLimits.
+  virtual MachineLimits measure_limits(size_t set_bytes);
 
   // ---- loading ----
   /// Packs a weight for linear(). `matrix` may be released afterwards.
@@ -147,6 +150,8 @@ inline size_t Backend::packed_bytes(DType dtype, int64_t rows, int64_t cols, con
   const DTypeInfo& info = dtype_info(dtype);
   return static_cast<size_t>(rows) * static_cast<size_t>(cols) * info.block_bytes / info.block_elements;
 }
+
+inline MachineLimits Backend::measure_limits(size_t) { return {}; }
 
 inline void Backend::add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) {
   add(x, delta);

@@ -11,6 +11,7 @@
 #include "comm/group.h"
 #include "kernels/base/error.h"
 #include "launcher/batch_command.h"
+#include "launcher/bench_command.h"
 #include "launcher/config_schema.h"
 #include "launcher/config_file.h"
 #include "launcher/inspect.h"
@@ -46,6 +47,13 @@ constexpr const char* kBatchExamples = R"(Examples:
 A line of the input, as in OpenAI's batch files:
   {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "Once", "max_tokens": 20, "temperature": 0}}
 A run that was stopped or killed at any moment goes on with the same command: what stands in the output is done.)";
+
+constexpr const char* kBenchExamples = R"(Examples:
+  terrace bench configs/smollm2.yaml
+  terrace bench model.gguf --prompt 512 --depth 0,2048,8000 --batch none --repeat 5
+  mpirun -n 2 terrace bench configs/smollm2.yaml --prompt none --depth 0 --batch 32 --format json
+Random token ids, greedy, no end tokens. A rate is the median of the repeats, with the smallest and the largest beside it; `bound` is what the
+machine, measured before and after, would allow at most (docs/performance.md).)";
 
 constexpr const char* kRenderExamples = R"(Examples:
   echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | terrace render model.gguf
@@ -107,6 +115,35 @@ void add_batch(CLI::App& app, Command& chosen) {
   add_progress(verb, options->progress);
   verb->footer(kBatchExamples);
   verb->callback([options, &chosen] { chosen = [options] { return run_batch(*options); }; });
+}
+
+void add_lengths(CLI::App* verb, const std::string& name, std::vector<int32_t>& lengths, int32_t smallest, const std::string& help) {
+  verb->add_option_function<std::string>(name, [name, smallest, &lengths](const std::string& text) { lengths = parse_lengths(text, name, smallest); },
+                                         help + ", with commas between; or none")
+      ->type_name("LIST")
+      ->default_str(fmt::format("{}", fmt::join(lengths, ",")));
+}
+
+void add_bench(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* verb = app.add_subcommand("bench", "Measure speed, beside what this machine allows at most");
+  add_config(verb, options->config, options->sets)->required();
+  BenchCases& cases = options->cases;
+  add_lengths(verb, "--prompt", cases.prompts, 1, "Prompts to prefill, tokens");
+  verb->add_option("--decode", cases.decode, "Tokens to generate at each depth")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  add_lengths(verb, "--depth", cases.depths, 0, "Tokens before those");
+  add_lengths(verb, "--batch", cases.batches, 1, "Sequences submitted together");
+  verb->add_option_function<std::string>("--batch-shape", [&cases](const std::string& text) { cases.batch_shape = parse_batch_shape(text); },
+                                         "Prompt and generated tokens of each of those")
+      ->type_name("IN+OUT")
+      ->default_str("128+128");
+  verb->add_option("--repeat", options->repeat, "Times that each is measured")->check(CLI::Range(1, 1000))->capture_default_str();
+  verb->add_option_function<std::string>("--format", [options](const std::string& name) { options->format = *bench_format_from_name(name); },
+                                         "table, json or markdown")
+      ->check(CLI::IsMember({"table", "json", "markdown"}));
+  add_progress(verb, options->progress);
+  verb->footer(kBenchExamples);
+  verb->callback([options, &chosen] { chosen = [options] { return run_bench(*options); }; });
 }
 
 /// A verb that needs no ranks: under mpirun rank 0 alone does it.
@@ -216,6 +253,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.footer(fmt::format("terrace VERB --help has the flags and examples of each.\n{}", kExitCodes));
   add_run(app, command);
   add_batch(app, command);
+  add_bench(app, command);
   add_render(app, command);
   add_tokenize(app, command);
   add_inspect(app, command);

@@ -49,7 +49,7 @@ class Engine {
   bool busy() const;
   /// Plans, executes and commits one step; events in order.
   std::vector<SequenceEvent> step();
-  /// Tells the other ranks to leave their loops. Call once, when done.
+  /// Tells the other ranks to leave Session::follow(). When done, or when they are wanted for something else in between.
   void stop();
   EngineStats stats() const;
 

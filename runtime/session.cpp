@@ -138,6 +138,8 @@ void Session::Impl::load() {
 
 void Session::Impl::allocate_pages() {
   const int64_t num_frames = agree_on_frames(memory.layout, memory.num_frames);
+  memory.num_frames = static_cast<int32_t>(num_frames);
+  memory.kv_bytes = static_cast<size_t>(num_frames) * memory.layout.page_stride;
   pages = backend->allocate(static_cast<size_t>(num_frames) * memory.layout.page_stride);
   const KvPool pool = {pages.data(), memory.layout};
   worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, static_cast<int32_t>(num_frames), config.scheduler.max_sequences);
@@ -194,6 +196,8 @@ void Session::follow() {
 
 Engine& Session::engine() { return *impl_->engine; }
 const ModelConfig& Session::model() const { return impl_->model; }
+Backend& Session::backend() { return *impl_->backend; }
+const MemoryPlan& Session::memory() const { return impl_->memory; }
 const Tokenizer* Session::tokenizer() const { return impl_->tokenizer.get(); }
 const ChatTemplate* Session::chat_template() const { return impl_->chat_template.get(); }
 

@@ -9,10 +9,12 @@
 #include "comm/group.h"
 #include "runtime/config.h"
 #include "runtime/engine.h"
+#include "runtime/memory_planner.h"
 #include "runtime/model/model_config.h"
 
 namespace terrace {
 
+class Backend;
 class Tokenizer;
 class ChatTemplate;
 
@@ -25,10 +27,13 @@ class Session {
   Session(const Config& config, RankGroup& group, const Options& options);
   ~Session();
 
-  /// Ranks > 0: executes plans until rank 0 stops the engine. Rank 0 must not call it.
+  /// Ranks > 0: executes plans until rank 0 stops the engine; may be called again after that. Rank 0 must not call it.
   void follow();
   Engine& engine();                  // rank 0 only
   const ModelConfig& model() const;
+  Backend& backend();
+  /// How this rank's memory is used; its num_frames is what all ranks agreed on.
+  const MemoryPlan& memory() const;
   /// nullptr with model.load: dummy.
   const Tokenizer* tokenizer() const;
   /// nullptr where the model carries no template.

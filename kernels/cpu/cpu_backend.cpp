@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/base/error.h"
+#include "kernels/cpu/machine_limits.h"
 #include "kernels/quant_block.h"
 
 namespace terrace {
@@ -67,6 +68,15 @@ Buffer CpuBackend::upload(std::span<const float> values) {
   Buffer buffer = allocate(values.size_bytes());
   std::copy(values.begin(), values.end(), reinterpret_cast<float*>(buffer.data()));
   return buffer;
+}
+
+MachineLimits CpuBackend::measure_limits(size_t set_bytes) {
+  MachineLimits limits = measure_multiply_adds(pool_, isa_);
+  limits.memory_bytes = memory_probe_bytes();
+  limits.memory_rate = measure_read_rate(pool_, isa_, allocate(limits.memory_bytes));
+  limits.set_bytes = set_bytes;
+  limits.set_rate = measure_read_rate(pool_, isa_, allocate(set_bytes));
+  return limits;
 }
 
 std::unique_ptr<Weight> CpuBackend::pack_linear(const HostMatrix& matrix, const PackOptions& options) {

@@ -6,7 +6,7 @@ says out "terrace "
 silent err
 expect 0 "$TERRACE" --help
 says out "Exit codes:"
-for verb in run render tokenize inspect; do
+for verb in run bench render tokenize inspect; do
   expect 0 "$TERRACE" "$verb" --help
   says out "Examples:"
   silent err

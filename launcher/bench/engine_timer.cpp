@@ -1,0 +1,68 @@
+#include "launcher/bench/engine_timer.h"
+
+#include <chrono>
+#include <random>
+#include <unordered_set>
+#include <utility>
+
+#include "kernels/base/error.h"
+
+namespace terrace {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+}  // namespace
+
+EngineTimer::EngineTimer(Engine& engine, int32_t vocab_size, std::function<bool()> interrupted)
+    : engine_(engine), vocab_size_(vocab_size), interrupted_(std::move(interrupted)) {}
+
+std::optional<JobTiming> EngineTimer::run(const BenchJob& job) {
+  return run(std::vector<BatchShape>(static_cast<size_t>(job.sequences), {job.prompt, job.generated}));
+}
+
+std::optional<JobTiming> EngineTimer::run(const std::vector<BatchShape>& sequences) {
+  std::vector<Request> requests;
+  for (const BatchShape& shape : sequences) requests.push_back(make_request(shape, requests.size()));
+  JobTiming timing;
+  const uint64_t steps_before = engine_.stats().steps;
+  const Clock::time_point start = Clock::now();
+  std::vector<SequenceId> ids;
+  for (Request& request : requests) {
+    timing.prompt_tokens += static_cast<int64_t>(request.prompt.size());
+    ids.push_back(engine_.submit(std::move(request)));
+  }
+  std::unordered_set<SequenceId> without_token(ids.begin(), ids.end());
+  while (engine_.busy()) {
+    if (interrupted_()) return cancel_all(ids), std::nullopt;
+    const bool after_prompts = without_token.empty();
+    for (const SequenceEvent& event : engine_.step()) {
+      if (event.finish == FinishReason::kError) throw Error(ErrorCode::kInvalidValue, event.error);
+      timing.generated_tokens += event.token >= 0;
+      timing.tokens_after_prompts += event.token >= 0 && after_prompts;
+      without_token.erase(event.id);
+    }
+    if (!after_prompts && without_token.empty()) timing.prompt_seconds = seconds_since(start);
+  }
+  timing.seconds = seconds_since(start);
+  timing.steps = engine_.stats().steps - steps_before;
+  return timing;
+}
+
+Request EngineTimer::make_request(const BatchShape& shape, size_t index) const {
+  std::minstd_rand random(static_cast<unsigned>(index) + 1);  // the same tokens in every run
+  Request request;
+  for (int32_t i = 0; i < shape.prompt; ++i) request.prompt.push_back(static_cast<int32_t>(random() % static_cast<unsigned>(vocab_size_)));
+  request.max_tokens = shape.generated;
+  request.sampling.temperature = 0;
+  return request;
+}
+
+void EngineTimer::cancel_all(const std::vector<SequenceId>& ids) {
+  for (const SequenceId id : ids) engine_.cancel(id);
+  while (engine_.busy()) engine_.step();
+}
+
+}  // namespace terrace

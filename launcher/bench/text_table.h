@@ -1,0 +1,27 @@
+// A table of short texts, for people (aligned columns) or as Markdown. Any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace terrace {
+
+class TextTable {
+ public:
+  /// The first column is aligned to the left, the others to the right.
+  explicit TextTable(std::vector<std::string> header) : rows_{std::move(header)} {}
+  /// As many cells as the header has.
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  std::string plain() const;
+  std::string markdown() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// Three digits, or all before the point: "0.853", "4.00", "21.4", "1,234".
+std::string short_number(double value);
+/// "21.4 G", "850 M".
+std::string with_prefix(double value);
+
+}  // namespace terrace

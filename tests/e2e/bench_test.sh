@@ -1,0 +1,50 @@
+# `terrace bench` on the real model: each format on stdout and nothing else there, ranks, what does not fit, Ctrl-C.
+source "$(dirname "$0")/lib.sh"
+
+expect 0 "$TERRACE" bench --help
+says out "Examples:"
+expect 2 "$TERRACE" bench
+says err "CONFIG"
+expect 2 "$TERRACE" bench x.yaml --depth 1,x
+says err "--depth: expected whole numbers from 0"
+expect 2 "$TERRACE" bench x.yaml --batch-shape 128
+says err "--batch-shape"
+expect 2 "$TERRACE" bench x.yaml --format xml
+silent out
+
+printf 'model:\n  load: dummy\n' >"$work/dummy.yaml"
+expect 0 env TERRACE_ISA=scalar "$TERRACE" bench "$work/dummy.yaml" --prompt 8 --depth none --batch none --repeat 1 --progress none --format markdown
+says out "cpu scalar"
+says out "portable C++"
+says out "| prefill 8 |"
+
+needs_model
+tiny=(--prompt 32 --decode 4 --depth 0,9000 --batch 2 --batch-shape 8+4 --repeat 1 --progress none)
+expect 0 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${tiny[@]}"
+says out "from the process's start: "
+says out "prefill 32 "
+says out "decode 4 at 0 "
+says out "batch 2 of 8+4, generated "
+says out "decode 4 at 9000: left out, 9000 tokens and 5 generated exceed the model's context of 8192"
+silent err
+
+expect 0 mpirun -n 2 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${tiny[@]}" --format json
+python3 - "$work/out" <<'PY' || fail "the JSON is not as it should be: $(cat "$work/out")"
+import json, sys
+report = json.load(open(sys.argv[1]))
+assert report["ranks"] == 2 and report["load"]["since"] == "mpirun" and report["load"]["first_token_s"] > report["load"]["loaded_s"] > 0
+kinds = [result["kind"] for result in report["results"]]
+assert kinds == ["prefill", "decode", "decode", "batch"], kinds
+assert "skipped" in report["results"][2]
+assert all(f["median"] > 0 and f["bound"] > 0 for r in report["results"] for f in r["tokens_per_s"])
+PY
+
+"$TERRACE" bench "$TERRACE_TEST_MODEL" --depth 0 --decode 8000 --prompt none --batch none --progress plain >"$work/out" 2>"$work/err" &
+pid=$!
+for _ in $(seq 100); do grep -q "rank 0" "$work/err" && break; sleep 0.1; done
+kill -INT "$pid"
+wait "$pid"
+[ $? -eq 130 ] || fail "Ctrl-C does not end with 130"
+says err "interrupted"
+says out "rank of cpu"
+done_testing
