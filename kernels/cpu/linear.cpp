@@ -8,10 +8,7 @@
 namespace terrace {
 namespace {
 
-// Rows of x that stay in the L2 cache while the tiles of an item pass over them.
-constexpr size_t kChunkBytes = 128 << 10;
-constexpr int64_t kRowsPerMultiply = 4;  // as linear_tile.h takes them at most
-constexpr int64_t kTilesPerMultiply = 4;  // of plain floats
+constexpr int64_t kTilesPerMultiply = 4;  // as the kernels take them at most
 constexpr int64_t kItemsPerThread = 4;   // so that a thread which is held up costs a quarter of its share
 
 size_t block_bytes(Activation activation) { return activation == Activation::kBytes ? sizeof(ByteBlock) : sizeof(PlaneBlock); }
@@ -25,18 +22,30 @@ void check(MatrixView x, const LinearOutput& output) {
   }
 }
 
-/// One call of linear(): items are chunks of x's rows by runs of an output's tiles.
+/// The rows of a call, cut into panels of like size.
+struct Panels {
+  int64_t all_rows;
+  int64_t count = (all_rows + kPanelRows - 1) / kPanelRows;
+  int64_t most_rows = (all_rows + count - 1) / count;  // of one panel
+
+  explicit Panels(int64_t rows) : all_rows(rows) {}
+  int64_t panel_of(int64_t row) const { return row / most_rows; }
+  int64_t first_row(int64_t panel) const { return panel * most_rows; }
+  int64_t num_rows(int64_t panel) const { return std::min(most_rows, all_rows - first_row(panel)); }
+};
+
+/// One call of linear(): items are panels of x's rows by runs of an output's tiles.
 struct Items {
   std::span<const LinearOutput> outputs;
   int64_t tiles_per_item = 1;
-  int64_t items_per_chunk = 0;
+  int64_t items_per_panel = 0;
 
   Items(std::span<const LinearOutput> all_outputs, int num_threads) : outputs(all_outputs) {
     int64_t num_tiles = 0;
     for (const LinearOutput& output : outputs) num_tiles += packed(output).num_tiles();
     tiles_per_item = std::max<int64_t>(1, num_tiles / (num_threads * kItemsPerThread));
     if (tiles_per_item > kTilesPerMultiply) tiles_per_item -= tiles_per_item % kTilesPerMultiply;
-    for (const LinearOutput& output : outputs) items_per_chunk += count(output);
+    for (const LinearOutput& output : outputs) items_per_panel += count(output);
   }
   int64_t count(const LinearOutput& output) const { return (packed(output).num_tiles() + tiles_per_item - 1) / tiles_per_item; }
 };
@@ -58,6 +67,7 @@ size_t LinearOps::packed_bytes(DType dtype, int64_t rows, int64_t cols, const Pa
 }
 
 void LinearOps::quantize(MatrixView x, std::span<const LinearOutput> outputs) {
+  const Panels panels(x.rows);
   for (Rows& rows : rows_) rows = {};
   const int64_t num_blocks = (x.cols + kBlockColumns - 1) / kBlockColumns;
   for (const LinearOutput& output : outputs) {
@@ -73,9 +83,13 @@ void LinearOps::quantize(MatrixView x, std::span<const LinearOutput> outputs) {
     std::vector<unsigned char>& scratch = scratch_[index];
     if (scratch.size() < row_bytes * static_cast<size_t>(x.rows)) scratch.resize(row_bytes * static_cast<size_t>(x.rows));
     rows = {scratch.data(), row_bytes};
+    const size_t block = block_bytes(activation);
     pool_.parallel_for(x.rows, 8, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        kernels_.quantize[index](x.row(row), x.cols, scratch.data() + static_cast<size_t>(row) * row_bytes);
+        const int64_t panel = panels.panel_of(row);
+        const int64_t first = panels.first_row(panel);
+        unsigned char* blocks = scratch.data() + static_cast<size_t>(first) * row_bytes + static_cast<size_t>(row - first) * block;
+        kernels_.quantize[index](x.row(row), x.cols, blocks, panels.num_rows(panel));
       }
     });
   }
@@ -85,16 +99,14 @@ void LinearOps::run(MatrixView x, std::span<const LinearOutput> outputs) {
   for (const LinearOutput& output : outputs) check(x, output);
   if (x.rows == 0 || outputs.empty()) return;
   quantize(x, outputs);
-  size_t row_bytes = 1;
-  for (const Rows& rows : rows_) row_bytes = std::max(row_bytes, rows.row_bytes);
-  const int64_t chunk_rows = std::max<int64_t>(kChunkBytes / row_bytes / kRowsPerMultiply, 4) * kRowsPerMultiply;
-  const int64_t num_chunks = (x.rows + chunk_rows - 1) / chunk_rows;
+  const Panels panels(x.rows);
   const Items items(outputs, pool_.num_threads());
   const auto multiply = [&](int64_t item) {
-    const int64_t first_row = item / items.items_per_chunk * chunk_rows;
-    int64_t index = item % items.items_per_chunk;
+    const int64_t panel = item / items.items_per_panel;
+    int64_t index = item % items.items_per_panel;
     const LinearOutput* output = outputs.data();
     for (; index >= items.count(*output); ++output) index -= items.count(*output);
+    const int64_t first_row = panels.first_row(panel);
     const PackedLinear& weight = packed(*output);
     const Rows& rows = rows_[static_cast<size_t>(weight.activation())];
     const int64_t first_tile = index * items.tiles_per_item;
@@ -107,13 +119,13 @@ void LinearOps::run(MatrixView x, std::span<const LinearOutput> outputs) {
         .num_outputs = std::min(items.tiles_per_item * kernels_.tile_rows, weight.rows() - first_output),
         .x = rows.data + static_cast<size_t>(first_row) * rows.row_bytes,
         .x_row_bytes = rows.row_bytes,
-        .num_rows = std::min(chunk_rows, x.rows - first_row),
+        .num_rows = panels.num_rows(panel),
         .out = output->out.row(first_row) + first_output,
         .out_stride = output->out.stride,
         .bias = output->bias == nullptr ? nullptr : output->bias + first_output,
     });
   };
-  pool_.parallel_for(num_chunks * items.items_per_chunk, 1, [&](int64_t begin, int64_t) { multiply(begin); });
+  pool_.parallel_for(panels.count * items.items_per_panel, 1, [&](int64_t begin, int64_t) { multiply(begin); });
 }
 
 }  // namespace terrace

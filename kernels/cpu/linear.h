@@ -30,7 +30,7 @@ class LinearOps {
   void run(MatrixView x, std::span<const LinearOutput> outputs);
 
  private:
-  struct Rows {  // x as some weights need it
+  struct Rows {  // x as some weights need it: panels of blocks (linear_kernels.h), or rows of floats
     const uint8_t* data = nullptr;
     size_t row_bytes = 0;
   };

@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/linear_float_tile.h"
 
 namespace terrace {
 namespace {
@@ -10,7 +10,8 @@ namespace {
 struct Avx2Vector {
   static constexpr int kLanes = 8;
   static constexpr bool kByteDot = false;
-  static constexpr int kMostRows = 4;  // of x at a time
+  static constexpr int kMostRows = 4;         // of x at a time, for floats
+  static constexpr int kWeightRegisters = 8;  // of 16
   using Floats = __m256;
   using Ints = __m256i;
   using Bytes = __m256i;
@@ -45,7 +46,7 @@ struct Avx2Vector {
   }
 
   /// 4 bytes of x in every lane.
-  static __m256i broadcast_codes(const void* from) {
+  static Bytes broadcast_codes(const void* from) {
     int32_t four;
     __builtin_memcpy(&four, from, sizeof four);
     return _mm256_set1_epi32(four);
@@ -53,18 +54,16 @@ struct Avx2Vector {
 
   /// Products of code bytes by int8 codes, -128 included. maddubs saturates at 16 bits: sums of two products are added in 16 bits
   /// only as often as the largest codes allow (8, 4, 2 vectors for 4, 5, 6 bits), then widened.
-  using Chain = __m256i;
+  using Chain = Ints;
   static constexpr int longest_chain(int code_bits) { return 32767 / (2 * ((1 << code_bits) - 1) * 128); }
-  static Chain begin_chain(Bytes weights, const int8_t* x) { return _mm256_maddubs_epi16(weights, broadcast_codes(x)); }
-  static Chain add_to_chain(Chain chain, Bytes weights, const int8_t* x) {
-    return _mm256_add_epi16(chain, begin_chain(weights, x));
-  }
-  static Ints end_chain(Chain chain) { return _mm256_madd_epi16(chain, _mm256_set1_epi16(1)); }
+  static Chain begin_chain(Bytes weights, Bytes x) { return _mm256_maddubs_epi16(weights, x); }
+  static Chain add_to_chain(Chain chain, Bytes weights, Bytes x) { return _mm256_add_epi16(chain, begin_chain(weights, x)); }
+  /// The sum times 2^kShift.
+  template <int kShift>
+  static Ints end_chain(Chain chain) { return _mm256_madd_epi16(chain, _mm256_set1_epi16(1 << kShift)); }
 
-  static Ints multiply_pairs(Bytes weights, const int16_t* x) { return _mm256_madd_epi16(weights, broadcast_codes(x)); }
-  static Ints add_pairs(Ints sums, Bytes weights, const int16_t* x) {
-    return _mm256_add_epi32(sums, multiply_pairs(weights, x));
-  }
+  static Ints multiply_pairs(Bytes weights, Bytes x) { return _mm256_madd_epi16(weights, x); }
+  static Ints add_pairs(Ints sums, Bytes weights, Bytes x) { return _mm256_add_epi32(sums, multiply_pairs(weights, x)); }
 
   static void pin(__m256i& value) { asm volatile("" : "+x"(value)); }
 };
@@ -141,10 +140,10 @@ void quantize_block(const float* x, float max_code, Block& block) {
 }
 
 template <class Block, bool kFine>
-void quantize(const float* x, int64_t cols, void* blocks) {
+void quantize(const float* x, int64_t cols, void* blocks, int64_t stride) {
   constexpr float kMaxCode = kFine ? kMaxCode16 : kMaxCode8;
   Block* out = static_cast<Block*>(blocks);
-  for (; cols >= kBlockColumns; cols -= kBlockColumns, x += kBlockColumns) quantize_block(x, kMaxCode, *out++);
+  for (; cols >= kBlockColumns; cols -= kBlockColumns, x += kBlockColumns, out += stride) quantize_block(x, kMaxCode, *out);
   if (cols > 0) {
     float padded[kBlockColumns] = {};
     __builtin_memcpy(padded, x, static_cast<size_t>(cols) * sizeof(float));

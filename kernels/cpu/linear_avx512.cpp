@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/linear_float_tile.h"
 
 namespace terrace {
 namespace {
@@ -11,7 +11,8 @@ namespace {
 struct Avx512Vector {
   static constexpr int kLanes = 16;
   static constexpr bool kByteDot = false;
-  static constexpr int kMostRows = 4;  // of x at a time
+  static constexpr int kMostRows = 4;          // of x at a time, for floats
+  static constexpr int kWeightRegisters = 16;  // of 32
   using Floats = __m512;
   using Ints = __m512i;
   using Bytes = __m512i;
@@ -44,25 +45,22 @@ struct Avx512Vector {
   static __m256i load_half(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
 
   /// 4 bytes of x in every lane.
-  static __m512i broadcast_codes(const void* from) {
+  static Bytes broadcast_codes(const void* from) {
     int32_t four;
     __builtin_memcpy(&four, from, sizeof four);
     return _mm512_set1_epi32(four);
   }
 
   /// As on AVX2: sums of two products, added in 16 bits only as often as the largest codes allow.
-  using Chain = __m512i;
+  using Chain = Ints;
   static constexpr int longest_chain(int code_bits) { return 32767 / (2 * ((1 << code_bits) - 1) * 128); }
-  static Chain begin_chain(Bytes weights, const int8_t* x) { return _mm512_maddubs_epi16(weights, broadcast_codes(x)); }
-  static Chain add_to_chain(Chain chain, Bytes weights, const int8_t* x) {
-    return _mm512_add_epi16(chain, begin_chain(weights, x));
-  }
-  static Ints end_chain(Chain chain) { return _mm512_madd_epi16(chain, _mm512_set1_epi16(1)); }
+  static Chain begin_chain(Bytes weights, Bytes x) { return _mm512_maddubs_epi16(weights, x); }
+  static Chain add_to_chain(Chain chain, Bytes weights, Bytes x) { return _mm512_add_epi16(chain, begin_chain(weights, x)); }
+  template <int kShift>
+  static Ints end_chain(Chain chain) { return _mm512_madd_epi16(chain, _mm512_set1_epi16(1 << kShift)); }
 
-  static Ints multiply_pairs(Bytes weights, const int16_t* x) { return _mm512_madd_epi16(weights, broadcast_codes(x)); }
-  static Ints add_pairs(Ints sums, Bytes weights, const int16_t* x) {
-    return _mm512_add_epi32(sums, multiply_pairs(weights, x));
-  }
+  static Ints multiply_pairs(Bytes weights, Bytes x) { return _mm512_madd_epi16(weights, x); }
+  static Ints add_pairs(Ints sums, Bytes weights, Bytes x) { return _mm512_add_epi32(sums, multiply_pairs(weights, x)); }
 
   static void pin(__m512i&) {}  // 32 registers: nothing spills
 };
@@ -72,16 +70,13 @@ struct VnniVector : Avx512Vector {
   static constexpr bool kByteDot = true;
 
   static constexpr int longest_chain(int) { return 8; }
-  static Chain begin_chain(Bytes weights, const int8_t* x) { return add_to_chain(_mm512_setzero_si512(), weights, x); }
-  static Chain add_to_chain(Chain chain, Bytes weights, const int8_t* x) {
-    return _mm512_dpbusd_epi32(chain, weights, broadcast_codes(x));
-  }
-  static Ints end_chain(Chain chain) { return chain; }
+  static Chain begin_chain(Bytes weights, Bytes x) { return add_to_chain(_mm512_setzero_si512(), weights, x); }
+  static Chain add_to_chain(Chain chain, Bytes weights, Bytes x) { return _mm512_dpbusd_epi32(chain, weights, x); }
+  template <int kShift>
+  static Ints end_chain(Chain chain) { return kShift == 0 ? chain : shift_left<kShift>(chain); }
 
-  static Ints multiply_pairs(Bytes weights, const int16_t* x) { return add_pairs(_mm512_setzero_si512(), weights, x); }
-  static Ints add_pairs(Ints sums, Bytes weights, const int16_t* x) {
-    return _mm512_dpwssd_epi32(sums, weights, broadcast_codes(x));
-  }
+  static Ints multiply_pairs(Bytes weights, Bytes x) { return add_pairs(_mm512_setzero_si512(), weights, x); }
+  static Ints add_pairs(Ints sums, Bytes weights, Bytes x) { return _mm512_dpwssd_epi32(sums, weights, x); }
 };
 
 template <class V>

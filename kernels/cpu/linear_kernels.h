@@ -18,6 +18,8 @@
 namespace terrace {
 
 inline constexpr int kBlockColumns = 32;
+/// Rows of x that meet a block of weights while it stays in registers. Their sums, and the panel's part of x, stay in the L1 cache.
+inline constexpr int64_t kPanelRows = 64;
 
 /// 32 activations of one row, quantised: value = code * scale. The sums are of codes.
 struct ByteBlock {
@@ -69,17 +71,18 @@ struct LinearTask {
   int64_t num_tiles = 0;
   int64_t num_blocks = 0;      // of a tile; columns for plain floats
   int64_t num_outputs = 0;     // <= num_tiles * tile_rows: the last tile may be padded
-  const uint8_t* x = nullptr;  // [num_rows][num_blocks] ByteBlock, PlaneBlock or WideBlock, or floats
-  size_t x_row_bytes = 0;
-  int64_t num_rows = 0;
+  const uint8_t* x = nullptr;  // a panel: [num_blocks][num_rows] ByteBlock, PlaneBlock or WideBlock; or rows of floats
+  size_t x_row_bytes = 0;      // of floats
+  int64_t num_rows = 0;        // <= kPanelRows
   float* out = nullptr;  // [num_rows, num_outputs]
   int64_t out_stride = 0;
   const float* bias = nullptr;  // [num_outputs] or none
 };
 
 using MultiplyFunction = void (*)(const LinearTask&);
-/// `blocks`: as many as cols need, the last one padded with zeros. A block with a NaN or an infinity gets a NaN scale.
-using QuantizeFunction = void (*)(const float* x, int64_t cols, void* blocks);
+/// One row, into as many blocks as cols need, the last one padded with zeros, `stride` blocks apart. A block with a NaN or an infinity
+/// gets a NaN scale.
+using QuantizeFunction = void (*)(const float* x, int64_t cols, void* blocks, int64_t stride);
 
 struct LinearKernels {
   int tile_rows = 0;

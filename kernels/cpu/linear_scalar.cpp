@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/base/half.h"
-#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/linear_float_tile.h"
 
 namespace terrace {
 namespace {
@@ -12,7 +12,8 @@ namespace {
 struct ScalarVector {
   static constexpr int kLanes = 8;
   static constexpr bool kByteDot = false;
-  static constexpr int kMostRows = 1;  // of x at a time
+  static constexpr int kMostRows = 1;  // of x at a time, for floats
+  static constexpr int kWeightRegisters = 8;
 
   struct Floats {
     float lane[8];
@@ -94,21 +95,32 @@ struct ScalarVector {
     return each_byte(16, [&](int i) { return static_cast<int8_t>(from[i]); });
   }
 
+  /// 4 bytes of x, in all lanes alike.
+  static Bytes broadcast_codes(const int8_t* x) {
+    return each_byte(32, [&](int i) { return x[i % 4]; });
+  }
+  /// 2 wide codes of x.
+  static Bytes broadcast_codes(const int16_t* x) {
+    return each_byte(16, [&](int i) { return x[i % 2]; });
+  }
+
   using Chain = Ints;
   static constexpr int longest_chain(int) { return 8; }
-  static Chain begin_chain(const Bytes& weights, const int8_t* x) { return add_to_chain({}, weights, x); }
-  static Chain add_to_chain(Chain chain, const Bytes& weights, const int8_t* x) {
-    for (int i = 0; i < 32; ++i) chain.lane[i / 4] += weights.element[i] * x[i % 4];
+  static Chain begin_chain(const Bytes& weights, const Bytes& x) { return add_to_chain({}, weights, x); }
+  static Chain add_to_chain(Chain chain, const Bytes& weights, const Bytes& x) {
+    for (int i = 0; i < 32; ++i) chain.lane[i / 4] += weights.element[i] * x.element[i];
     return chain;
   }
-  static Ints end_chain(const Chain& chain) { return chain; }
+  template <int kShift>
+  static Ints end_chain(const Chain& chain) { return shift_left<kShift>(chain); }
 
-  static Ints multiply_pairs(const Bytes& weights, const int16_t* x) { return add_pairs({}, weights, x); }
-  static Ints add_pairs(Ints sums, const Bytes& weights, const int16_t* x) {
-    for (int i = 0; i < 16; ++i) sums.lane[i / 2] += weights.element[i] * x[i % 2];
+  static Ints multiply_pairs(const Bytes& weights, const Bytes& x) { return add_pairs({}, weights, x); }
+  static Ints add_pairs(Ints sums, const Bytes& weights, const Bytes& x) {
+    for (int i = 0; i < 16; ++i) sums.lane[i / 2] += weights.element[i] * x.element[i];
     return sums;
   }
-  static void pin(const Ints&) {}
+  template <class Value>
+  static void pin(const Value&) {}
 };
 
 void put_code(ByteBlock& block, int i, int code) { block.codes[i] = static_cast<int8_t>(code); }
@@ -145,10 +157,10 @@ Block quantize_block(const float* x, float max_code) {
 }
 
 template <class Block, bool kFine>
-void quantize(const float* x, int64_t cols, void* blocks) {
+void quantize(const float* x, int64_t cols, void* blocks, int64_t stride) {
   constexpr float kMaxCode = kFine ? kMaxCode16 : kMaxCode8;
   Block* out = static_cast<Block*>(blocks);
-  for (; cols >= kBlockColumns; cols -= kBlockColumns, x += kBlockColumns) *out++ = quantize_block<Block>(x, kMaxCode);
+  for (; cols >= kBlockColumns; cols -= kBlockColumns, x += kBlockColumns, out += stride) *out = quantize_block<Block>(x, kMaxCode);
   if (cols > 0) {
     float padded[kBlockColumns] = {};
     std::memcpy(padded, x, static_cast<size_t>(cols) * sizeof(float));

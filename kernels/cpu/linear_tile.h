@@ -1,15 +1,24 @@
-// The multiplication of packed tiles, written once for every ISA. V, the vector of an ISA, has one lane per output row of a tile; it
-// must live in an anonymous namespace, so that each file's instances stay its own.
+// The multiplication of packed quantised tiles, written once for every ISA. V, the vector of an ISA, has one lane per output row of a
+// tile; it must live in an anonymous namespace, so that each file's instances stay its own.
 //
 // The arithmetic is the contract of LAW 4; per output: acc = 0; for each block in column order, for each group of it,
 //   acc = fma(float(isum), x.scale * scale, acc), isum the exact sum of (code + offset) * x.code,
-// then, if the format has a min, acc = fma(min, x.scaled_sum, acc). Plain floats: acc = fma(w, x, acc), column by column.
-// The bias is added last.
+// then, if the format has a min, acc = fma(min, x.scaled_sum, acc). The bias is added last.
+//
+// The order of the work: for each pair of tiles, for each block of columns, as many vectors of codes as the registers hold are
+// loaded and unpacked; then they stay there while all rows of the panel pass by. A row's sums wait in the L1 cache between.
 #pragma once
 
 #include "kernels/cpu/linear_kernels.h"
 
 namespace terrace {
+
+/// Tiles that are multiplied side by side, so that each broadcast of x serves both. A single row gains nothing from it.
+constexpr int kMostTiles = 2;
+constexpr int tiles_for(int64_t most_rows) { return most_rows == 1 ? 1 : kMostTiles; }
+
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
+constexpr int log2_of(int value) { return value <= 1 ? 0 : 1 + log2_of(value / 2); }
 
 template <class V, QuantFormat F, class X>
 constexpr CodeLayout code_layout() {
@@ -17,243 +26,235 @@ constexpr CodeLayout code_layout() {
   return F.code_bits == 4 ? CodeLayout::kNibbles : CodeLayout::kQuads;
 }
 
-constexpr int log2_of(int value) { return value <= 1 ? 0 : 1 + log2_of(value / 2); }
-
-/// One block of a tile by the blocks of kRows rows of x. Weights are taken a vector at a time and each is used for all rows at
-/// once; V::pin keeps the compiler from undoing that order, which would spill the sums.
-template <class V, QuantFormat F, class X, int kRows>
-struct BlockSums {
+/// A block's parts: its code vectors are dealt with in passes, a pass in pieces that belong to one scale.
+template <class V, QuantFormat F, class X, int kTiles>
+struct BlockShape {
   static constexpr CodeLayout kLayout = code_layout<V, F, X>();
-  typename V::Ints sums[kRows];  // of (code + offset) * x.code over one group's columns
+  static constexpr bool kPairs = kLayout == CodeLayout::kPairs;
+  static constexpr int kVectorColumns = kPairs ? 2 : 4;
+  static constexpr int kVectors = kBlockColumns / kVectorColumns;
+  static constexpr int kGroupVectors = F.group_columns / kVectorColumns;
+  static constexpr int kGroups = kVectors / kGroupVectors;
+  static constexpr int kPassVectors = smaller(V::kWeightRegisters / kTiles, kVectors);
+  static constexpr int kPieceVectors = smaller(kPassVectors, kGroupVectors);
+  // Vectors whose products are added up in V's narrow sums before these are widened.
+  static constexpr int kChain = kPairs ? kGroupVectors : smaller(V::longest_chain(F.code_bits), kGroupVectors);
+  static constexpr bool kOneChain = kChain == kGroupVectors;
+  static_assert(kVectors % kPassVectors == 0 && kPassVectors % kPieceVectors == 0 && (kOneChain || kPieceVectors % kChain == 0));
 
-  template <int kGroup>
-  void compute(const uint8_t* codes, const X* const* x) {
-    if constexpr (kLayout == CodeLayout::kPairs) {
-      multiply_pairs(codes, x);
-    } else if constexpr (X::kPlanes == 2) {
-      typename V::Ints high[kRows];
-      multiply_quads<kGroup>(codes, [&](int r) { return x[r]->high; }, high);
-      multiply_quads<kGroup>(codes, [&](int r) { return x[r]->low; }, sums);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sums[r] = V::add(V::template shift_left<8>(high[r]), sums[r]);
+  static constexpr int kCodeBytes = V::kLanes * (kLayout == CodeLayout::kNibbles ? 16 : 32);
+  static constexpr int kScaleBytes = V::kLanes * (F.f16_scales ? 2 : 4);
+  static constexpr int kBytes = kCodeBytes + kScaleBytes * (kGroups + (F.has_min ? 1 : 0));
+
+  /// The codes of columns kVectorColumns * v and the next ones.
+  static typename V::Bytes load_codes(const uint8_t* block, int v) {
+    if constexpr (kLayout == CodeLayout::kNibbles) {
+      const uint8_t* vector = block + v % 4 * 4 * V::kLanes;
+      return v < 4 ? V::low_nibbles(vector) : V::high_nibbles(vector);
+    } else if constexpr (kPairs) {
+      return V::load_widened(block + v * 2 * V::kLanes);
     } else {
-      multiply_quads<kGroup>(codes, [&](int r) { return x[r]->codes; }, sums);
-    }
-    if constexpr (F.offset != 0 && kLayout != CodeLayout::kPairs) add_offset<kGroup>(x);
-  }
-
- private:
-  static void multiply_pairs(const uint8_t* codes, const X* const* x, typename V::Ints* out) {
-#pragma GCC unroll 16
-    for (int v = 0; v < 16; ++v) {
-      const typename V::Bytes weights = V::load_widened(codes + v * 2 * V::kLanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        out[r] = v == 0 ? V::multiply_pairs(weights, x[r]->codes) : V::add_pairs(out[r], weights, x[r]->codes + 2 * v);
-        V::pin(out[r]);
-      }
+      return V::load_bytes(block + v * 4 * V::kLanes);
     }
   }
-  void multiply_pairs(const uint8_t* codes, const X* const* x) { multiply_pairs(codes, x, sums); }
-
-  /// The 4 columns of vector `v`, counted so that the nibbles of one vector follow one another.
-  static typename V::Bytes load_quad(const uint8_t* codes, int v) {
-    if constexpr (kLayout == CodeLayout::kQuads) return V::load_bytes(codes + v * 4 * V::kLanes);
-    const uint8_t* vector = codes + v / 2 * 4 * V::kLanes;
-    return v % 2 == 0 ? V::low_nibbles(vector) : V::high_nibbles(vector);
-  }
-  static constexpr int first_column(int v) { return kLayout == CodeLayout::kQuads ? 4 * v : v % 2 * 16 + v / 2 * 4; }
-
-  template <int kGroup, class CodesOf>
-  static void multiply_quads(const uint8_t* codes, CodesOf x_codes, typename V::Ints* out) {
-    constexpr int kQuads = F.group_columns / 4;
-    constexpr int kLongest = V::longest_chain(F.code_bits);
-    constexpr int kChain = kLongest < kQuads ? kLongest : kQuads;
-#pragma GCC unroll 8
-    for (int first = 0; first < kQuads; first += kChain) {
-      typename V::Chain chains[kRows];
-#pragma GCC unroll 8
-      for (int v = kGroup * kQuads + first; v < kGroup * kQuads + first + kChain; ++v) {
-        const typename V::Bytes weights = load_quad(codes, v);
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) {
-          const int8_t* x = x_codes(r) + first_column(v);
-          chains[r] = v == kGroup * kQuads + first ? V::begin_chain(weights, x) : V::add_to_chain(chains[r], weights, x);
-          V::pin(chains[r]);
-        }
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const typename V::Ints sum = V::end_chain(chains[r]);
-        out[r] = first == 0 ? sum : V::add(out[r], sum);
-      }
-    }
-  }
-
-  template <int kGroup>
-  void add_offset(const X* const* x) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      typename V::Ints x_sum = V::broadcast_int(kGroup == 0 ? &x[r]->sum : &x[r]->second_sum);
-      if constexpr (F.group_columns == 16 && kGroup == 0) x_sum = V::subtract(x_sum, V::broadcast_int(&x[r]->second_sum));
-      sums[r] = V::subtract(sums[r], V::template shift_left<log2_of(-F.offset)>(x_sum));
-    }
+  /// Index kGroups is the min.
+  static typename V::Floats load_scale(const uint8_t* block, int group) {
+    const uint8_t* from = block + kCodeBytes + group * kScaleBytes;
+    if constexpr (F.f16_scales) return V::load_f16(from);
+    else return V::load_floats(from);
   }
 };
 
-template <class V, QuantFormat F>
-typename V::Floats load_scales(const uint8_t* from) {
-  if constexpr (F.f16_scales) return V::load_f16(from);
-  else return V::load_floats(from);
-}
-
-/// Weights are read once, front to back: fetching them this far ahead gave 1.2 times the bandwidth on Zen 3.
-constexpr int kPrefetchBytes = 3072;
+/// One tile after another is read front to back: fetching this far ahead gave 1.2 times the bandwidth on Zen 3.
+constexpr size_t kPrefetchBytes = 3072;
 
 template <class V, int kBytes>
-void prefetch(const uint8_t* block) {
+void prefetch(const uint8_t* from) {
 #pragma GCC unroll 16
-  for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(block + kPrefetchBytes + i);
+  for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(from + i);
 }
 
-template <class V, QuantFormat F, class X, int kRows>
-void multiply_rows(const uint8_t* tile, int64_t num_blocks, const uint8_t* x, size_t x_row_bytes, typename V::Floats* result) {
-  using Sums = BlockSums<V, F, X, kRows>;
-  constexpr int kCodeBytes = V::kLanes * (Sums::kLayout == CodeLayout::kNibbles ? 16 : 32);
-  constexpr int kScaleBytes = V::kLanes * (F.f16_scales ? 2 : 4);
-  constexpr int kGroups = kBlockColumns / F.group_columns;
-  constexpr int kBytes = kCodeBytes + kScaleBytes * (kGroups + (F.has_min ? 1 : 0));
-  typename V::Floats acc[kRows];
-  const X* block[kRows];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    acc[r] = V::zero();
-    block[r] = reinterpret_cast<const X*>(x + static_cast<size_t>(r) * x_row_bytes);
-  }
-  for (int64_t b = 0; b < num_blocks; ++b, tile += kBytes) {
-    prefetch<V, kBytes>(tile);
-    const auto accumulate = [&]<int kGroup>() {
-      Sums sums;
-      sums.template compute<kGroup>(tile, block);
-      const typename V::Floats scale = load_scales<V, F>(tile + kCodeBytes + kGroup * kScaleBytes);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        acc[r] = V::fma(V::to_floats(sums.sums[r]), V::mul(V::broadcast(&block[r]->scale), scale), acc[r]);
-      }
-    };
-    accumulate.template operator()<0>();
-    if constexpr (kGroups == 2) accumulate.template operator()<1>();
-    if constexpr (F.has_min) {
-      const typename V::Floats min = load_scales<V, F>(tile + kCodeBytes + kScaleBytes * kGroups);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) acc[r] = V::fma(min, V::broadcast(&block[r]->scaled_sum), acc[r]);
+/// A panel of x, of kMostRows at most, by a tile or two.
+template <class V, QuantFormat F, class X, int64_t kMostRows>
+class PanelProduct {
+ public:
+  static constexpr int kTiles = tiles_for(kMostRows);
+
+  /// `x`: the panel, [num_blocks][num_rows]. `ahead`: bytes from a tile to what will be read after it.
+  void compute(const uint8_t* const* tiles, size_t ahead, int64_t num_blocks, const X* x, int64_t num_rows) {
+    if constexpr (kMostRows == 1) num_rows = 1;
+    for (int64_t r = 0; r < num_rows; ++r) {
+      for (int t = 0; t < kTiles; ++t) totals_[r][t] = V::zero();
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) ++block[r];
+    for (int64_t b = 0; b < num_blocks; ++b, x += num_rows) {
+      const uint8_t* block[kTiles];
+      for (int t = 0; t < kTiles; ++t) {
+        block[t] = tiles[t] + b * Shape::kBytes;
+        prefetch<V, Shape::kBytes>(block[t] + ahead);
+      }
+      add_from<0>(block, x, num_rows);
+    }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) result[r] = acc[r];
-}
+  typename V::Floats total(int64_t row, int tile) const { return totals_[row][tile]; }
 
-/// Writes one tile's results for kRows rows, whose first is `row`; padding lanes are dropped.
-template <class V, int kRows>
-void store_rows(const LinearTask& task, int64_t tile, int64_t row, const typename V::Floats* result) {
+ private:
+  using Shape = BlockShape<V, F, X, kTiles>;
+
+  template <int kFirst>
+  void add_from(const uint8_t* const* block, const X* x, int64_t num_rows) {
+    add_pass<kFirst>(block, x, num_rows);
+    if constexpr (kFirst + Shape::kPassVectors < Shape::kVectors) add_from<kFirst + Shape::kPassVectors>(block, x, num_rows);
+  }
+
+  /// The block's vectors from kFirst on.
+  template <int kFirst>
+  void add_pass(const uint8_t* const* block, const X* x, int64_t num_rows) {
+    typename V::Bytes weights[kTiles][Shape::kPassVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < Shape::kPassVectors; ++v) {
+#pragma GCC unroll 2
+      for (int t = 0; t < kTiles; ++t) {
+        weights[t][v] = Shape::load_codes(block[t], kFirst + v);
+        V::pin(weights[t][v]);
+      }
+    }
+    typename V::Floats scales[kTiles][Shape::kGroups + 1];
+#pragma GCC unroll 4
+    for (int g = 0; g < Shape::kGroups + (F.has_min ? 1 : 0); ++g) {
+#pragma GCC unroll 2
+      for (int t = 0; t < kTiles; ++t) scales[t][g] = Shape::load_scale(block[t], g);
+    }
+    for (int64_t r = 0; r < num_rows; ++r) {
+      add_piece<kFirst, 0>(weights, scales, x[r], r);
+      if constexpr (Shape::kPieceVectors < Shape::kPassVectors) add_piece<kFirst, Shape::kPieceVectors>(weights, scales, x[r], r);
+    }
+  }
+
+  /// Those of one group, from the pass's vector kOffset on.
+  template <int kFirst, int kOffset>
+  void add_piece(const typename V::Bytes (&weights)[kTiles][Shape::kPassVectors],
+                 const typename V::Floats (&scales)[kTiles][Shape::kGroups + 1], const X& x, int64_t row) {
+    constexpr int kVector = kFirst + kOffset;
+    constexpr int kGroup = kVector / Shape::kGroupVectors;
+    constexpr bool kBegins = kVector % Shape::kGroupVectors == 0;
+    constexpr bool kEnds = (kVector + Shape::kPieceVectors) % Shape::kGroupVectors == 0;
+    typename V::Ints sums[X::kPlanes][kTiles];
+#pragma GCC unroll 2
+    for (int plane = 0; plane < X::kPlanes; ++plane) {
+      if constexpr (!kBegins) {
+#pragma GCC unroll 2
+        for (int t = 0; t < kTiles; ++t) sums[plane][t] = waiting_[row][plane][t];
+      }
+      multiply<kOffset, kBegins>(weights, codes_of(x, plane) + Shape::kVectorColumns * kVector, sums[plane]);
+#pragma GCC unroll 2
+      for (int t = 0; t < kTiles; ++t) {
+        if constexpr (!kEnds) waiting_[row][plane][t] = sums[plane][t];
+        else sums[plane][t] = plane + 1 < X::kPlanes ? widen<8>(sums[plane][t]) : widen<0>(sums[plane][t]);
+      }
+    }
+    if constexpr (kEnds) {
+#pragma GCC unroll 2
+      for (int t = 0; t < kTiles; ++t) {
+        const typename V::Ints sum = X::kPlanes == 2 ? V::add(sums[0][t], sums[X::kPlanes - 1][t]) : sums[0][t];
+        add_to_total<kGroup>(sum, scales[t], x, totals_[row][t]);
+      }
+    }
+  }
+
+  static const int8_t* codes_of(const ByteBlock& x, int) { return x.codes; }
+  static const int8_t* codes_of(const PlaneBlock& x, int plane) { return plane == 0 ? x.high : x.low; }
+  static const int16_t* codes_of(const WideBlock& x, int) { return x.codes; }
+
+  /// sum[t] (+)= the pass's vectors from kOffset on by a row's codes. V::pin keeps the compiler from turning each chain into a tree,
+  /// which spills.
+  template <int kOffset, bool kBegins, class Code>
+  static void multiply(const typename V::Bytes (&weights)[kTiles][Shape::kPassVectors], const Code* x, typename V::Ints* sum) {
+    typename V::Ints chain[kTiles];
+#pragma GCC unroll 16
+    for (int v = 0; v < Shape::kPieceVectors; ++v) {
+      const typename V::Bytes x_codes = V::broadcast_codes(x + v * Shape::kVectorColumns);
+#pragma GCC unroll 2
+      for (int t = 0; t < kTiles; ++t) {
+        const typename V::Bytes& weight = weights[t][kOffset + v];
+        if constexpr (Shape::kPairs) {
+          sum[t] = kBegins && v == 0 ? V::multiply_pairs(weight, x_codes) : V::add_pairs(sum[t], weight, x_codes);
+        } else if constexpr (Shape::kOneChain) {
+          sum[t] = kBegins && v == 0 ? V::begin_chain(weight, x_codes) : V::add_to_chain(sum[t], weight, x_codes);
+        } else {
+          chain[t] = v % Shape::kChain == 0 ? V::begin_chain(weight, x_codes) : V::add_to_chain(chain[t], weight, x_codes);
+          if (v % Shape::kChain + 1 < Shape::kChain) continue;
+          chain[t] = V::template end_chain<0>(chain[t]);
+          sum[t] = kBegins && v < Shape::kChain ? chain[t] : V::add(sum[t], chain[t]);
+        }
+        V::pin(sum[t]);
+      }
+    }
+  }
+
+  /// A group's sum in full width, times 2^kShift.
+  template <int kShift>
+  static typename V::Ints widen(typename V::Ints sum) {
+    if constexpr (Shape::kOneChain && !Shape::kPairs) sum = V::template end_chain<kShift>(sum);
+    else if constexpr (kShift != 0) sum = V::template shift_left<kShift>(sum);
+    V::pin(sum);
+    return sum;
+  }
+
+  /// `scales`: of a tile, by group, then the min.
+  template <int kGroup>
+  static void add_to_total(typename V::Ints sum, const typename V::Floats* scales, const X& x, typename V::Floats& total) {
+    if constexpr (F.offset != 0 && !Shape::kPairs) {
+      typename V::Ints x_sum = V::broadcast_int(kGroup == 0 ? &x.sum : &x.second_sum);
+      if constexpr (F.group_columns == 16 && kGroup == 0) x_sum = V::subtract(x_sum, V::broadcast_int(&x.second_sum));
+      sum = V::subtract(sum, V::template shift_left<log2_of(-F.offset)>(x_sum));
+    }
+    typename V::Floats result = V::fma(V::to_floats(sum), V::mul(V::broadcast(&x.scale), scales[kGroup]), total);
+    if constexpr (F.has_min && kGroup + 1 == Shape::kGroups) result = V::fma(scales[Shape::kGroups], V::broadcast(&x.scaled_sum), result);
+    total = result;
+  }
+
+  typename V::Floats totals_[kMostRows][kTiles];
+  typename V::Ints waiting_[kMostRows][X::kPlanes][kTiles];  // a group's sums between two passes
+};
+
+/// Writes one tile's results for a row; padding lanes are dropped.
+template <class V>
+void store_results(const LinearTask& task, int64_t tile, int64_t row, typename V::Floats results) {
   const int64_t first = tile * V::kLanes;
-  const bool whole = first + V::kLanes <= task.num_outputs;
-  for (int r = 0; r < kRows; ++r) {
-    float* out = task.out + (row + r) * task.out_stride + first;
-    if (whole) {
-      typename V::Floats sum = result[r];
-      if (task.bias != nullptr) sum = V::add_floats(sum, V::load_floats(reinterpret_cast<const uint8_t*>(task.bias + first)));
-      V::store(out, sum);
-    } else {
-      float lanes[V::kLanes];
-      V::store(lanes, result[r]);
-      for (int64_t j = first; j < task.num_outputs; ++j) {
-        out[j - first] = task.bias != nullptr ? lanes[j - first] + task.bias[j] : lanes[j - first];
-      }
-    }
+  float* out = task.out + row * task.out_stride + first;
+  if (first + V::kLanes <= task.num_outputs) {
+    if (task.bias != nullptr) results = V::add_floats(results, V::load_floats(reinterpret_cast<const uint8_t*>(task.bias + first)));
+    V::store(out, results);
+    return;
+  }
+  float lanes[V::kLanes];
+  V::store(lanes, results);
+  for (int64_t j = first; j < task.num_outputs; ++j) {
+    out[j - first] = task.bias != nullptr ? lanes[j - first] + task.bias[j] : lanes[j - first];
   }
 }
 
-template <class V, QuantFormat F, class X, int kRows>
-void multiply_some(const LinearTask& task, int64_t tile, int64_t row) {
-  typename V::Floats result[kRows];
-  multiply_rows<V, F, X, kRows>(task.tiles + static_cast<size_t>(tile) * task.tile_bytes, task.num_blocks,
-                                task.x + static_cast<size_t>(row) * task.x_row_bytes, task.x_row_bytes, result);
-  store_rows<V, kRows>(task, tile, row, result);
-}
-
-/// Calls multiply<kRows>(first_row) over all rows in passes of like size, of kMost at most.
-template <int kMost, class Multiply>
-void in_passes(int64_t num_rows, Multiply multiply) {
-  static_assert(kMost <= 4);
-  int64_t passes = (num_rows + kMost - 1) / kMost;
-  for (int64_t row = 0; row < num_rows; --passes) {
-    const int64_t rows = (num_rows - row + passes - 1) / passes;
-    switch (rows) {
-      case 1: multiply.template operator()<1>(row); break;
-      case 2: multiply.template operator()<(kMost >= 2 ? 2 : 1)>(row); break;
-      case 3: multiply.template operator()<(kMost >= 3 ? 3 : 1)>(row); break;
-      case 4: multiply.template operator()<(kMost >= 4 ? 4 : 1)>(row); break;
-      default: break;
+template <class V, QuantFormat F, class X, int64_t kMostRows>
+void multiply_panel(const LinearTask& task) {
+  using Product = PanelProduct<V, F, X, kMostRows>;
+  const size_t ahead = Product::kTiles == 1 ? kPrefetchBytes : Product::kTiles * task.tile_bytes;
+  for (int64_t tile = 0; tile < task.num_tiles; tile += Product::kTiles) {
+    const uint8_t* tiles[Product::kTiles];
+    for (int64_t t = 0; t < Product::kTiles; ++t) {  // an odd last tile is computed twice
+      tiles[t] = task.tiles + static_cast<size_t>(tile + t < task.num_tiles ? tile + t : tile) * task.tile_bytes;
     }
-    row += rows;
+    Product product;
+    product.compute(tiles, ahead, task.num_blocks, reinterpret_cast<const X*>(task.x), task.num_rows);
+    for (int t = 0; t < Product::kTiles && tile + t < task.num_tiles; ++t) {
+      for (int64_t row = 0; row < task.num_rows; ++row) store_results<V>(task, tile + t, row, product.total(row, t));
+    }
   }
 }
 
 template <class V, QuantFormat F, class X>
 void multiply_quantized(const LinearTask& task) {
-  for (int64_t tile = 0; tile < task.num_tiles; ++tile) {
-    in_passes<V::kMostRows>(task.num_rows, [&]<int kRows>(int64_t row) { multiply_some<V, F, X, kRows>(task, tile, row); });
-  }
-}
-
-template <class V, DType kDType>
-typename V::Floats load_weights(const uint8_t* from) {
-  if constexpr (kDType == DType::kF32) return V::load_floats(from);
-  else if constexpr (kDType == DType::kF16) return V::load_f16(from);
-  else return V::load_bf16(from);
-}
-
-template <class V, DType kDType, int kRows, int kTiles>
-void multiply_float_rows(const LinearTask& task, int64_t tile, int64_t row) {
-  constexpr int kColumnBytes = V::kLanes * (kDType == DType::kF32 ? 4 : 2);
-  typename V::Floats acc[kTiles * kRows];
-#pragma GCC unroll 16
-  for (int i = 0; i < kTiles * kRows; ++i) acc[i] = V::zero();
-  const uint8_t* weights = task.tiles + static_cast<size_t>(tile) * task.tile_bytes;
-  const uint8_t* x = task.x + static_cast<size_t>(row) * task.x_row_bytes;
-  for (int64_t col = 0; col < task.num_blocks; ++col, weights += kColumnBytes, x += sizeof(float)) {
-    typename V::Floats x_value[kRows];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      x_value[r] = V::broadcast(reinterpret_cast<const float*>(x + static_cast<size_t>(r) * task.x_row_bytes));
-    }
-#pragma GCC unroll 8
-    for (int t = 0; t < kTiles; ++t) {
-      const typename V::Floats weight = load_weights<V, kDType>(weights + static_cast<size_t>(t) * task.tile_bytes);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) acc[t * kRows + r] = V::fma(weight, x_value[r], acc[t * kRows + r]);
-    }
-  }
-  typename V::Floats result[kTiles * kRows];  // apart from acc, which stays in registers
-#pragma GCC unroll 16
-  for (int i = 0; i < kTiles * kRows; ++i) result[i] = acc[i];
-  for (int t = 0; t < kTiles; ++t) store_rows<V, kRows>(task, tile + t, row, result + t * kRows);
-}
-
-/// Four tiles at a time: one chain of fma a row would leave the units idle.
-template <class V, DType kDType>
-void multiply_floats(const LinearTask& task) {
-  constexpr int kMost = V::kMostRows < 3 ? V::kMostRows : 3;  // 4 tiles by 3 rows fill 12 of 16 registers
-  int64_t tile = 0;
-  for (; tile + 4 <= task.num_tiles; tile += 4) {
-    in_passes<kMost>(task.num_rows, [&]<int kRows>(int64_t row) { multiply_float_rows<V, kDType, kRows, 4>(task, tile, row); });
-  }
-  for (; tile < task.num_tiles; ++tile) {
-    in_passes<kMost>(task.num_rows, [&]<int kRows>(int64_t row) { multiply_float_rows<V, kDType, kRows, 1>(task, tile, row); });
-  }
+  if (task.num_rows == 1) multiply_panel<V, F, X, 1>(task);
+  else multiply_panel<V, F, X, kPanelRows>(task);
 }
 
 template <class V, DType kDType>
@@ -267,25 +268,6 @@ MultiplyFunction choose_quantized(bool fine) {
   } else {
     return fine ? &multiply_quantized<V, kFormat, PlaneBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
   }
-}
-
-/// LinearKernels::multiply of V.
-template <class V>
-MultiplyFunction choose_multiply(DType dtype, bool fine) {
-  switch (dtype) {
-    case DType::kQ4_0: return choose_quantized<V, DType::kQ4_0>(fine);
-    case DType::kQ4_1: return choose_quantized<V, DType::kQ4_1>(fine);
-    case DType::kQ5_0: return choose_quantized<V, DType::kQ5_0>(fine);
-    case DType::kQ5_1: return choose_quantized<V, DType::kQ5_1>(fine);
-    case DType::kQ8_0: return choose_quantized<V, DType::kQ8_0>(fine);
-    case DType::kQ4_K: return choose_quantized<V, DType::kQ4_K>(fine);
-    case DType::kQ5_K: return choose_quantized<V, DType::kQ5_K>(fine);
-    case DType::kQ6_K: return choose_quantized<V, DType::kQ6_K>(fine);
-    case DType::kF32: return &multiply_floats<V, DType::kF32>;
-    case DType::kF16: return &multiply_floats<V, DType::kF16>;
-    case DType::kBF16: return &multiply_floats<V, DType::kBF16>;
-  }
-  return nullptr;
 }
 
 }  // namespace terrace
