@@ -245,8 +245,8 @@ void multiply_panel(const LinearTask& task) {
     }
     Product product;
     product.compute(tiles, ahead, task.num_blocks, reinterpret_cast<const X*>(task.x), task.num_rows);
-    for (int t = 0; t < Product::kTiles && tile + t < task.num_tiles; ++t) {
-      for (int64_t row = 0; row < task.num_rows; ++row) store_results<V>(task, tile + t, row, product.total(row, t));
+    for (int64_t row = 0; row < task.num_rows; ++row) {
+      for (int t = 0; t < Product::kTiles && tile + t < task.num_tiles; ++t) store_results<V>(task, tile + t, row, product.total(row, t));
     }
   }
 }
