@@ -1,6 +1,9 @@
 #include "kernels/cpu/isa.h"
 
+#include <cpuid.h>
 #include <fmt/format.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,7 +14,15 @@ namespace terrace {
 namespace {
 
 constexpr std::array<std::string_view, 5> kNames = {"scalar", "avx2", "avx512", "vnni", "amx"};
-constexpr Isa kHighestBuilt = Isa::kVnni;
+
+/// Tiles and int8 products, and the kernel's leave to use them: a process that has not asked is killed at the first tile.
+bool amx_is_there() {
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;  // CPUID 7.0 EDX
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kTile) == 0 || (edx & kInt8) == 0) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
 
 }  // namespace
 
@@ -24,20 +35,17 @@ Isa detect_isa() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   if (!avx512) return Isa::kAvx2;
-  return __builtin_cpu_supports("avx512vnni") ? Isa::kVnni : Isa::kAvx512;
+  if (!__builtin_cpu_supports("avx512vnni")) return Isa::kAvx512;
+  return amx_is_there() ? Isa::kAmx : Isa::kVnni;
 }
 
 Isa choose_isa(std::string_view cap, Isa offered) {
-  if (cap.empty()) return std::min(offered, kHighestBuilt);
+  if (cap.empty()) return offered;
   const auto* name = std::find(kNames.begin(), kNames.end(), cap);
   if (name == kNames.end()) {
     throw Error(ErrorCode::kInvalidValue, fmt::format("TERRACE_ISA: unknown level \"{}\"; known: scalar, avx2, avx512, vnni, amx", cap));
   }
   const Isa isa = static_cast<Isa>(name - kNames.begin());
-  if (isa > kHighestBuilt) {
-    throw Error(ErrorCode::kInvalidValue,
-                fmt::format("TERRACE_ISA={}: this build has no {} kernels; its highest level is {}", cap, cap, isa_name(kHighestBuilt)));
-  }
   if (isa > offered) {
     throw Error(ErrorCode::kInvalidValue,
                 fmt::format("TERRACE_ISA={}: this machine offers {} at most; choose that or a lower level", cap, isa_name(offered)));

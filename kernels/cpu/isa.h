@@ -5,7 +5,7 @@
 
 namespace terrace {
 
-/// Each level includes those before it. kAvx2: with FMA and F16C. kAvx512: F, BW, VL and DQ.
+/// Each level includes those before it. kAvx2: with FMA and F16C. kAvx512: F, BW, VL and DQ. kAmx: tiles of int8.
 enum class Isa { kScalar, kAvx2, kAvx512, kVnni, kAmx };
 
 std::string_view isa_name(Isa isa);
@@ -13,8 +13,8 @@ std::string_view isa_name(Isa isa);
 /// The highest level that processor and operating system offer.
 Isa detect_isa();
 
-/// `cap`: "" or a level's name. The level to run at: the highest that is offered and built, or `cap`.
-/// Throws kInvalidValue for an unknown name, a level above what the machine offers, or one that is not built.
+/// `cap`: "" or a level's name. The level to run at: the highest that is offered, or `cap`.
+/// Throws kInvalidValue for an unknown name or a level above what the machine offers.
 Isa choose_isa(std::string_view cap, Isa offered = detect_isa());
 
 }  // namespace terrace

@@ -53,6 +53,7 @@ struct Items {
 }  // namespace
 
 const LinearKernels& linear_kernels(Isa isa) {
+  if (isa >= Isa::kAmx) return amx_linear_kernels();
   if (isa >= Isa::kVnni) return vnni_linear_kernels();
   if (isa >= Isa::kAvx512) return avx512_linear_kernels();
   return isa >= Isa::kAvx2 ? avx2_linear_kernels() : scalar_linear_kernels();

@@ -95,5 +95,6 @@ const LinearKernels& scalar_linear_kernels();
 const LinearKernels& avx2_linear_kernels();
 const LinearKernels& avx512_linear_kernels();
 const LinearKernels& vnni_linear_kernels();
+const LinearKernels& amx_linear_kernels();
 
 }  // namespace terrace

@@ -36,9 +36,11 @@ std::vector<NamedKernels> all_kernels() {
     all.push_back({"avx2", avx2_linear_kernels()});
     all.push_back({"emulated avx512", emulated_avx512_linear_kernels()});
     all.push_back({"emulated vnni", emulated_vnni_linear_kernels()});
+    all.push_back({"emulated amx", emulated_amx_linear_kernels()});
   }
   if (detect_isa() >= Isa::kAvx512) all.push_back({"avx512", avx512_linear_kernels()});
   if (detect_isa() >= Isa::kVnni) all.push_back({"vnni", vnni_linear_kernels()});
+  if (detect_isa() >= Isa::kAmx) all.push_back({"amx", amx_linear_kernels()});
   return all;
 }
 
@@ -147,6 +149,29 @@ TEST(LinearTest, ARowDoesNotDependOnTheOthersNorOnThreads) {
     for (int64_t row = 0; row < 11; ++row) {
       const std::vector<float> alone = multiply({best_kernels(), 1, false}, weight.matrix, {&x[static_cast<size_t>(row) * 256], &x[static_cast<size_t>(row) * 256] + 256});
       EXPECT_EQ(0, std::memcmp(alone.data(), &batch[static_cast<size_t>(row) * 83], 83 * sizeof(float))) << name_of(dtype, false);
+    }
+  }
+}
+
+// AMX takes 16 rows at a time, the rest and the unpacked codes in pieces of its own.
+TEST(LinearTest, AnyNumberOfRowsGivesEqualBitsOnEveryIsa) {
+  struct Case {
+    DType dtype;
+    int64_t rows, cols;
+  };
+  std::vector<Case> cases = {{DType::kQ4_1, 145, 2304}, {DType::kQ6_K, 33, 2304}};
+  for (const DType dtype : kAllDTypes) {
+    for (const int64_t rows : {6, 16, 23}) cases.push_back({dtype, rows, 256});
+  }
+  std::mt19937 random(14);
+  for (const Case& c : cases) {
+    const RandomMatrix weight = make_random_matrix(c.dtype, 19, c.cols, random);
+    const std::vector<float> x = make_random_activations(c.rows, c.cols, random);
+    for (const bool fine : {false, true}) {
+      const std::vector<float> out = multiply({scalar_linear_kernels(), 1, fine}, weight.matrix, x);
+      for (const auto& [name, kernels] : all_kernels()) {
+        EXPECT_EQ(out, multiply({kernels, 1, fine}, weight.matrix, x)) << name << ", " << name_of(c.dtype, fine) << ", " << c.rows << " rows";
+      }
     }
   }
 }

@@ -1,4 +1,4 @@
-// The AVX-512 intrinsics of kernels/cpu/linear_avx512.cpp on machines that have only AVX2: each vector is two halves. Semantics
+// The AVX-512 intrinsics of kernels/cpu/linear_avx512.cpp and linear_amx.cpp on machines that have only AVX2: each vector is two halves. Semantics
 // after the Intel Intrinsics Guide. Include it in place of the real ones: it renames them.
 #pragma once
 
@@ -73,6 +73,9 @@ inline Ints512 set1_epi32(int32_t a) {
 inline Ints512 loadu_si512(const void* from) {
   return ints([&](int i) { return _mm256_loadu_si256(static_cast<const __m256i*>(from) + i); });
 }
+inline void storeu_si512(void* to, Ints512 a) {
+  for (int i = 0; i < 2; ++i) _mm256_storeu_si256(static_cast<__m256i*>(to) + i, a.half[i]);
+}
 inline Ints512 and_si512(Ints512 a, Ints512 b) {
   return ints([&](int i) { return _mm256_and_si256(a.half[i], b.half[i]); });
 }
@@ -138,6 +141,7 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 #define _mm512_set1_epi16 ::terrace::testing::set1_epi16
 #define _mm512_set1_epi32 ::terrace::testing::set1_epi32
 #define _mm512_loadu_si512 ::terrace::testing::loadu_si512
+#define _mm512_storeu_si512 ::terrace::testing::storeu_si512
 #define _mm512_and_si512 ::terrace::testing::and_si512
 #define _mm512_add_epi16 ::terrace::testing::add_epi16
 #define _mm512_add_epi32 ::terrace::testing::add_epi32
