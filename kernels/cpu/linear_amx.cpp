@@ -15,6 +15,7 @@ struct Wide {
   static constexpr int kWeightRegisters = 8;
   static constexpr int longest_chain(int) { return 8; }
   using Floats = __m512;
+  using Bytes = __m512i;
   static Floats load_floats(const uint8_t* from) { return _mm512_loadu_ps(from); }
   static Floats load_f16(const uint8_t* from) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))); }
   static Floats add_floats(Floats a, Floats b) { return _mm512_add_ps(a, b); }
