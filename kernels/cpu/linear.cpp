@@ -8,8 +8,9 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kTilesPerMultiply = 4;  // as the kernels take them at most
-constexpr int64_t kItemsPerThread = 4;   // so that a thread which is held up costs a quarter of its share
+constexpr int64_t kUnitTiles = 2;           // that the kernels multiply side by side
+constexpr int64_t kItemsPerThread = 4;      // at least, so that a thread which is held up costs a quarter of its share
+constexpr int64_t kItemProducts = 4 << 20;  // more items only where these hold more: in a long run, prefetching reaches the next tiles
 
 size_t block_bytes(Activation activation) { return activation == Activation::kBytes ? sizeof(ByteBlock) : sizeof(PlaneBlock); }
 static_assert(sizeof(PlaneBlock) == sizeof(WideBlock));
@@ -34,20 +35,39 @@ struct Panels {
   int64_t num_rows(int64_t panel) const { return std::min(most_rows, all_rows - first_row(panel)); }
 };
 
-/// One call of linear(): items are panels of x's rows by runs of an output's tiles.
+/// One call of linear(), cut into items: a panel of x's rows by a run of tiles. All outputs' tiles count as one row of units, of two
+/// neighbouring tiles of an output each, and a panel's items share them out evenly; so an item may go over from an output to the next.
 struct Items {
   std::span<const LinearOutput> outputs;
-  int64_t tiles_per_item = 1;
-  int64_t items_per_panel = 0;
+  int64_t units = 0;
+  int64_t per_panel = 0;
 
-  Items(std::span<const LinearOutput> all_outputs, int num_threads) : outputs(all_outputs) {
-    int64_t num_tiles = 0;
-    for (const LinearOutput& output : outputs) num_tiles += packed(output).num_tiles();
-    tiles_per_item = std::max<int64_t>(1, num_tiles / (num_threads * kItemsPerThread));
-    if (tiles_per_item > kTilesPerMultiply) tiles_per_item -= tiles_per_item % kTilesPerMultiply;
-    for (const LinearOutput& output : outputs) items_per_panel += count(output);
+  Items(std::span<const LinearOutput> all_outputs, const Panels& panels, int64_t cols, int num_threads) : outputs(all_outputs) {
+    int64_t num_outputs = 0;
+    for (const LinearOutput& output : outputs) {
+      units += units_of(output);
+      num_outputs += output.out.cols;
+    }
+    const int64_t wanted = std::max(panels.all_rows * cols * num_outputs / kItemProducts, num_threads * kItemsPerThread);
+    per_panel = std::clamp<int64_t>((wanted + panels.count - 1) / panels.count, 1, units);
   }
-  int64_t count(const LinearOutput& output) const { return (packed(output).num_tiles() + tiles_per_item - 1) / tiles_per_item; }
+  static int64_t units_of(const LinearOutput& output) { return (packed(output).num_tiles() + kUnitTiles - 1) / kUnitTiles; }
+
+  /// Calls body(output, first_tile, num_tiles) for each output that item `index` of a panel touches.
+  template <class Body>
+  void for_each_run(int64_t index, Body body) const {
+    int64_t begin = index * units / per_panel;
+    int64_t end = (index + 1) * units / per_panel;
+    for (const LinearOutput& output : outputs) {
+      const int64_t here = units_of(output);
+      if (begin < here && end > 0) {
+        const int64_t first = std::max<int64_t>(begin, 0) * kUnitTiles;
+        body(output, first, std::min(std::min(end, here) * kUnitTiles, packed(output).num_tiles()) - first);
+      }
+      begin -= here;
+      end -= here;
+    }
+  }
 };
 
 }  // namespace
@@ -101,32 +121,30 @@ void LinearOps::run(MatrixView x, std::span<const LinearOutput> outputs) {
   if (x.rows == 0 || outputs.empty()) return;
   quantize(x, outputs);
   const Panels panels(x.rows);
-  const Items items(outputs, pool_.num_threads());
+  const Items items(outputs, panels, x.cols, pool_.num_threads());
   const auto multiply = [&](int64_t item) {
-    const int64_t panel = item / items.items_per_panel;
-    int64_t index = item % items.items_per_panel;
-    const LinearOutput* output = outputs.data();
-    for (; index >= items.count(*output); ++output) index -= items.count(*output);
+    const int64_t panel = item / items.per_panel;
     const int64_t first_row = panels.first_row(panel);
-    const PackedLinear& weight = packed(*output);
-    const Rows& rows = rows_[static_cast<size_t>(weight.activation())];
-    const int64_t first_tile = index * items.tiles_per_item;
-    const int64_t first_output = first_tile * kernels_.tile_rows;
-    weight.multiply()({
-        .tiles = weight.tiles() + static_cast<size_t>(first_tile) * weight.tile_bytes(),
-        .tile_bytes = weight.tile_bytes(),
-        .num_tiles = std::min(items.tiles_per_item, weight.num_tiles() - first_tile),
-        .num_blocks = weight.num_blocks(),
-        .num_outputs = std::min(items.tiles_per_item * kernels_.tile_rows, weight.rows() - first_output),
-        .x = rows.data + static_cast<size_t>(first_row) * rows.row_bytes,
-        .x_row_bytes = rows.row_bytes,
-        .num_rows = panels.num_rows(panel),
-        .out = output->out.row(first_row) + first_output,
-        .out_stride = output->out.stride,
-        .bias = output->bias == nullptr ? nullptr : output->bias + first_output,
+    items.for_each_run(item % items.per_panel, [&](const LinearOutput& output, int64_t first_tile, int64_t num_tiles) {
+      const PackedLinear& weight = packed(output);
+      const Rows& rows = rows_[static_cast<size_t>(weight.activation())];
+      const int64_t first_output = first_tile * kernels_.tile_rows;
+      weight.multiply()({
+          .tiles = weight.tiles() + static_cast<size_t>(first_tile) * weight.tile_bytes(),
+          .tile_bytes = weight.tile_bytes(),
+          .num_tiles = num_tiles,
+          .num_blocks = weight.num_blocks(),
+          .num_outputs = std::min(num_tiles * kernels_.tile_rows, weight.rows() - first_output),
+          .x = rows.data + static_cast<size_t>(first_row) * rows.row_bytes,
+          .x_row_bytes = rows.row_bytes,
+          .num_rows = panels.num_rows(panel),
+          .out = output.out.row(first_row) + first_output,
+          .out_stride = output.out.stride,
+          .bias = output.bias == nullptr ? nullptr : output.bias + first_output,
+      });
     });
   };
-  pool_.parallel_for(panels.count * items.items_per_panel, 1, [&](int64_t begin, int64_t) { multiply(begin); });
+  pool_.parallel_for(panels.count * items.per_panel, 1, [&](int64_t begin, int64_t) { multiply(begin); });
 }
 
 }  // namespace terrace

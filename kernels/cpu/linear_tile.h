@@ -243,6 +243,7 @@ void multiply_panel(const LinearTask& task) {
     for (int64_t t = 0; t < Product::kTiles; ++t) {  // an odd last tile is computed twice
       tiles[t] = task.tiles + static_cast<size_t>(tile + t < task.num_tiles ? tile + t : tile) * task.tile_bytes;
     }
+    for (int64_t row = 0; row < task.num_rows; ++row) __builtin_prefetch(task.out + row * task.out_stride + tile * V::kLanes, 1);
     Product product;
     product.compute(tiles, ahead, task.num_blocks, reinterpret_cast<const X*>(task.x), task.num_rows);
     for (int64_t row = 0; row < task.num_rows; ++row) {
