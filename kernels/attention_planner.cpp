@@ -12,44 +12,66 @@ constexpr int64_t kTasksPerWorker = 4;
 constexpr int64_t kReadCostTokens = 2;
 
 int64_t cost(const AttentionTask& task) {
-  return (task.num_tokens + kReadCostTokens) * static_cast<int64_t>(task.kv_end - task.kv_begin);
+  return (task.num_tokens + kReadCostTokens) * static_cast<int64_t>(task.kv_end - task.kv_begin) * task.num_kv_heads;
 }
 
-int32_t num_pieces(int32_t num_keys) { return (num_keys + kAttentionSplit - 1) / kAttentionSplit; }
+int32_t divide_up(int32_t a, int32_t b) { return (a + b - 1) / b; }
 
-/// One folding task per tile of query tokens and KV head.
+int32_t num_pieces(int32_t num_keys) { return divide_up(num_keys, kAttentionSplit); }
+
+/// One folding task per tile of query tokens and KV head, or per token and some KV heads.
 std::vector<AttentionTask> tile_runs(std::span<const AttentionRun> runs, const AttentionShape& shape) {
   std::vector<AttentionTask> tasks;
   for (size_t run_index = 0; run_index < runs.size(); ++run_index) {
     const AttentionRun& run = runs[run_index];
+    const int32_t most_heads = run.num_tokens == 1 ? shape.heads_together : 1;
+    const int32_t heads = divide_up(shape.num_kv_heads, divide_up(shape.num_kv_heads, most_heads));
     for (int32_t begin = 0; begin < run.num_tokens; begin += shape.tile_tokens) {
       AttentionTask task;
       task.run = static_cast<int32_t>(run_index);
       task.first_token = run.first_token + begin;
       task.num_tokens = std::min(shape.tile_tokens, run.num_tokens - begin);
       task.kv_end = run.first_position + begin + task.num_tokens;
-      for (task.kv_head = 0; task.kv_head < shape.num_kv_heads; ++task.kv_head) tasks.push_back(task);
+      for (task.kv_head = 0; task.kv_head < shape.num_kv_heads; task.kv_head += heads) {
+        task.num_kv_heads = std::min(heads, shape.num_kv_heads - task.kv_head);
+        tasks.push_back(task);
+      }
     }
   }
   return tasks;
 }
 
-/// Replaces a folding task by one task per piece, and the merges that join them for each of its tokens.
-void split_task(const AttentionTask& task, const AttentionRun& run, AttentionPlan& plan) {
+void push_by_head(AttentionTask task, AttentionPlan& plan) {
+  const int32_t end = task.kv_head + task.num_kv_heads;
+  for (task.num_kv_heads = 1; task.kv_head < end; ++task.kv_head) {
+    plan.tasks.push_back(task);
+    if (task.partial >= 0) ++task.partial;
+  }
+}
+
+/// Replaces a folding task by one task per piece, and the merges that join them for each of its tokens. Pieces that don't
+/// come out even among the workers are cut by KV head too.
+void split_task(const AttentionTask& task, const AttentionRun& run, int32_t num_workers, AttentionPlan& plan) {
   const int32_t pieces = num_pieces(task.kv_end);
+  const int32_t partials = task.num_tokens * task.num_kv_heads;  // of a piece
   for (int32_t piece = 0; piece < pieces; ++piece) {
     AttentionTask part = task;
     part.kv_begin = piece * kAttentionSplit;
     part.kv_end = std::min(task.kv_end, part.kv_begin + kAttentionSplit);
-    part.partial = plan.num_partials + piece * task.num_tokens;
-    plan.tasks.push_back(part);
+    part.partial = plan.num_partials + piece * partials;
+    if (task.num_kv_heads > 1 && piece >= pieces - pieces % num_workers) {
+      push_by_head(part, plan);
+    } else {
+      plan.tasks.push_back(part);
+    }
   }
-  for (int32_t i = 0; i < task.num_tokens; ++i) {
-    const int32_t token = task.first_token + i;
+  for (int32_t i = 0; i < partials; ++i) {
+    const int32_t token = task.first_token + i / task.num_kv_heads;
     const int32_t num_keys = run.first_position + (token - run.first_token) + 1;
-    plan.merges.push_back({token, task.kv_head, plan.num_partials + i, task.num_tokens, num_pieces(num_keys)});
+    const int32_t kv_head = task.kv_head + i % task.num_kv_heads;
+    plan.merges.push_back({token, kv_head, plan.num_partials + i, partials, num_pieces(num_keys)});
   }
-  plan.num_partials += pieces * task.num_tokens;
+  plan.num_partials += pieces * partials;
 }
 
 }  // namespace
@@ -62,12 +84,13 @@ AttentionPlan plan_attention(std::span<const AttentionRun> runs, const Attention
   AttentionPlan plan;
   plan.tasks.reserve(tiles.size());
   for (const AttentionTask& tile : tiles) {
-    const bool worth_splitting = shape.num_workers > 1 && tile.kv_end > kAttentionSplit &&
-                                 cost(tile) * shape.num_workers * kTasksPerWorker > total;
-    if (worth_splitting) {
-      split_task(tile, runs[static_cast<size_t>(tile.run)], plan);
-    } else {
+    const bool worth_splitting = shape.num_workers > 1 && cost(tile) * shape.num_workers * kTasksPerWorker > total;
+    if (!worth_splitting) {
       plan.tasks.push_back(tile);
+    } else if (tile.kv_end <= kAttentionSplit) {
+      push_by_head(tile, plan);
+    } else {
+      split_task(tile, runs[static_cast<size_t>(tile.run)], shape.num_workers, plan);
     }
   }
   std::stable_sort(plan.tasks.begin(), plan.tasks.end(),

@@ -23,16 +23,18 @@ struct AttentionRun {
   int32_t first_page = 0;      // index in StepBatch::frames of the page that holds position 0
 };
 
-/// One unit of work: query tokens [first_token, first_token + num_tokens) x every query head of one KV head x keys
-/// [kv_begin, kv_end) (each query stops at its own position).
+/// One unit of work: query tokens [first_token, first_token + num_tokens) x every query head of KV heads [kv_head, kv_head +
+/// num_kv_heads) x keys [kv_begin, kv_end) (each query stops at its own position). Several KV heads only for one token: they
+/// are neighbours in a page, so reading them in turn reads memory in longer runs.
 struct AttentionTask {
   int32_t run = 0;  // index in the runs
   int32_t first_token = 0;
   int32_t num_tokens = 0;
   int32_t kv_head = 0;
+  int32_t num_kv_heads = 1;
   int32_t kv_begin = 0;  // multiple of kAttentionSplit
   int32_t kv_end = 0;
-  int32_t partial = -1;  // < 0: fold all pieces and write the output; else the partial's index of first_token (next token: + 1)
+  int32_t partial = -1;  // < 0: fold all pieces and write the output; else the partial of the first token or head (the next: + 1)
 };
 
 /// A token whose pieces were stored apart: partials partial_begin + i * partial_stride, i < num_pieces, merged in this order.
@@ -54,7 +56,8 @@ struct AttentionPlan {
 struct AttentionShape {
   int32_t num_kv_heads = 0;  // this rank's
   int32_t num_workers = 1;
-  int32_t tile_tokens = 16;  // query tokens in a prefill tile at most
+  int32_t tile_tokens = 16;    // query tokens in a prefill tile at most
+  int32_t heads_together = 1;  // KV heads of a task of one token at most
 };
 
 AttentionPlan plan_attention(std::span<const AttentionRun> runs, const AttentionShape& shape);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int32_t kTileRows = 96;  // queries, outputs and scores of a tile stay in L2, the keys at work in L1
 constexpr int64_t kMergeGrain = 16;
+constexpr size_t kLineFloats = 16;  // of a cache line
 
 }  // namespace
 
@@ -37,7 +38,8 @@ void PagedAttention::plan(const AttentionArgs& args) {
   group_ = *std::max_element(head_begin_.begin(), head_begin_.end());
   for (size_t i = 1; i < head_begin_.size(); ++i) head_begin_[i] += head_begin_[i - 1];
   if (planned_kv_heads_ == args.num_kv_heads && planned_group_ == group_) return;
-  plan_ = plan_attention(batch_.runs, {args.num_kv_heads, pool_.num_threads(), std::max(1, kTileRows / group_)});
+  plan_ = plan_attention(batch_.runs,
+                         {args.num_kv_heads, pool_.num_threads(), std::max(1, kTileRows / group_), kHeadsTogether});
   planned_kv_heads_ = args.num_kv_heads;
   planned_group_ = group_;
 }
@@ -50,14 +52,19 @@ void PagedAttention::run(const AttentionArgs& args) {
   if (partial_out_.size() < num_partial_rows * dims) partial_out_.resize(num_partial_rows * dims);
   scratch_.resize(static_cast<size_t>(pool_.num_threads()));
   const size_t scratch_floats =
-      attention_scratch_floats(std::max(1, kTileRows / group_) * group_, args.head_dim, args.kv->layout.page_tokens);
+      std::max(attention_scratch_floats(std::max(1, kTileRows / group_) * group_, args.head_dim),
+               kHeadsTogether * attention_scratch_floats(group_, args.head_dim));
 
   std::atomic<size_t> next = 0;
   pool_.run([&](int thread) {
     std::vector<float>& scratch = scratch_[static_cast<size_t>(thread)];
-    if (scratch.size() < scratch_floats) scratch.resize(scratch_floats);  // touched first by the thread that uses it
+    if (scratch.size() < scratch_floats + kLineFloats) {
+      scratch.resize(scratch_floats + kLineFloats);  // touched first by the thread that uses it
+    }
+    const size_t misaligned = reinterpret_cast<uintptr_t>(scratch.data()) / sizeof(float) % kLineFloats;
+    float* aligned = scratch.data() + (kLineFloats - misaligned) % kLineFloats;
     for (size_t i = next.fetch_add(1); i < plan_.tasks.size(); i = next.fetch_add(1))
-      run_task(args, plan_.tasks[i], scratch.data());
+      run_task(args, plan_.tasks[i], aligned);
   });
   const auto num_merges = static_cast<int64_t>(plan_.merges.size());
   pool_.parallel_for(num_merges, kMergeGrain, [&](int64_t begin, int64_t end) {
@@ -66,7 +73,18 @@ void PagedAttention::run(const AttentionArgs& args) {
 }
 
 void PagedAttention::run_task(const AttentionArgs& args, const AttentionTask& task, float* scratch) {
-  const auto kv_head = static_cast<size_t>(task.kv_head);
+  const size_t scratch_floats = attention_scratch_floats(group_, args.head_dim);
+  AttentionTile tiles[kHeadsTogether];
+  for (int32_t i = 0; i < task.num_kv_heads; ++i) {
+    tiles[i] = make_tile(args, task, i);
+    tiles[i].scratch = scratch + static_cast<size_t>(i) * scratch_floats;  // several only for one token: group_ rows
+  }
+  kernels_.tiles(tiles, task.num_kv_heads);
+}
+
+/// The tile of one of the task's KV heads.
+AttentionTile PagedAttention::make_tile(const AttentionArgs& args, const AttentionTask& task, int32_t index) {
+  const auto kv_head = static_cast<size_t>(task.kv_head + index);
   const int32_t first_head = head_begin_[kv_head];
   const AttentionRun& run = batch_.runs[static_cast<size_t>(task.run)];
   const PageLayout& layout = args.kv->layout;
@@ -80,23 +98,22 @@ void PagedAttention::run_task(const AttentionArgs& args, const AttentionTask& ta
   tile.first_position = run.first_position + task.first_token - run.first_token;
   tile.kv_begin = task.kv_begin;
   tile.kv_end = task.kv_end;
-  tile.pool = args.kv->base + layout.k_offset(args.layer, task.kv_head, 0);
+  tile.pool = args.kv->base + layout.k_offset(args.layer, task.kv_head + index, 0);
   tile.frames = batch_.frames.data() + run.first_page;
   tile.page_stride = layout.page_stride;
   tile.v_offset = layout.v_offset;
   tile.page_tokens = layout.page_tokens;
   tile.kv_type = kv_type(layout.dtype);
-  tile.scratch = scratch;
   if (task.partial < 0) {
     tile.out = args.out.row(task.first_token) + first_head * args.head_dim;
     tile.out_stride = args.out.stride;
   } else {
     tile.out_stride = static_cast<int64_t>(group_) * args.head_dim;
-    tile.out = partial_out_.data() + task.partial * tile.out_stride;
+    tile.out = partial_out_.data() + (task.partial + index) * tile.out_stride;
     tile.lse_stride = group_;
-    tile.lse = partial_lse_.data() + task.partial * tile.lse_stride;
+    tile.lse = partial_lse_.data() + (task.partial + index) * tile.lse_stride;
   }
-  kernels_.tile(tile);
+  return tile;
 }
 
 void PagedAttention::run_merge(const AttentionArgs& args, const AttentionMerge& merge) {

@@ -3,11 +3,15 @@
 // accumulation.
 #pragma once
 
+#include <cstddef>
+
 #include "kernels/attention_split.h"
 #include "kernels/cpu/float_math.h"
 
 namespace terrace {
 namespace {
+
+constexpr int32_t kColumns = 2 * kLanes;  // keys that are transposed and scored together
 
 /// state and its LSE take in the next piece to the right.
 template <class Lanes>
@@ -26,18 +30,26 @@ void merge_piece(float* state, float& state_lse, const float* piece, float piece
   state_lse = largest + log_one<Lanes>(total);
 }
 
-/// scores[r][j] = dot(q[r], k[j]); rows of q and k lie `dims` apart, a multiple of 8, and rows of scores
-/// kAttentionSplit.
+/// Asks for `bytes` of memory, which will be read soon.
+[[gnu::always_inline]] inline void fetch(const void* memory, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(memory) + i);
+}
+
+/// scores[r][j] = dot(q[r], k[j]), `k` as it lies in a page; rows of q and k lie `dims` apart, a multiple of 8, and
+/// rows of scores kAttentionSplit. Fetches as much from `ahead` on its way.
 template <class Lanes, class Element, int kRows>
-void score_rows(const float* q, const Element* k, int32_t num_keys, int32_t dims, float* scores) {
+[[gnu::noinline]] void score_rows(const float* q, const Element* k, const Element* ahead, int32_t num_keys,
+                                  int32_t dims, float* scores) {
   int32_t j = 0;
-  for (; j + 4 <= num_keys; j += 4, k += 4 * dims) {
+  for (; j + 4 <= num_keys; j += 4, k += 4 * dims, ahead += 4 * dims) {
+    fetch(ahead, static_cast<size_t>(4 * dims) * sizeof(Element));
     Lanes sum[kRows][4];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
       for (int c = 0; c < 4; ++c) sum[r][c] = Lanes::zero();
     }
+#pragma GCC unroll 4
     for (int32_t d = 0; d < dims; d += kLanes) {
       Lanes query[kRows];
 #pragma GCC unroll 8
@@ -67,16 +79,75 @@ void score_rows(const float* q, const Element* k, int32_t num_keys, int32_t dims
   }
 }
 
-/// out[r] += sum over j of p[r][j] * v[j], in order of j, for kVectors * 8 dims from `out`, `v`.
+/// One step of score_columns(): sum = the sum over dims a, a + 8, ... plus that over b, b + 8, ...
+template <class Lanes, int kRows>
+[[gnu::always_inline]] inline void add_two_lanes(const float* q, const float* kt, int32_t dims, int a, int b,
+                                                 Lanes (&sum)[kRows][2]) {
+  Lanes left[kRows][2], right[kRows][2];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) left[r][0] = left[r][1] = right[r][0] = right[r][1] = Lanes::zero();
+#pragma GCC unroll 4
+  for (int32_t d = 0; d < dims; d += kLanes) {
+    const float* left_keys = kt + (d + a) * kColumns;
+    const float* right_keys = kt + (d + b) * kColumns;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Lanes query = Lanes::broadcast(q[r * dims + d + a]);
+      left[r][0] = Lanes::fma(query, Lanes::load(left_keys), left[r][0]);
+      left[r][1] = Lanes::fma(query, Lanes::load(left_keys + kLanes), left[r][1]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Lanes query = Lanes::broadcast(q[r * dims + d + b]);
+      right[r][0] = Lanes::fma(query, Lanes::load(right_keys), right[r][0]);
+      right[r][1] = Lanes::fma(query, Lanes::load(right_keys + kLanes), right[r][1]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    sum[r][0] = left[r][0] + right[r][0];
+    sum[r][1] = left[r][1] + right[r][1];
+  }
+}
+
+/// As score_rows() for kColumns keys, in the same order of operations, but with keys as lanes: kt[dims][kColumns]. What
+/// is a lane of a sum there is a sum of its own here, over every eighth dim; the tree that joins them is that of
+/// Lanes::sum(), without a shuffle.
+template <class Lanes, int kRows>
+void score_columns(const float* q, const float* kt, int32_t dims, float* scores) {
+  Lanes half[2][kRows][2];
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    Lanes odd[kRows][2];
+    add_two_lanes(q, kt, dims, 4 * h, 4 * h + 2, half[h]);
+    add_two_lanes(q, kt, dims, 4 * h + 1, 4 * h + 3, odd);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      half[h][r][0] = half[h][r][0] + odd[r][0];
+      half[h][r][1] = half[h][r][1] + odd[r][1];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    (half[0][r][0] + half[1][r][0]).store(scores + r * kAttentionSplit);
+    (half[0][r][1] + half[1][r][1]).store(scores + r * kAttentionSplit + kLanes);
+  }
+}
+
+/// out[r] += sum over j of p[r][j] * v[j], in order of j, for kVectors * 8 dims from `out`, `v`. Fetches as much from
+/// `ahead` on its way.
 template <class Lanes, class Element, int kRows, int kVectors>
-void add_values(const float* p, const Element* v, int32_t num_keys, int32_t dims, float* out) {
+[[gnu::always_inline]] inline void add_values(const float* p, const Element* v, const Element* ahead, int32_t num_keys,
+                                              int32_t dims, float* out) {
   Lanes sum[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int c = 0; c < kVectors; ++c) sum[r][c] = Lanes::load(out + r * dims + c * kLanes);
   }
+#pragma GCC unroll 4
   for (int32_t j = 0; j < num_keys; ++j) {
+    if (ahead != nullptr) fetch(ahead + j * dims, kVectors * kLanes * sizeof(Element));
     Lanes weight[kRows];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) weight[r] = Lanes::broadcast(p[r * kAttentionSplit + j]);
@@ -94,12 +165,14 @@ void add_values(const float* p, const Element* v, int32_t num_keys, int32_t dims
   }
 }
 
+/// The same for all dims. `ahead`: none, or rows to fetch.
 template <class Lanes, class Element, int kRows>
-void add_value_rows(const float* p, const Element* v, int32_t num_keys, int32_t dims, float* out) {
+[[gnu::noinline]] void add_value_rows(const float* p, const Element* v, const Element* ahead, int32_t num_keys,
+                                      int32_t dims, float* out) {
   int32_t d = 0;
   for (; d + 4 * kLanes <= dims; d += 4 * kLanes)
-    add_values<Lanes, Element, kRows, 4>(p, v + d, num_keys, dims, out + d);
-  for (; d < dims; d += kLanes) add_values<Lanes, Element, kRows, 1>(p, v + d, num_keys, dims, out + d);
+    add_values<Lanes, Element, kRows, 4>(p, v + d, ahead == nullptr ? nullptr : ahead + d, num_keys, dims, out + d);
+  for (; d < dims; d += kLanes) add_values<Lanes, Element, kRows, 1>(p, v + d, nullptr, num_keys, dims, out + d);
 }
 
 /// Turns n scores into exp(score - max) and returns their log-sum-exp; `sum` is the sum of the results.

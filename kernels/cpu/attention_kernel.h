@@ -6,248 +6,230 @@
 // Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own is
 // never part of its arithmetic (its page may hold stale NaN).
 //
-// Speed: rows (tokens x heads of the group) go through register tiles (attention_blocks.h); K and V are widened to
-// floats once where many rows use them, else read as they lie, with the pages to come fetched ahead.
+// Speed: rows (tokens x heads of the group) go through register tiles (attention_blocks.h). Few rows (decode) read K
+// and V as they lie in the page, the KV heads in turn, so that memory is read in long runs. Many rows (prefill) share
+// keys that are transposed to floats once, and values widened once.
 #pragma once
 
-#include "kernels/cpu/attention_blocks.h"
-#include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/attention_rows.h"
 
 namespace terrace {
 namespace {
 
-/// One tile. Rows are ordered by token, then head, so that the number of keys a row attends never falls from one row to
-/// the next.
-template <class Lanes, class Element>
-class TileKernel {
+constexpr int32_t kDirectRows = 6;  // up to here, reading 16-bit rows again costs less than widening them
+
+template <class Element>
+const Element* page_rows(const AttentionTile& tile, int32_t page, size_t offset) {
+  return reinterpret_cast<const Element*>(tile.pool + tile.frames[page] * tile.page_stride + offset);
+}
+
+inline int32_t keys_in_piece(const AttentionTile& tile, int32_t piece) {
+  return tile.kv_end - piece < kAttentionSplit ? tile.kv_end - piece : kAttentionSplit;
+}
+
+/// The order in which pages are read: all K of a piece, all V, the next piece. Stays at the last page.
+class PageWalk {
  public:
-  explicit TileKernel(const AttentionTile& tile)
-      : t_(tile),
-        dims_((tile.head_dim + kLanes - 1) / kLanes * kLanes),
-        num_rows_(tile.num_tokens * tile.num_heads),
-        widen_(num_rows_ > kDirectRows || dims_ != tile.head_dim) {
-    q_ = tile.scratch;
-    piece_out_ = q_ + num_rows_ * dims_;
-    state_ = piece_out_ + num_rows_ * dims_;
-    scores_ = state_ + num_rows_ * dims_;
-    state_lse_ = scores_ + num_rows_ * kAttentionSplit;
-    piece_lse_ = state_lse_ + num_rows_;
-    piece_sum_ = piece_lse_ + num_rows_;
-    wide_ = piece_sum_ + num_rows_;
-    chunk_keys_ = chunk_keys(dims_, t_.page_tokens);
-  }
+  explicit PageWalk(const AttentionTile& tile) : t_(tile), key_(tile.kv_begin) {}
 
-  /// Keys that are widened at a time: 16 KiB of floats stay in L1, whole pages.
-  static int32_t chunk_keys(int32_t dims, int32_t page_tokens) {
-    const int32_t pages = 4096 / (dims * page_tokens);
-    return (pages > 1 ? pages : 1) * page_tokens;
+  template <class Element>
+  const Element* rows(const AttentionTile& tile) const {
+    return page_rows<Element>(tile, key_ / tile.page_tokens, offset_);
   }
-
-  void run() {
-    ahead_piece_ = t_.kv_begin;
-    for (int i = 0; i < kPagesAhead; ++i) fetch_ahead();
-    load_queries();
-    for (piece_ = t_.kv_begin; piece_ < t_.kv_end; piece_ += kAttentionSplit) {
-      num_keys_ = t_.kv_end - piece_ < kAttentionSplit ? t_.kv_end - piece_ : kAttentionSplit;
-      const int32_t first_token = piece_ > t_.first_position ? piece_ - t_.first_position : 0;
-      first_row_ = first_token * t_.num_heads;
-      for (int32_t i = first_row_ * dims_; i < num_rows_ * dims_; ++i) piece_out_[i] = 0.0f;
-      for_each_rows(0, [this](const auto* k, int32_t key, int32_t count) { score_block(k, key, count); });
-      softmax();
-      for_each_rows(t_.v_offset, [this](const auto* v, int32_t key, int32_t count) { weigh_block(v, key, count); });
-      fold();
+  void next() {
+    const int32_t piece = key_ / kAttentionSplit * kAttentionSplit;
+    const int32_t key = key_ + t_.page_tokens;
+    if (key < piece + keys_in_piece(t_, piece)) {
+      key_ = key;
+    } else if (offset_ == 0) {
+      key_ = piece;
+      offset_ = t_.v_offset;
+    } else if (key < t_.kv_end) {
+      key_ = key;
+      offset_ = 0;
     }
-    write();
   }
 
  private:
-  static constexpr int32_t kDirectRows = 6;  // up to here, reading 16-bit rows again costs less than widening them
-  static constexpr int kPagesAhead = 2;      // 1 to 4 measured alike
+  const AttentionTile& t_;
+  int32_t key_;
+  size_t offset_ = 0;
+};
 
-  /// Keys of the piece that the row attends, <= 0 for none.
-  int32_t keys_of(int32_t row) const {
-    const int32_t keys = t_.first_position + row / t_.num_heads + 1 - piece_;
-    return keys < num_keys_ ? keys : num_keys_;
-  }
+/// Tiles of the same token and keys, of KV heads that are neighbours in the pages; few rows each.
+template <class Lanes, class Element>
+class DirectTiles {
+ public:
+  DirectTiles(const AttentionTile* tiles, int32_t count) : tiles_(tiles), count_(count), ahead_(tiles[0]) {}
 
-  void load_queries() {
-    for (int32_t row = 0; row < num_rows_; ++row) {
-      const float* src = t_.q + row / t_.num_heads * t_.q_stride + row % t_.num_heads * t_.head_dim;
-      float* dst = q_ + row * dims_;
-      for (int32_t d = 0; d < t_.head_dim; ++d) dst[d] = src[d] * t_.scale;
-      for (int32_t d = t_.head_dim; d < dims_; ++d) dst[d] = 0.0f;
+  void run() {
+    const AttentionTile& t = tiles_[0];
+    for (int i = 0; i < kPagesAhead; ++i, ahead_.next()) {
+      for (int32_t h = 0; h < count_; ++h)
+        fetch(ahead_.rows<Element>(tiles_[h]), static_cast<size_t>(t.page_tokens * t.head_dim) * sizeof(Element));
     }
+    for (int32_t h = 0; h < count_; ++h) rows_[h].begin(tiles_[h]);
+    for (int32_t piece = t.kv_begin; piece < t.kv_end; piece += kAttentionSplit) {
+      const int32_t num_keys = keys_in_piece(t, piece);
+      for (int32_t h = 0; h < count_; ++h) rows_[h].begin_piece(piece, num_keys);
+      for_each_page(piece, num_keys, 0, [](auto& rows, const Element* k, const Element* ahead, int32_t key, int32_t n) {
+        rows.score(k, ahead, key, n);
+      });
+      for (int32_t h = 0; h < count_; ++h) rows_[h].softmax();
+      for_each_page(piece, num_keys, t.v_offset,
+                    [](auto& rows, const Element* v, const Element* ahead, int32_t key, int32_t n) {
+                      rows.weigh(v, ahead, key, n);
+                    });
+      for (int32_t h = 0; h < count_; ++h) rows_[h].fold();
+    }
+    for (int32_t h = 0; h < count_; ++h) rows_[h].write();
   }
 
-  const Element* page_rows(int32_t page, size_t offset) const {
-    return reinterpret_cast<const Element*>(t_.pool + t_.frames[page] * t_.page_stride + offset);
-  }
+ private:
+  static constexpr int kPagesAhead = 2;  // and 3 alike; 1 and 4 cost a tenth
 
-  /// Calls use(rows, first key, number of keys) for all K or V of the piece, by `offset`: page by page as it lies, or
-  /// some pages at a time as floats. Keys count from the piece's begin.
+  /// Calls use(rows of a head, its page, the page to fetch, first key of the piece, number of keys).
   template <class Function>
-  void for_each_rows(size_t offset, Function use) {
-    int32_t wide_keys = 0;  // widened, not used yet
-    for (int32_t key = 0; key < num_keys_; key += t_.page_tokens) {
-      fetch_ahead();
-      const int32_t count = num_keys_ - key < t_.page_tokens ? num_keys_ - key : t_.page_tokens;
-      const Element* rows = page_rows((piece_ + key) / t_.page_tokens, offset);
-      if (!widen_) {
-        use(rows, key, count);
-        continue;
+  [[gnu::always_inline]] void for_each_page(int32_t piece, int32_t num_keys, size_t offset, Function use) {
+    const int32_t page_tokens = tiles_[0].page_tokens;
+    for (int32_t key = 0; key < num_keys; key += page_tokens, ahead_.next()) {
+      const int32_t n = num_keys - key < page_tokens ? num_keys - key : page_tokens;
+      for (int32_t h = 0; h < count_; ++h) {
+        use(rows_[h], page_rows<Element>(tiles_[h], (piece + key) / page_tokens, offset),
+            ahead_.template rows<Element>(tiles_[h]), key, n);
       }
-      widen(rows, count, wide_ + wide_keys * dims_);
-      wide_keys += count;
-      if (wide_keys < chunk_keys_ && key + count < num_keys_) continue;
-      use(static_cast<const float*>(wide_), key + count - wide_keys, wide_keys);
-      wide_keys = 0;
     }
   }
 
-  /// Asks for the page that is needed kPagesAhead from now: pages lie apart, so the hardware cannot guess. First all K
-  /// of a piece, then all V, then the next piece. Inlined, since gcc drops calls of a function that does nothing but
-  /// prefetch.
-  [[gnu::always_inline]] void fetch_ahead() {
-    const int32_t begin = ahead_piece_ + ahead_key_;
-    if (begin >= t_.kv_end) return;
-    const int32_t end = ahead_piece_ + kAttentionSplit < t_.kv_end ? ahead_piece_ + kAttentionSplit : t_.kv_end;
-    const auto* rows = reinterpret_cast<const char*>(page_rows(begin / t_.page_tokens, ahead_offset_));
-    const int32_t count = end - begin < t_.page_tokens ? end - begin : t_.page_tokens;
-    const size_t bytes = static_cast<size_t>(count * t_.head_dim) * sizeof(Element);
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows + i);
-    ahead_key_ += t_.page_tokens;
-    if (begin + t_.page_tokens < end) return;
-    ahead_key_ = 0;
-    if (ahead_offset_ != 0) ahead_piece_ += kAttentionSplit;
-    ahead_offset_ = ahead_offset_ != 0 ? 0 : t_.v_offset;
+  const AttentionTile* tiles_;
+  const int32_t count_;
+  PageWalk ahead_;
+  TileRows<Lanes> rows_[kHeadsTogether];
+};
+
+/// A tile whose K and V are turned into floats, some keys at a time.
+template <class Lanes, class Element>
+class WideTile {
+ public:
+  explicit WideTile(const AttentionTile& tile)
+      : t_(tile),
+        dims_(TileRows<Lanes>::padded(tile.head_dim)),
+        chunk_keys_(chunk_keys(dims_)),
+        wide_(tile.scratch + TileRows<Lanes>::scratch_floats(tile.num_tokens * tile.num_heads, tile.head_dim)) {}
+
+  /// Keys that are widened at a time: 16 KiB of floats stay in L1.
+  static int32_t chunk_keys(int32_t dims) {
+    const int32_t keys = 4096 / dims / kColumns * kColumns;
+    return keys < kColumns ? kColumns : keys < kAttentionSplit ? keys : kAttentionSplit;
   }
 
-  void widen(const Element* rows, int32_t count, float* wide) const {
-    const int32_t full = t_.head_dim / kLanes * kLanes;
+  void run() {
+    rows_.begin(t_);
+    for (piece_ = t_.kv_begin; piece_ < t_.kv_end; piece_ += kAttentionSplit) {
+      const int32_t num_keys = keys_in_piece(t_, piece_);
+      rows_.begin_piece(piece_, num_keys);
+      for_each_chunk(num_keys, 0, [this](int32_t key, int32_t count) {
+        transpose_keys(key, count);
+        rows_.score_transposed(wide_, key, count);
+      });
+      rows_.softmax();
+      for_each_chunk(num_keys, t_.v_offset, [this](int32_t key, int32_t count) {
+        widen_values(key, count);
+        rows_.weigh(static_cast<const float*>(wide_), static_cast<const float*>(nullptr), key, count);
+      });
+      rows_.fold();
+    }
+    rows_.write();
+  }
+
+ private:
+  /// Calls use(first key, number of keys) for the chunks of the piece's K or V, having fetched the next one.
+  template <class Function>
+  void for_each_chunk(int32_t num_keys, size_t offset, Function use) {
+    for (int32_t key = 0; key < num_keys; key += chunk_keys_) {
+      const int32_t next = key + chunk_keys_;
+      if (next < num_keys) {
+        fetch_chunk(next, num_keys, offset);
+      } else if (offset == 0) {
+        fetch_chunk(0, num_keys, t_.v_offset);
+      } else if (piece_ + next < t_.kv_end) {
+        fetch_chunk(next, keys_in_piece(t_, piece_ + next) + next, 0);
+      }
+      use(key, num_keys - key < chunk_keys_ ? num_keys - key : chunk_keys_);
+    }
+  }
+
+  [[gnu::always_inline]] void fetch_chunk(int32_t key, int32_t end, size_t offset) const {
+    end = end - key < chunk_keys_ ? end : key + chunk_keys_;
+    for (; key < end; ++key) fetch(row_of(key, offset), static_cast<size_t>(t_.head_dim) * sizeof(Element));
+  }
+
+  /// The row of a key, counted from the piece's begin.
+  const Element* row_of(int32_t key, size_t offset) const {
+    const int32_t position = piece_ + key;
+    return page_rows<Element>(t_, position / t_.page_tokens, offset) + position % t_.page_tokens * t_.head_dim;
+  }
+
+  /// Eight elements from dim d on; zeros beyond head_dim.
+  Lanes load(const Element* row, int32_t d) const {
+    if (d + kLanes <= t_.head_dim) return Lanes::load(row + d);
+    Element tail[kLanes] = {};
+    for (int32_t i = d; i < t_.head_dim; ++i) tail[i - d] = row[i];
+    return Lanes::load(tail);
+  }
+
+  /// Blocks of kColumns keys, each [dims_, kColumns]. The last key stands in for those that fill up the last block.
+  void transpose_keys(int32_t key, int32_t count) {
+    float* block = wide_;
+    for (int32_t begin = 0; begin < count; begin += kColumns, block += kColumns * dims_) {
+      const Element* rows[kColumns];
+      for (int32_t i = 0; i < kColumns; ++i) rows[i] = row_of(key + (begin + i < count ? begin + i : count - 1), 0);
+      for (int32_t d = 0; d < dims_; d += kLanes) {
+        for (int32_t half = 0; half < kColumns; half += kLanes) {
+          Lanes square[kLanes];
+#pragma GCC unroll 8
+          for (int i = 0; i < kLanes; ++i) square[i] = load(rows[half + i], d);
+          Lanes::transpose(square);
+#pragma GCC unroll 8
+          for (int i = 0; i < kLanes; ++i) square[i].store(block + (d + i) * kColumns + half);
+        }
+      }
+    }
+  }
+
+  void widen_values(int32_t key, int32_t count) {
     for (int32_t j = 0; j < count; ++j) {
-      const Element* src = rows + j * t_.head_dim;
-      float* dst = wide + j * dims_;
-      for (int32_t d = 0; d < full; d += kLanes) Lanes::load(src + d).store(dst + d);
-      if (full == dims_) continue;
-      Element tail[kLanes] = {};
-      for (int32_t d = full; d < t_.head_dim; ++d) tail[d - full] = src[d];
-      Lanes::load(tail).store(dst + full);
-    }
-  }
-
-  /// Calls use(row, Count<number of rows>) for blocks of at most 3 rows that cover [first_row_, num_rows_).
-  template <int kRows>
-  struct Count {
-    static constexpr int value = kRows;
-  };
-  template <class Function>
-  void for_each_block(Function use) const {
-    int32_t row = first_row_;
-    while (row < num_rows_) {
-      const int32_t left = num_rows_ - row;
-      if (left == 1) {
-        use(row, Count<1>{});
-        row += 1;
-      } else if (left == 2 || left == 4) {
-        use(row, Count<2>{});
-        row += 2;
-      } else {
-        use(row, Count<3>{});
-        row += 3;
-      }
-    }
-  }
-
-  template <class Source>
-  void score_block(const Source* k, int32_t key, int32_t count) {
-    for_each_block([&](int32_t row, auto rows) {
-      const int32_t wanted = keys_of(row + rows.value - 1) - key;  // of the block's last row, which attends most
-      if (wanted <= 0) return;
-      score_rows<Lanes, Source, rows.value>(q_ + row * dims_, k, wanted < count ? wanted : count, dims_,
-                                            scores_ + row * kAttentionSplit + key);
-    });
-  }
-
-  template <class Source>
-  void weigh_block(const Source* v, int32_t key, int32_t count) {
-    for_each_block([&](int32_t row, auto rows) {
-      int32_t common = keys_of(row) - key;  // keys that all rows of the block attend
-      common = common < 0 ? 0 : common < count ? common : count;
-      const float* p = scores_ + row * kAttentionSplit + key;
-      float* out = piece_out_ + row * dims_;
-      if (common > 0) add_value_rows<Lanes, Source, rows.value>(p, v, common, dims_, out);
-      for (int32_t r = 1; r < rows.value; ++r) {
-        int32_t own = keys_of(row + r) - key;
-        own = own < count ? own : count;
-        if (own <= common) continue;
-        add_value_rows<Lanes, Source, 1>(p + r * kAttentionSplit + common, v + common * dims_, own - common, dims_,
-                                         out + r * dims_);
-      }
-    });
-  }
-
-  void softmax() {
-    for (int32_t row = first_row_; row < num_rows_; ++row) {
-      piece_lse_[row] = softmax_row<Lanes>(scores_ + row * kAttentionSplit, keys_of(row), piece_sum_[row]);
-    }
-  }
-
-  /// Normalises the piece's outputs and merges them into the state.
-  void fold() {
-    for (int32_t row = first_row_; row < num_rows_; ++row) {
-      float* piece = piece_out_ + row * dims_;
-      float* state = state_ + row * dims_;
-      const bool first = piece_ == t_.kv_begin;
-      float* dst = first ? state : piece;
-      const Lanes share = Lanes::broadcast(1.0f / piece_sum_[row]);
-      for (int32_t d = 0; d < dims_; d += kLanes) (Lanes::load(piece + d) * share).store(dst + d);
-      if (first) {
-        state_lse_[row] = piece_lse_[row];
-      } else {
-        merge_piece<Lanes>(state, state_lse_[row], piece, piece_lse_[row], t_.head_dim);
-      }
-    }
-  }
-
-  void write() const {
-    const int32_t first_token = t_.kv_begin > t_.first_position ? t_.kv_begin - t_.first_position : 0;
-    for (int32_t row = first_token * t_.num_heads; row < num_rows_; ++row) {
-      const int32_t token = row / t_.num_heads;
-      const int32_t head = row % t_.num_heads;
-      const float* src = state_ + row * dims_;
-      float* dst = t_.out + token * t_.out_stride + head * t_.head_dim;
-      for (int32_t d = 0; d < t_.head_dim; ++d) dst[d] = src[d];
-      if (t_.lse != nullptr) t_.lse[token * t_.lse_stride + head] = state_lse_[row];
+      const Element* row = row_of(key + j, t_.v_offset);
+      for (int32_t d = 0; d < dims_; d += kLanes) load(row, d).store(wide_ + j * dims_ + d);
     }
   }
 
   const AttentionTile& t_;
   const int32_t dims_;  // head_dim, rounded up to whole lanes
-  const int32_t num_rows_;
-  const bool widen_;
-  float* q_;          // [rows, dims_], scaled
-  float* piece_out_;  // [rows, dims_]
-  float* state_;      // [rows, dims_]
-  float* scores_;     // [rows, kAttentionSplit]
-  float* state_lse_;  // [rows], as the next two
-  float* piece_lse_;
-  float* piece_sum_;
-  float* wide_;  // [chunk_keys_, dims_]
-  int32_t chunk_keys_;
+  const int32_t chunk_keys_;
+  float* wide_;  // [chunk_keys_ / kColumns, dims_, kColumns] of K or [chunk_keys_, dims_] of V
   int32_t piece_ = 0;
-  int32_t num_keys_ = 0;     // in the piece
-  int32_t first_row_ = 0;    // with a key in the piece
-  int32_t ahead_piece_ = 0;  // the page to fetch next
-  int32_t ahead_key_ = 0;
-  size_t ahead_offset_ = 0;
+  TileRows<Lanes> rows_;
 };
 
+inline bool is_direct(const AttentionTile& tile) {
+  return tile.num_tokens * tile.num_heads <= kDirectRows && tile.head_dim % kLanes == 0;
+}
+
+template <class Lanes, class Element>
+void run_tiles(const AttentionTile* tiles, int32_t count) {
+  bool direct = true;
+  for (int32_t h = 0; h < count; ++h) direct = direct && is_direct(tiles[h]);
+  if (direct) return DirectTiles<Lanes, Element>(tiles, count).run();
+  for (int32_t h = 0; h < count; ++h) WideTile<Lanes, Element>(tiles[h]).run();
+}
+
 template <class Lanes>
-void run_tile(const AttentionTile& tile) {
-  switch (tile.kv_type) {
-    case KvType::kF32: return TileKernel<Lanes, float>(tile).run();
-    case KvType::kF16: return TileKernel<Lanes, F16>(tile).run();
-    case KvType::kBF16: return TileKernel<Lanes, BF16>(tile).run();
+void run_tiles(const AttentionTile* tiles, int32_t count) {
+  switch (tiles[0].kv_type) {
+    case KvType::kF32: return run_tiles<Lanes, float>(tiles, count);
+    case KvType::kF16: return run_tiles<Lanes, F16>(tiles, count);
+    case KvType::kBF16: return run_tiles<Lanes, BF16>(tiles, count);
   }
 }
 

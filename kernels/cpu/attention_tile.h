@@ -9,6 +9,9 @@
 
 namespace terrace {
 
+/// KV heads that a decode row reads in turn at most: more make the runs of memory no longer that matter.
+inline constexpr int32_t kHeadsTogether = 4;
+
 enum class KvType { kF32, kF16, kBF16 };
 
 /// Query tokens x the query heads of one KV head x keys [kv_begin, kv_end); a query at position p attends keys <= p.
@@ -53,12 +56,13 @@ struct PartialMerge {
   float* out = nullptr;  // [num_heads, head_dim]
 };
 
-/// Scratch of one tile: queries, outputs of a piece, outputs so far, scores, a page of K or V as floats; rows = tokens
-/// x heads.
-size_t attention_scratch_floats(int32_t rows, int32_t head_dim, int32_t page_tokens);
+/// Scratch of one tile: queries, outputs of a piece, outputs so far, scores, some keys or values as floats; rows =
+/// tokens x heads.
+size_t attention_scratch_floats(int32_t rows, int32_t head_dim);
 
 struct AttentionKernels {
-  void (*tile)(const AttentionTile& tile);
+  /// `count` tiles, at most kHeadsTogether, of the same tokens and keys, whose KV heads lie side by side in the pages.
+  void (*tiles)(const AttentionTile* tiles, int32_t count);
   void (*merge)(const PartialMerge& merge);
 };
 

@@ -86,6 +86,16 @@ struct ScalarLanes {
       return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, value.lane[i]) + exponent);
     });
   }
+  /// Lane j of x[i] becomes lane i of x[j].
+  static void transpose(ScalarLanes (&x)[kLanes]) {
+    for (int i = 0; i < kLanes; ++i) {
+      for (int j = 0; j < i; ++j) {
+        const float value = x[i].lane[j];
+        x[i].lane[j] = x[j].lane[i];
+        x[j].lane[i] = value;
+      }
+    }
+  }
   /// Lanes 1 0 3 2 5 4 7 6.
   static ScalarLanes swap_pairs(ScalarLanes a) {
     return map([&](int i) { return a.lane[i ^ 1]; });

@@ -49,6 +49,26 @@ struct Avx2Lanes {
     const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted.reg), 23);
     return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(value.reg), exponent))};
   }
+  static void transpose(Avx2Lanes (&x)[kLanes]) {
+    __m256 pair[kLanes], quad[kLanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes; i += 2) {
+      pair[i] = _mm256_unpacklo_ps(x[i].reg, x[i + 1].reg);  // lanes 0 0 1 1 | 4 4 5 5 of rows i, i + 1
+      pair[i + 1] = _mm256_unpackhi_ps(x[i].reg, x[i + 1].reg);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes; i += 4) {  // quad[i + l]: lanes l | l + 4 of rows i..i + 3
+      quad[i] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0x44);
+      quad[i + 1] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0xee);
+      quad[i + 2] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
+      quad[i + 3] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0xee);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes / 2; ++i) {
+      x[i].reg = _mm256_permute2f128_ps(quad[i], quad[i + 4], 0x20);
+      x[i + 4].reg = _mm256_permute2f128_ps(quad[i], quad[i + 4], 0x31);
+    }
+  }
   static Avx2Lanes swap_pairs(Avx2Lanes a) { return {_mm256_permute_ps(a.reg, 0xb1)}; }
   static float sum(Avx2Lanes a) {
     const __m256 pairs = _mm256_add_ps(a.reg, _mm256_permute_ps(a.reg, 0x4e));  // 0+2 1+3 . . | 4+6 5+7 . .

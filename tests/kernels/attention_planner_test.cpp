@@ -22,23 +22,26 @@ void check_plan(const AttentionPlan& plan, const std::vector<AttentionRun>& runs
   for (const AttentionTask& task : plan.tasks) {
     const AttentionRun& run = runs[static_cast<size_t>(task.run)];
     ASSERT_GT(task.num_tokens, 0);
+    ASSERT_GT(task.num_kv_heads, 0);
+    ASSERT_LE(task.num_kv_heads, task.num_tokens == 1 ? shape.heads_together : 1);
     ASSERT_LE(task.num_tokens, shape.tile_tokens);
     ASSERT_GE(task.first_token, run.first_token);
     ASSERT_LE(task.first_token + task.num_tokens, run.first_token + run.num_tokens);
     ASSERT_EQ(task.kv_begin % kAttentionSplit, 0);
     const int32_t last_position = position_of(run, task.first_token + task.num_tokens - 1);
-    for (int32_t i = 0; i < task.num_tokens; ++i) {
-      const int32_t token = task.first_token + i;
+    for (int32_t i = 0; i < task.num_tokens * task.num_kv_heads; ++i) {  // tokens of a head, or heads of a token
+      const int32_t token = task.first_token + i / task.num_kv_heads;
+      const int32_t kv_head = task.kv_head + i % task.num_kv_heads;
       if (task.partial < 0) {
         ASSERT_EQ(task.kv_begin, 0);
         ASSERT_EQ(task.kv_end, last_position + 1);
-        ++folded[{token, task.kv_head}];
+        ++folded[{token, kv_head}];
       } else {
         ASSERT_LE(task.kv_end - task.kv_begin, kAttentionSplit);
         ASSERT_EQ(task.kv_end, std::min(last_position + 1, task.kv_begin + kAttentionSplit));
         ASSERT_LT(task.partial + i, plan.num_partials);
         ASSERT_EQ(++partial_uses[task.partial + i], 1);
-        partial_of[{token, task.kv_head, task.kv_begin / kAttentionSplit}] = task.partial + i;
+        partial_of[{token, kv_head, task.kv_begin / kAttentionSplit}] = task.partial + i;
       }
     }
   }
@@ -75,7 +78,7 @@ TEST(AttentionPlannerTest, CoversEveryKeyOnceOnTheGridWhateverTheMachine) {
       runs.push_back({token, num_tokens, below(3) != 0 ? below(3000) : 0, 0});
       token += num_tokens;
     }
-    const AttentionShape shape{1 + below(4), 1 + below(8), 1 + below(32)};
+    const AttentionShape shape{1 + below(5), 1 + below(8), 1 + below(32), 1 + below(4)};
     check_plan(plan_attention(runs, shape), runs, shape);
     if (HasFatalFailure()) return;
   }
@@ -86,6 +89,16 @@ TEST(AttentionPlannerTest, DealsOneLongDecodeRowToAllWorkers) {
   const AttentionPlan plan = plan_attention(runs, {3, 2, 16});
   EXPECT_EQ(plan.tasks.size(), 3u * 32u);
   EXPECT_EQ(plan.merges.size(), 3u);
+}
+
+TEST(AttentionPlannerTest, KeepsTheHeadsOfADecodeRowTogetherButForWhatDoesNotComeOutEven) {
+  const std::vector<AttentionRun> runs = {{0, 1, 8191, 0}};
+  EXPECT_EQ(plan_attention(runs, {3, 2, 16, 4}).tasks.size(), 32u);
+  EXPECT_EQ(plan_attention(runs, {3, 3, 16, 4}).tasks.size(), 30u + 3u * 2u);
+  EXPECT_EQ(plan_attention(runs, {3, 1, 16, 4}).tasks.size(), 1u);
+  EXPECT_EQ(plan_attention(runs, {5, 2, 16, 4}).tasks.front().num_kv_heads, 3);  // and 2: alike rather than 4 and 1
+  EXPECT_EQ(plan_attention(std::vector<AttentionRun>{{0, 1, 200, 0}}, {3, 2, 16, 4}).tasks.size(), 3u);
+  EXPECT_EQ(plan_attention(runs, {3, 2, 16, 4}).merges.size(), 3u);
 }
 
 TEST(AttentionPlannerTest, FoldsWhereThereIsEnoughForEveryWorker) {
