@@ -19,6 +19,7 @@
 #include "launcher/run.h"
 #include "launcher/stdio.h"
 #include "launcher/suggest.h"
+#include "launcher/techniques_command.h"
 #include "launcher/tokenize.h"
 #include "launcher/version.h"
 
@@ -50,6 +51,7 @@ A run that was stopped or killed at any moment goes on with the same command: wh
 
 constexpr const char* kBenchExamples = R"(Examples:
   terrace bench configs/smollm2.yaml
+  terrace bench techniques configs/smollm2.yaml --plot techniques.svg
   terrace bench model.gguf --prompt 512 --depth 0,2048,8000 --batch none --repeat 5
   mpirun -n 2 terrace bench configs/smollm2.yaml --prompt none --depth 0 --batch 32 --format json
 Random token ids, greedy, no end tokens. A rate is the median of the repeats, with the smallest and the largest beside it; `bound` is what the
@@ -124,10 +126,23 @@ void add_lengths(CLI::App* verb, const std::string& name, std::vector<int32_t>& 
       ->default_str(fmt::format("{}", fmt::join(lengths, ",")));
 }
 
+void add_techniques(CLI::App* bench, Command& chosen) {
+  auto options = std::make_shared<TechniquesOptions>();
+  CLI::App* verb = bench->add_subcommand("techniques", "Measure what the techniques inside are worth, beside what is usually claimed for them");
+  add_config(verb, options->config, options->sets)->required();
+  verb->add_option("--plot", options->plot, "An SVG of the time of a token with and without the KV cache")->type_name("FILE");
+  verb->add_flag("--quick", options->quick, "Small numbers: a look at the form, no result");
+  verb->add_flag("--markdown", options->markdown, "Tables as Markdown");
+  add_progress(verb, options->progress);
+  verb->footer("Examples:\n  terrace bench techniques configs/smollm2.yaml --plot techniques.svg");
+  verb->callback([options, &chosen] { chosen = [options] { return run_techniques(*options); }; });
+}
+
 void add_bench(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* verb = app.add_subcommand("bench", "Measure speed, beside what this machine allows at most");
-  add_config(verb, options->config, options->sets)->required();
+  add_techniques(verb, chosen);
+  const CLI::Option* config = add_config(verb, options->config, options->sets);
   BenchCases& cases = options->cases;
   add_lengths(verb, "--prompt", cases.prompts, 1, "Prompts to prefill, tokens");
   verb->add_option("--decode", cases.decode, "Tokens to generate at each depth")->check(CLI::Range(1, 1 << 20))->capture_default_str();
@@ -143,7 +158,11 @@ void add_bench(CLI::App& app, Command& chosen) {
       ->check(CLI::IsMember({"table", "json", "markdown"}));
   add_progress(verb, options->progress);
   verb->footer(kBenchExamples);
-  verb->callback([options, &chosen] { chosen = [options] { return run_bench(*options); }; });
+  verb->callback([options, verb, config, &chosen] {
+    if (!verb->get_subcommands().empty()) return;
+    if (config->empty()) throw CLI::RequiredError("CONFIG");
+    chosen = [options] { return run_bench(*options); };
+  });
 }
 
 /// A verb that needs no ranks: under mpirun rank 0 alone does it.

@@ -24,5 +24,7 @@ extern const LimitProbes kScalarProbes;
 extern const LimitProbes kAvx2Probes;
 extern const LimitProbes kAvx512Probes;
 extern const LimitProbes kVnniProbes;
+/// The int8 probe of AMX; all else there is VNNI's.
+int64_t amx_int8_multiply_adds(int64_t rounds);
 
 }  // namespace terrace

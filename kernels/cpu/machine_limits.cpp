@@ -17,13 +17,13 @@ namespace {
 constexpr int kPasses = 7;
 constexpr int64_t kRounds = 400'000;  // of a multiply-add probe: 1 to 3 ms on a vector unit
 
-const LimitProbes& probes_of(Isa isa) {
+LimitProbes probes_of(Isa isa) {
   switch (isa) {
     case Isa::kScalar: return kScalarProbes;
     case Isa::kAvx2: return kAvx2Probes;
     case Isa::kAvx512: return kAvx512Probes;
-    case Isa::kVnni:
-    case Isa::kAmx: return kVnniProbes;
+    case Isa::kVnni: return kVnniProbes;
+    case Isa::kAmx: return {kVnniProbes.read, amx_int8_multiply_adds, kVnniProbes.fp32_multiply_adds, "tdpbusd and vfmadd, tiles and 512 bits"};
   }
   return kScalarProbes;
 }
@@ -59,13 +59,14 @@ double measure_read_rate(ThreadPool& pool, Isa isa, const Buffer& memory) {
   const auto slice_of = [&](int thread) { return memory.data() + static_cast<size_t>(thread) * slice; };
   // Written first: pages that were never written are all one page of zeros, which stays in cache.
   pool.run([&](int thread) { std::memset(slice_of(thread), 1, slice); });
+  const LimitProbes probes = probes_of(isa);
   std::atomic<uint64_t> sum = 0;
-  const double seconds = median_seconds([&] { pool.run([&](int thread) { sum += probes_of(isa).read(slice_of(thread), slice); }); });
+  const double seconds = median_seconds([&] { pool.run([&](int thread) { sum += probes.read(slice_of(thread), slice); }); });
   return static_cast<double>(slice * num_threads) / seconds;
 }
 
 MachineLimits measure_multiply_adds(ThreadPool& pool, Isa isa) {
-  const LimitProbes& probes = probes_of(isa);
+  const LimitProbes probes = probes_of(isa);
   MachineLimits limits;
   limits.int8_multiply_adds = multiply_add_rate(pool, probes.int8_multiply_adds);
   limits.fp32_multiply_adds = multiply_add_rate(pool, probes.fp32_multiply_adds);

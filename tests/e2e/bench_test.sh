@@ -18,6 +18,12 @@ says out "cpu scalar"
 says out "portable C++"
 says out "| prefill 8 |"
 
+expect 0 "$TERRACE" bench techniques "$work/dummy.yaml" --quick --markdown --plot "$work/plot.svg" --progress none
+for technique in "KV cache" "continuous batching" "paged KV cache" "flash-tiled attention" "grouped-query attention"; do says out "| $technique |"; done
+silent err
+grep -q '<polyline' "$work/plot.svg" || fail "the plot has no line"
+expect 5 "$TERRACE" bench techniques "$work/dummy.yaml" --quick --plot /no/such/folder/plot.svg --progress none
+
 needs_model
 tiny=(--prompt 32 --decode 4 --depth 0,9000 --batch 2 --batch-shape 8+4 --repeat 1 --progress none)
 expect 0 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${tiny[@]}"

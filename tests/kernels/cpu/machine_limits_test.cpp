@@ -11,7 +11,7 @@ TEST(MachineLimitsTest, EveryIsaThatIsOfferedHasItsProbes) {
   ThreadPool pool(2);
   double slower = 0;
   std::string instructions;
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kVnni}) {
+  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kVnni, Isa::kAmx}) {
     if (isa > detect_isa()) continue;
     const MachineLimits limits = measure_multiply_adds(pool, isa);
     EXPECT_GT(limits.int8_multiply_adds, slower / 2) << limits.instructions;  // a busy machine may be unfair to one of them

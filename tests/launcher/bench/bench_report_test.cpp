@@ -118,11 +118,16 @@ TEST(TextTableTest, AlignsColumns) {
   TextTable table({"a", "number"});
   table.add({"long name", "1"});
   EXPECT_EQ(table.plain(), "a          number\nlong name       1\n");
+  TextTable words({"a", "b"}, 2);
+  words.add({"x", "long"});
+  EXPECT_EQ(words.plain(), "a  b\nx  long\n");
+  EXPECT_EQ(words.markdown(), "| a | b |\n|---|---|\n| x | long |\n");
 }
 
 TEST(TextTableTest, ShortensNumbers) {
   EXPECT_EQ(short_number(1234567), "1,234,567");
   EXPECT_EQ(short_number(-1000), "-1,000");
+  EXPECT_EQ(whole_number(16), "16");
   EXPECT_EQ(short_number(123.4), "123");
   EXPECT_EQ(short_number(12.34), "12.3");
   EXPECT_EQ(short_number(4), "4.00");
