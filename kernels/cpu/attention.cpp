@@ -10,7 +10,7 @@
 namespace terrace {
 namespace {
 
-constexpr int32_t kTileRows = 96;  // queries, outputs and scores of a tile stay in L2, the keys at work in L1
+constexpr int32_t kTileRows = 192;  // queries, outputs and scores of a tile stay in L2, the keys at work in L1
 constexpr int64_t kMergeGrain = 16;
 constexpr size_t kLineFloats = 16;  // of a cache line
 
@@ -25,6 +25,11 @@ KvType kv_type(DType dtype) {
       throw Error(ErrorCode::kInvalidValue,
                   fmt::format("KV pages cannot hold {}: choose F16, BF16 or F32", dtype_info(dtype).name));
   }
+}
+
+const AttentionKernels& attention_kernels(Isa isa) {
+  if (isa >= Isa::kAvx512) return kAvx512Attention;
+  return isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention;
 }
 
 void PagedAttention::begin_step(const StepBatch& batch) {

@@ -8,11 +8,14 @@
 #include "kernels/backend.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/isa.h"
 
 namespace terrace {
 
 /// Throws kInvalidValue for a dtype that pages don't have.
 KvType kv_type(DType dtype);
+
+const AttentionKernels& attention_kernels(Isa isa);
 
 class PagedAttention {
  public:

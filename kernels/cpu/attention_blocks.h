@@ -80,102 +80,112 @@ template <class Lanes, class Element, int kRows>
 }
 
 /// One step of score_columns(): sum = the sum over dims a, a + 8, ... plus that over b, b + 8, ...
-template <class Lanes, int kRows>
+template <class Wide, int kRows>
 [[gnu::always_inline]] inline void add_two_lanes(const float* q, const float* kt, int32_t dims, int a, int b,
-                                                 Lanes (&sum)[kRows][2]) {
-  Lanes left[kRows][2], right[kRows][2];
+                                                 Wide (&sum)[kRows][kColumns / Wide::kWidth]) {
+  constexpr int kVectors = kColumns / Wide::kWidth;
+  Wide left[kRows][kVectors], right[kRows][kVectors];
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) left[r][0] = left[r][1] = right[r][0] = right[r][1] = Lanes::zero();
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int c = 0; c < kVectors; ++c) left[r][c] = right[r][c] = Wide::zero();
+  }
 #pragma GCC unroll 4
   for (int32_t d = 0; d < dims; d += kLanes) {
     const float* left_keys = kt + (d + a) * kColumns;
     const float* right_keys = kt + (d + b) * kColumns;
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const Lanes query = Lanes::broadcast(q[r * dims + d + a]);
-      left[r][0] = Lanes::fma(query, Lanes::load(left_keys), left[r][0]);
-      left[r][1] = Lanes::fma(query, Lanes::load(left_keys + kLanes), left[r][1]);
+      const Wide query = Wide::broadcast(q[r * dims + d + a]);
+#pragma GCC unroll 8
+      for (int c = 0; c < kVectors; ++c)
+        left[r][c] = Wide::fma(query, Wide::load(left_keys + c * Wide::kWidth), left[r][c]);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const Lanes query = Lanes::broadcast(q[r * dims + d + b]);
-      right[r][0] = Lanes::fma(query, Lanes::load(right_keys), right[r][0]);
-      right[r][1] = Lanes::fma(query, Lanes::load(right_keys + kLanes), right[r][1]);
+      const Wide query = Wide::broadcast(q[r * dims + d + b]);
+#pragma GCC unroll 8
+      for (int c = 0; c < kVectors; ++c)
+        right[r][c] = Wide::fma(query, Wide::load(right_keys + c * Wide::kWidth), right[r][c]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    sum[r][0] = left[r][0] + right[r][0];
-    sum[r][1] = left[r][1] + right[r][1];
+#pragma GCC unroll 8
+    for (int c = 0; c < kVectors; ++c) sum[r][c] = left[r][c] + right[r][c];
   }
 }
 
 /// As score_rows() for kColumns keys, in the same order of operations, but with keys as lanes: kt[dims][kColumns]. What
 /// is a lane of a sum there is a sum of its own here, over every eighth dim; the tree that joins them is that of
 /// Lanes::sum(), without a shuffle.
-template <class Lanes, int kRows>
+template <class Wide, int kRows>
 void score_columns(const float* q, const float* kt, int32_t dims, float* scores) {
-  Lanes half[2][kRows][2];
+  constexpr int kVectors = kColumns / Wide::kWidth;
+  Wide half[2][kRows][kVectors];
 #pragma GCC unroll 2
   for (int h = 0; h < 2; ++h) {
-    Lanes odd[kRows][2];
-    add_two_lanes(q, kt, dims, 4 * h, 4 * h + 2, half[h]);
-    add_two_lanes(q, kt, dims, 4 * h + 1, 4 * h + 3, odd);
+    Wide odd[kRows][kVectors];
+    add_two_lanes<Wide, kRows>(q, kt, dims, 4 * h, 4 * h + 2, half[h]);
+    add_two_lanes<Wide, kRows>(q, kt, dims, 4 * h + 1, 4 * h + 3, odd);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      half[h][r][0] = half[h][r][0] + odd[r][0];
-      half[h][r][1] = half[h][r][1] + odd[r][1];
+#pragma GCC unroll 8
+      for (int c = 0; c < kVectors; ++c) half[h][r][c] = half[h][r][c] + odd[r][c];
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    (half[0][r][0] + half[1][r][0]).store(scores + r * kAttentionSplit);
-    (half[0][r][1] + half[1][r][1]).store(scores + r * kAttentionSplit + kLanes);
+#pragma GCC unroll 8
+    for (int c = 0; c < kVectors; ++c)
+      (half[0][r][c] + half[1][r][c]).store(scores + r * kAttentionSplit + c * Wide::kWidth);
   }
 }
 
-/// out[r] += sum over j of p[r][j] * v[j], in order of j, for kVectors * 8 dims from `out`, `v`. Fetches as much from
-/// `ahead` on its way.
-template <class Lanes, class Element, int kRows, int kVectors>
+/// out[r] += sum over j of p[r][j] * v[j], in order of j, for kVectors * kWidth dims from `out`, `v`. Fetches as much
+/// from `ahead` on its way.
+template <class Wide, class Element, int kRows, int kVectors>
 [[gnu::always_inline]] inline void add_values(const float* p, const Element* v, const Element* ahead, int32_t num_keys,
                                               int32_t dims, float* out) {
-  Lanes sum[kRows][kVectors];
+  Wide sum[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int c = 0; c < kVectors; ++c) sum[r][c] = Lanes::load(out + r * dims + c * kLanes);
+    for (int c = 0; c < kVectors; ++c) sum[r][c] = Wide::load(out + r * dims + c * Wide::kWidth);
   }
 #pragma GCC unroll 4
   for (int32_t j = 0; j < num_keys; ++j) {
-    if (ahead != nullptr) fetch(ahead + j * dims, kVectors * kLanes * sizeof(Element));
-    Lanes weight[kRows];
+    if (ahead != nullptr) fetch(ahead + j * dims, kVectors * Wide::kWidth * sizeof(Element));
+    Wide weight[kRows];
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) weight[r] = Lanes::broadcast(p[r * kAttentionSplit + j]);
+    for (int r = 0; r < kRows; ++r) weight[r] = Wide::broadcast(p[r * kAttentionSplit + j]);
 #pragma GCC unroll 8
     for (int c = 0; c < kVectors; ++c) {
-      const Lanes value = Lanes::load(v + j * dims + c * kLanes);
+      const Wide value = Wide::load(v + j * dims + c * Wide::kWidth);
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r][c] = Lanes::fma(weight[r], value, sum[r][c]);
+      for (int r = 0; r < kRows; ++r) sum[r][c] = Wide::fma(weight[r], value, sum[r][c]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int c = 0; c < kVectors; ++c) sum[r][c].store(out + r * dims + c * kLanes);
+    for (int c = 0; c < kVectors; ++c) sum[r][c].store(out + r * dims + c * Wide::kWidth);
   }
 }
 
-/// The same for all dims. `ahead`: none, or rows to fetch.
-template <class Lanes, class Element, int kRows>
+/// The same for all dims, a multiple of 8. `ahead`: none, or rows to fetch.
+template <class Lanes, class Wide, class Element, int kRows>
 [[gnu::noinline]] void add_value_rows(const float* p, const Element* v, const Element* ahead, int32_t num_keys,
                                       int32_t dims, float* out) {
+  constexpr int kVectors = 32 / Wide::kWidth;
   int32_t d = 0;
-  for (; d + 4 * kLanes <= dims; d += 4 * kLanes)
-    add_values<Lanes, Element, kRows, 4>(p, v + d, ahead == nullptr ? nullptr : ahead + d, num_keys, dims, out + d);
+  for (; d + 32 <= dims; d += 32)
+    add_values<Wide, Element, kRows, kVectors>(p, v + d, ahead == nullptr ? nullptr : ahead + d, num_keys, dims,
+                                               out + d);
   for (; d < dims; d += kLanes) add_values<Lanes, Element, kRows, 1>(p, v + d, nullptr, num_keys, dims, out + d);
 }
 
-/// Turns n scores into exp(score - max) and returns their log-sum-exp; `sum` is the sum of the results.
+/// Turns n scores into exp(score - max) and returns that maximum; `sum` is the sum of the results.
 template <class Lanes>
 float softmax_row(float* scores, int32_t n, float& sum) {
   constexpr float kMinusInfinity = -__builtin_inff();
@@ -192,7 +202,7 @@ float softmax_row(float* scores, int32_t n, float& sum) {
     total = total + weight;
   }
   sum = Lanes::sum(total);
-  return largest + log_one<Lanes>(sum);
+  return largest;
 }
 
 }  // namespace

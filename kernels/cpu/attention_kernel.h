@@ -57,7 +57,7 @@ class PageWalk {
 };
 
 /// Tiles of the same token and keys, of KV heads that are neighbours in the pages; few rows each.
-template <class Lanes, class Element>
+template <class Lanes, class Wide, class Element>
 class DirectTiles {
  public:
   DirectTiles(const AttentionTile* tiles, int32_t count) : tiles_(tiles), count_(count), ahead_(tiles[0]) {}
@@ -104,18 +104,18 @@ class DirectTiles {
   const AttentionTile* tiles_;
   const int32_t count_;
   PageWalk ahead_;
-  TileRows<Lanes> rows_[kHeadsTogether];
+  TileRows<Lanes, Wide> rows_[kHeadsTogether];
 };
 
 /// A tile whose K and V are turned into floats, some keys at a time.
-template <class Lanes, class Element>
+template <class Lanes, class Wide, class Element>
 class WideTile {
  public:
   explicit WideTile(const AttentionTile& tile)
       : t_(tile),
-        dims_(TileRows<Lanes>::padded(tile.head_dim)),
+        dims_(TileRows<Lanes, Wide>::padded(tile.head_dim)),
         chunk_keys_(chunk_keys(dims_)),
-        wide_(tile.scratch + TileRows<Lanes>::scratch_floats(tile.num_tokens * tile.num_heads, tile.head_dim)) {}
+        wide_(tile.scratch + TileRows<Lanes, Wide>::scratch_floats(tile.num_tokens * tile.num_heads, tile.head_dim)) {}
 
   /// Keys that are widened at a time: 16 KiB of floats stay in L1.
   static int32_t chunk_keys(int32_t dims) {
@@ -135,7 +135,7 @@ class WideTile {
       rows_.softmax();
       for_each_chunk(num_keys, t_.v_offset, [this](int32_t key, int32_t count) {
         widen_values(key, count);
-        rows_.weigh(static_cast<const float*>(wide_), static_cast<const float*>(nullptr), key, count);
+        rows_.weigh_floats(wide_, key, count);
       });
       rows_.fold();
     }
@@ -209,27 +209,27 @@ class WideTile {
   const int32_t chunk_keys_;
   float* wide_;  // [chunk_keys_ / kColumns, dims_, kColumns] of K or [chunk_keys_, dims_] of V
   int32_t piece_ = 0;
-  TileRows<Lanes> rows_;
+  TileRows<Lanes, Wide> rows_;
 };
 
 inline bool is_direct(const AttentionTile& tile) {
   return tile.num_tokens * tile.num_heads <= kDirectRows && tile.head_dim % kLanes == 0;
 }
 
-template <class Lanes, class Element>
-void run_tiles(const AttentionTile* tiles, int32_t count) {
+template <class Lanes, class Wide, class Element>
+void run_tiles_of(const AttentionTile* tiles, int32_t count) {
   bool direct = true;
   for (int32_t h = 0; h < count; ++h) direct = direct && is_direct(tiles[h]);
-  if (direct) return DirectTiles<Lanes, Element>(tiles, count).run();
-  for (int32_t h = 0; h < count; ++h) WideTile<Lanes, Element>(tiles[h]).run();
+  if (direct) return DirectTiles<Lanes, Wide, Element>(tiles, count).run();
+  for (int32_t h = 0; h < count; ++h) WideTile<Lanes, Wide, Element>(tiles[h]).run();
 }
 
-template <class Lanes>
+template <class Lanes, class Wide>
 void run_tiles(const AttentionTile* tiles, int32_t count) {
   switch (tiles[0].kv_type) {
-    case KvType::kF32: return run_tiles<Lanes, float>(tiles, count);
-    case KvType::kF16: return run_tiles<Lanes, F16>(tiles, count);
-    case KvType::kBF16: return run_tiles<Lanes, BF16>(tiles, count);
+    case KvType::kF32: return run_tiles_of<Lanes, Wide, float>(tiles, count);
+    case KvType::kF16: return run_tiles_of<Lanes, Wide, F16>(tiles, count);
+    case KvType::kBF16: return run_tiles_of<Lanes, Wide, BF16>(tiles, count);
   }
 }
 

@@ -9,7 +9,8 @@ namespace terrace {
 namespace {
 
 /// Rows are ordered by token, then head, so that the number of keys a row attends never falls from one row to the next.
-template <class Lanes>
+/// Wide: what loops use whose lanes never meet, as wide as the ISA has.
+template <class Lanes, class Wide>
 class TileRows {
  public:
   static int32_t padded(int32_t head_dim) { return (head_dim + kLanes - 1) / kLanes * kLanes; }
@@ -42,7 +43,7 @@ class TileRows {
   /// Scores of `count` keys from `key` (counted from the piece's begin), which lie as in a page.
   template <class Element>
   void score(const Element* k, const Element* ahead, int32_t key, int32_t count) {
-    for_each_block([&](int32_t row, auto rows) {
+    for_each_block<3>([&](int32_t row, auto rows) {
       const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);  // of the block's last row: it attends most
       if (wanted <= 0) return;
       score_rows<Lanes, Element, rows.value>(q_ + row * dims_, k, ahead, wanted, dims_,
@@ -52,11 +53,11 @@ class TileRows {
 
   /// The same for keys transposed to floats, in blocks of kColumns: kt[block][d][kColumns]. `key` is a multiple of it.
   void score_transposed(const float* kt, int32_t key, int32_t count) {
-    for_each_block([&](int32_t row, auto rows) {
+    for_each_block<kWideRows>([&](int32_t row, auto rows) {
       const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);
       float* scores = scores_ + row * kAttentionSplit + key;
       for (int32_t j = 0; j < wanted; j += kColumns)
-        score_columns<Lanes, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
+        score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
     });
   }
 
@@ -64,24 +65,18 @@ class TileRows {
     for (int32_t row = first_row_; row < num_rows_; ++row) {
       piece_lse_[row] = softmax_row<Lanes>(scores_ + row * kAttentionSplit, keys_of(row), piece_sum_[row]);
     }
+    for (int32_t row = first_row_; row < num_rows_; ++row) piece_lse_[row] += log_one<Lanes>(piece_sum_[row]);
   }
 
-  /// Adds the values of `count` keys from `key`, weighed. `ahead`: none, or as many rows to fetch.
-  template <class Source>
-  void weigh(const Source* v, const Source* ahead, int32_t key, int32_t count) {
-    for_each_block([&](int32_t row, auto rows) {
-      int32_t common = wanted_keys(row, key, count);  // keys that all rows of the block attend
-      common = common > 0 ? common : 0;
-      const float* p = scores_ + row * kAttentionSplit + key;
-      float* out = piece_out_ + row * dims_;
-      if (common > 0) add_value_rows<Lanes, Source, rows.value>(p, v, ahead, common, dims_, out);
-      for (int32_t r = 1; r < rows.value; ++r) {
-        const int32_t own = wanted_keys(row + r, key, count);
-        if (own <= common) continue;
-        add_value_rows<Lanes, Source, 1>(p + r * kAttentionSplit + common, v + common * dims_, nullptr, own - common,
-                                         dims_, out + r * dims_);
-      }
-    });
+  /// Adds the values of `count` keys from `key`, weighed, which lie as in a page.
+  template <class Element>
+  void weigh(const Element* v, const Element* ahead, int32_t key, int32_t count) {
+    weigh_blocks<Lanes, Element, 3>(v, ahead, key, count);
+  }
+
+  /// The same for values turned to floats.
+  void weigh_floats(const float* v, int32_t key, int32_t count) {
+    weigh_blocks<Wide, float, kWideRows>(v, nullptr, key, count);
   }
 
   /// Normalises the piece's outputs and merges them into the state.
@@ -131,6 +126,23 @@ class TileRows {
     return wanted < count ? wanted : count;
   }
 
+  template <class Vector, class Source, int kMostRows>
+  void weigh_blocks(const Source* v, const Source* ahead, int32_t key, int32_t count) {
+    for_each_block<kMostRows>([&](int32_t row, auto rows) {
+      int32_t common = wanted_keys(row, key, count);  // keys that all rows of the block attend
+      common = common > 0 ? common : 0;
+      const float* p = scores_ + row * kAttentionSplit + key;
+      float* out = piece_out_ + row * dims_;
+      if (common > 0) add_value_rows<Lanes, Vector, Source, rows.value>(p, v, ahead, common, dims_, out);
+      for (int32_t r = 1; r < rows.value; ++r) {
+        const int32_t own = wanted_keys(row + r, key, count);
+        if (own <= common) continue;
+        add_value_rows<Lanes, Vector, Source, 1>(p + r * kAttentionSplit + common, v + common * dims_, nullptr,
+                                                 own - common, dims_, out + r * dims_);
+      }
+    });
+  }
+
   void load_queries() {
     for (int32_t token = 0; token < t_->num_tokens; ++token) {
       for (int32_t head = 0; head < t_->num_heads; ++head) {
@@ -142,10 +154,11 @@ class TileRows {
     }
   }
 
-  /// Calls use(row, Count<number of rows>) for blocks of at most 3 rows that cover [first_row_, num_rows_).
-  template <class Function>
+  /// Calls use(row, Count<number of rows>) for blocks of at most kMostRows (3 or 6) that cover [first_row_, num_rows_).
+  template <int kMostRows, class Function>
   void for_each_block(Function use) const {
     int32_t row = first_row_;
+    for (; kMostRows == 6 && num_rows_ - row >= 6; row += 6) use(row, Count<kMostRows>{});
     while (row < num_rows_) {
       const int32_t left = num_rows_ - row;
       if (left == 1) {
@@ -160,6 +173,8 @@ class TileRows {
       }
     }
   }
+
+  static constexpr int kWideRows = Wide::kWidth == kLanes ? 3 : 6;  // 12 sums at work, for 2 units of latency 4
 
   const AttentionTile* t_ = nullptr;
   int32_t dims_ = 0;  // head_dim, rounded up to whole lanes

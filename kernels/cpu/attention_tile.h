@@ -68,5 +68,6 @@ struct AttentionKernels {
 
 extern const AttentionKernels kScalarAttention;
 extern const AttentionKernels kAvx2Attention;
+extern const AttentionKernels kAvx512Attention;
 
 }  // namespace terrace

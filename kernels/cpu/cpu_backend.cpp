@@ -41,7 +41,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, Isa isa)
       pool_(options.num_threads, options.spin),
       rows_(isa >= Isa::kAvx2 ? kAvx2RowOps : kScalarRowOps),
       linear_(linear_kernels(isa), pool_),
-      attention_(pool_, isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention),
+      attention_(pool_, attention_kernels(isa)),
       selector_(pool_, rows_) {
   pool_.run([](int) { flush_subnormals(); });
 }

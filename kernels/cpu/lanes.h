@@ -25,6 +25,7 @@ struct BF16 {
 namespace {
 
 struct ScalarLanes {
+  static constexpr int kWidth = kLanes;
   float lane[kLanes];
 
   static ScalarLanes broadcast(float value) {

@@ -9,6 +9,7 @@ namespace terrace {
 namespace {
 
 struct Avx2Lanes {
+  static constexpr int kWidth = kLanes;
   __m256 reg;
 
   static Avx2Lanes broadcast(float value) { return {_mm256_set1_ps(value)}; }

@@ -13,6 +13,7 @@ std::vector<BackendCase> backend_cases() {
                        {threads, false, "avx2"}});
     }
   }
+  if (detect_isa() >= Isa::kAvx512) cases.push_back({"avx512_1_thread", "cpu", {1, false, "avx512"}});
   return cases;
 }
 
