@@ -41,6 +41,9 @@ struct Avx2Vector {
   static Bytes high_nibbles(const uint8_t* from) {
     return _mm256_and_si256(_mm256_srli_epi16(load_bytes(from), 4), _mm256_set1_epi8(15));
   }
+  /// As 16-bit numbers.
+  static Bytes even_bytes(Bytes a) { return _mm256_and_si256(a, _mm256_set1_epi16(255)); }
+  static Bytes odd_bytes(Bytes a) { return _mm256_srli_epi16(a, 8); }
   static Bytes load_widened(const uint8_t* from) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
@@ -98,8 +101,9 @@ void put_codes(ByteBlock& block, const Codes16& codes) {
 }
 
 void put_codes(WideBlock& block, const Codes16& codes) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block.codes), codes.first);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block.codes + 16), codes.second);
+  const auto swap_middle = [](__m256i a) { return _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(a, 0xd8), 0xd8); };
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block.codes), swap_middle(codes.first));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block.codes + 16), swap_middle(codes.second));
 }
 
 void put_codes(PlaneBlock& block, const Codes16& codes) {

@@ -41,6 +41,9 @@ struct Avx512Vector {
   static Bytes high_nibbles(const uint8_t* from) {
     return _mm512_and_si512(_mm512_srli_epi16(load_bytes(from), 4), _mm512_set1_epi8(15));
   }
+  /// As 16-bit numbers.
+  static Bytes even_bytes(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi16(255)); }
+  static Bytes odd_bytes(Bytes a) { return _mm512_srli_epi16(a, 8); }
   static Bytes load_widened(const uint8_t* from) { return _mm512_cvtepi8_epi16(load_half(from)); }
   static __m256i load_half(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
 

@@ -4,7 +4,7 @@
 // Weights lie in tiles of `tile_rows` output features. A tile is a row of blocks, one for each 32 columns; a block holds
 //   codes   kNibbles  4 vectors; byte 4 r + c of vector v: columns 4 v + c (low nibble) and 16 + 4 v + c (high) of the tile's row r
 //           kQuads    8 vectors; byte 4 r + c of vector v: column 4 v + c
-//           kPairs   16 vectors; byte 2 r + c of vector v: column 2 v + c, as code + offset in int8
+//           kPairs   16 vectors; byte 2 r + c of vector v: column 4 (v / 2) + v % 2 + 2 c, as code + offset in int8
 //   scales  [32 / group_columns][tile_rows] f16 or float
 //   mins    [tile_rows] likewise, where the format has them
 // Tiles of plain floats hold for each column its `tile_rows` elements.
@@ -32,7 +32,7 @@ struct ByteBlock {
   int32_t second_sum;  // of the last 16 columns
 };
 
-/// 16-bit codes as two bytes: code = 256 * high + low.
+/// 16-bit codes as two bytes: code = 256 * high + low; for ISAs whose byte products sum up in 32 bits at once.
 struct PlaneBlock {
   static constexpr bool kWide = false;
   static constexpr int kPlanes = 2;
@@ -44,7 +44,8 @@ struct PlaneBlock {
   int32_t second_sum;
 };
 
-/// Codes of 8 or 16 bits in 16, for products with int8 weights.
+/// Codes of 8 or 16 bits in 16. The columns of each four stand in the order 0 2 1 3: so pairs of them meet the even and the odd bytes of
+/// a vector of weights, which are quick to take apart.
 struct WideBlock {
   static constexpr bool kWide = true;
   static constexpr int kPlanes = 1;
@@ -86,7 +87,8 @@ using QuantizeFunction = void (*)(const float* x, int64_t cols, void* blocks, in
 
 struct LinearKernels {
   int tile_rows = 0;
-  bool byte_dot = false;  // multiplies unsigned by signed bytes without saturating: 8-bit codes lie in kQuads
+  // Multiplies unsigned by signed bytes without saturating: 8-bit codes lie in kQuads, fine activations of narrower ones are PlaneBlocks.
+  bool byte_dot = false;
   MultiplyFunction (*multiply)(DType dtype, bool fine) = nullptr;
   QuantizeFunction quantize[5] = {};  // by Activation; none for kFloat
 };

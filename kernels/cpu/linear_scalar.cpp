@@ -91,6 +91,13 @@ struct ScalarVector {
   static Bytes high_nibbles(const uint8_t* from) {
     return each_byte(32, [&](int i) { return from[i] >> 4; });
   }
+  /// As 16-bit numbers.
+  static Bytes even_bytes(const Bytes& a) {
+    return each_byte(16, [&](int i) { return a.element[2 * i]; });
+  }
+  static Bytes odd_bytes(const Bytes& a) {
+    return each_byte(16, [&](int i) { return a.element[2 * i + 1]; });
+  }
   static Bytes load_widened(const uint8_t* from) {
     return each_byte(16, [&](int i) { return static_cast<int8_t>(from[i]); });
   }
@@ -124,7 +131,7 @@ struct ScalarVector {
 };
 
 void put_code(ByteBlock& block, int i, int code) { block.codes[i] = static_cast<int8_t>(code); }
-void put_code(WideBlock& block, int i, int code) { block.codes[i] = static_cast<int16_t>(code); }
+void put_code(WideBlock& block, int i, int code) { block.codes[i / 4 * 4 + i % 2 * 2 + i / 2 % 2] = static_cast<int16_t>(code); }
 void put_code(PlaneBlock& block, int i, int code) {
   block.high[i] = static_cast<int8_t>((code + 128) >> 8);
   block.low[i] = static_cast<int8_t>(code - block.high[i] * 256);

@@ -20,7 +20,7 @@ constexpr int tiles_for(int64_t most_rows) { return most_rows == 1 ? 1 : kMostTi
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr int log2_of(int value) { return value <= 1 ? 0 : 1 + log2_of(value / 2); }
 
-template <class V, QuantFormat F, class X>
+template <QuantFormat F, class X>
 constexpr CodeLayout code_layout() {
   if (F.code_bits == 8) return X::kWide ? CodeLayout::kPairs : CodeLayout::kQuads;
   return F.code_bits == 4 ? CodeLayout::kNibbles : CodeLayout::kQuads;
@@ -29,16 +29,15 @@ constexpr CodeLayout code_layout() {
 /// A block's parts: its code vectors are dealt with in passes, a pass in pieces that belong to one scale.
 template <class V, QuantFormat F, class X, int kTiles>
 struct BlockShape {
-  static constexpr CodeLayout kLayout = code_layout<V, F, X>();
-  static constexpr bool kPairs = kLayout == CodeLayout::kPairs;
-  static constexpr int kVectorColumns = kPairs ? 2 : 4;
+  static constexpr CodeLayout kLayout = code_layout<F, X>();
+  static constexpr int kVectorColumns = X::kWide ? 2 : 4;
   static constexpr int kVectors = kBlockColumns / kVectorColumns;
   static constexpr int kGroupVectors = F.group_columns / kVectorColumns;
   static constexpr int kGroups = kVectors / kGroupVectors;
   static constexpr int kPassVectors = smaller(V::kWeightRegisters / kTiles, kVectors);
   static constexpr int kPieceVectors = smaller(kPassVectors, kGroupVectors);
   // Vectors whose products are added up in V's narrow sums before these are widened.
-  static constexpr int kChain = kPairs ? kGroupVectors : smaller(V::longest_chain(F.code_bits), kGroupVectors);
+  static constexpr int kChain = X::kWide ? kGroupVectors : smaller(V::longest_chain(F.code_bits), kGroupVectors);
   static constexpr bool kOneChain = kChain == kGroupVectors;
   static_assert(kVectors % kPassVectors == 0 && kPassVectors % kPieceVectors == 0 && (kOneChain || kPieceVectors % kChain == 0));
 
@@ -46,16 +45,17 @@ struct BlockShape {
   static constexpr int kScaleBytes = V::kLanes * (F.f16_scales ? 2 : 4);
   static constexpr int kBytes = kCodeBytes + kScaleBytes * (kGroups + (F.has_min ? 1 : 0));
 
-  /// The codes of columns kVectorColumns * v and the next ones.
+  /// What meets the `v`-th kVectorColumns codes of x.
   static typename V::Bytes load_codes(const uint8_t* block, int v) {
-    if constexpr (kLayout == CodeLayout::kNibbles) {
-      const uint8_t* vector = block + v % 4 * 4 * V::kLanes;
-      return v < 4 ? V::low_nibbles(vector) : V::high_nibbles(vector);
-    } else if constexpr (kPairs) {
-      return V::load_widened(block + v * 2 * V::kLanes);
-    } else {
-      return V::load_bytes(block + v * 4 * V::kLanes);
-    }
+    if constexpr (kLayout == CodeLayout::kPairs) return V::load_widened(block + v * 2 * V::kLanes);
+    else if constexpr (X::kWide) return v % 2 == 0 ? V::even_bytes(load_quads(block, v / 2)) : V::odd_bytes(load_quads(block, v / 2));
+    else return load_quads(block, v);
+  }
+  /// The codes of columns 4 v to 4 v + 3.
+  static typename V::Bytes load_quads(const uint8_t* block, int v) {
+    if constexpr (kLayout == CodeLayout::kQuads) return V::load_bytes(block + v * 4 * V::kLanes);
+    const uint8_t* vector = block + v % 4 * 4 * V::kLanes;
+    return v < 4 ? V::low_nibbles(vector) : V::high_nibbles(vector);
   }
   /// Index kGroups is the min.
   static typename V::Floats load_scale(const uint8_t* block, int group) {
@@ -176,7 +176,7 @@ class PanelProduct {
 #pragma GCC unroll 2
       for (int t = 0; t < kTiles; ++t) {
         const typename V::Bytes& weight = weights[t][kOffset + v];
-        if constexpr (Shape::kPairs) {
+        if constexpr (X::kWide) {
           sum[t] = kBegins && v == 0 ? V::multiply_pairs(weight, x_codes) : V::add_pairs(sum[t], weight, x_codes);
         } else if constexpr (Shape::kOneChain) {
           sum[t] = kBegins && v == 0 ? V::begin_chain(weight, x_codes) : V::add_to_chain(sum[t], weight, x_codes);
@@ -194,7 +194,7 @@ class PanelProduct {
   /// A group's sum in full width, times 2^kShift.
   template <int kShift>
   static typename V::Ints widen(typename V::Ints sum) {
-    if constexpr (Shape::kOneChain && !Shape::kPairs) sum = V::template end_chain<kShift>(sum);
+    if constexpr (Shape::kOneChain && !X::kWide) sum = V::template end_chain<kShift>(sum);
     else if constexpr (kShift != 0) sum = V::template shift_left<kShift>(sum);
     V::pin(sum);
     return sum;
@@ -203,7 +203,7 @@ class PanelProduct {
   /// `scales`: of a tile, by group, then the min.
   template <int kGroup>
   static void add_to_total(typename V::Ints sum, const typename V::Floats* scales, const X& x, typename V::Floats& total) {
-    if constexpr (F.offset != 0 && !Shape::kPairs) {
+    if constexpr (F.offset != 0 && Shape::kLayout != CodeLayout::kPairs) {
       typename V::Ints x_sum = V::broadcast_int(kGroup == 0 ? &x.sum : &x.second_sum);
       if constexpr (F.group_columns == 16 && kGroup == 0) x_sum = V::subtract(x_sum, V::broadcast_int(&x.second_sum));
       sum = V::subtract(sum, V::template shift_left<log2_of(-F.offset)>(x_sum));
@@ -261,13 +261,16 @@ void multiply_quantized(const LinearTask& task) {
 template <class V, DType kDType>
 MultiplyFunction choose_quantized(bool fine) {
   constexpr QuantFormat kFormat = quant_format(kDType);
-  if constexpr (kFormat.code_bits == 8) {
-    if constexpr (V::kByteDot) {
-      if (!fine) return &multiply_quantized<V, kFormat, ByteBlock>;
+  if constexpr (V::kByteDot) {
+    if constexpr (kFormat.code_bits == 8) {
+      return fine ? &multiply_quantized<V, kFormat, WideBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
+    } else {
+      return fine ? &multiply_quantized<V, kFormat, PlaneBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
     }
+  } else if constexpr (kFormat.code_bits == 8) {
     return &multiply_quantized<V, kFormat, WideBlock>;
   } else {
-    return fine ? &multiply_quantized<V, kFormat, PlaneBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
+    return fine ? &multiply_quantized<V, kFormat, WideBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
   }
 }
 

@@ -25,16 +25,17 @@ struct BlockLayout {
 
 BlockLayout make_block_layout(DType dtype, Activation activation, int tile_rows) {
   const QuantFormat format = quant_format(dtype);
-  const bool wide = activation == Activation::kWide8 || activation == Activation::kWide16;
-  const CodeLayout codes = wide ? CodeLayout::kPairs : format.code_bits == 4 ? CodeLayout::kNibbles : CodeLayout::kQuads;
+  const bool pairs = format.code_bits == 8 && activation != Activation::kBytes;
+  const CodeLayout codes = pairs ? CodeLayout::kPairs : format.code_bits == 4 ? CodeLayout::kNibbles : CodeLayout::kQuads;
   return {format, codes, tile_rows};
 }
 
 Activation choose_activation(DType dtype, bool fine, bool byte_dot) {
   const int code_bits = quant_format(dtype).code_bits;
   if (code_bits == 0) return Activation::kFloat;
-  if (code_bits == 8 && (fine || !byte_dot)) return fine ? Activation::kWide16 : Activation::kWide8;
-  return fine ? Activation::kPlanes : Activation::kBytes;
+  if (code_bits == 8) return fine ? Activation::kWide16 : byte_dot ? Activation::kBytes : Activation::kWide8;
+  if (!fine) return Activation::kBytes;
+  return byte_dot ? Activation::kPlanes : Activation::kWide16;
 }
 
 void put_scale(const BlockLayout& layout, uint8_t* scales, int row, float value) {
@@ -67,7 +68,10 @@ void put_codes(const BlockLayout& layout, uint8_t* block, int row, int first_col
       for (int v = 0; v < columns / 4; ++v) store(first_col / 4 + v, load<uint32_t>(group.codes + 4 * v));
       break;
     case CodeLayout::kPairs:  // 8-bit codes: offset -128 is the upper bit flipped
-      for (int v = 0; v < 16; ++v) store(v, static_cast<uint16_t>(load<uint16_t>(group.codes + 2 * v) ^ 0x8080u));
+      for (int v = 0; v < 16; ++v) {
+        const uint8_t* first = group.codes + v / 2 * 4 + v % 2;
+        store(v, static_cast<uint16_t>((first[0] | first[2] << 8) ^ 0x8080));
+      }
       break;
   }
 }
