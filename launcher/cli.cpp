@@ -130,6 +130,7 @@ void add_techniques(CLI::App* bench, Command& chosen) {
   auto options = std::make_shared<TechniquesOptions>();
   CLI::App* verb = bench->add_subcommand("techniques", "Measure what the techniques inside are worth, beside what is usually claimed for them");
   add_config(verb, options->config, options->sets)->required();
+  verb->add_option("--only", options->only, "These alone, with commas between")->delimiter(',')->allow_extra_args(false)->check(CLI::IsMember(technique_names()));
   verb->add_option("--plot", options->plot, "An SVG of the time of a token with and without the KV cache")->type_name("FILE");
   verb->add_flag("--quick", options->quick, "Small numbers: a look at the form, no result");
   verb->add_flag("--markdown", options->markdown, "Tables as Markdown");

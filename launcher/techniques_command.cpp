@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 
 #include "comm/group.h"
@@ -33,7 +34,7 @@ struct Sizes {
   int32_t head_depth;
 };
 
-const Sizes kFull = {{64, 256, 512, 1024}, 32, 4, 48, {1024, 2048, 4096, 8192, 16384}, 4096};
+const Sizes kFull = {{64, 256, 512, 1024}, 32, 4, 32, {1024, 2048, 4096, 8192, 16384}, 4096};
 const Sizes kQuick = {{16, 32}, 2, 1, 4, {128, 256}, 128};
 
 struct Findings {
@@ -41,6 +42,10 @@ struct Findings {
   TokenTimes cached, uncached;
   std::string heading;
 };
+
+bool wanted(const TechniquesOptions& options, std::initializer_list<const char*> names) {
+  return options.only.empty() || std::ranges::any_of(names, [&](const char* name) { return std::ranges::find(options.only, name) != options.only.end(); });
+}
 
 /// A session of one rank. Returns the exit code of a rank that failed, which has said why, or 0.
 int with_session(const Config& config, ProgressMode mode, const std::function<void(Session&)>& body) {
@@ -68,18 +73,19 @@ int measure_engine(Config config, const TechniquesOptions& options, const Sizes&
     findings.heading = fmt::format("{} ({}), {}", model.name.empty() ? "random weights" : model.name, model.architecture, session.backend().describe());
     EngineTimer timer(session.engine(), model.vocab_size, interrupted);
     timer.run(BenchJob{BenchKind::kBatch, 1, 16, 4, 0});  // warm-up
-    findings.cached = measure_token_times(timer, room_of(session, config), sizes.cache_lengths, sizes.cached_tokens);
-    if (!interrupted()) batching = compare_batching(timer, mixed_requests(sizes.requests), kSlots);
-    paging = compare_paging(session.memory().num_frames, session.memory().layout, model.context_length);
+    if (wanted(options, {"cache"})) findings.cached = measure_token_times(timer, room_of(session, config), sizes.cache_lengths, sizes.cached_tokens);
+    if (wanted(options, {"batching"}) && !interrupted()) batching = compare_batching(timer, mixed_requests(sizes.requests), kSlots);
+    if (wanted(options, {"paging"})) paging = compare_paging(session.memory().num_frames, session.memory().layout, model.context_length);
   });
-  if (code != 0 || interrupted()) return code;
-  config.cache.enabled = false;
-  code = with_session(config, options.progress, [&](Session& session) {
-    EngineTimer timer(session.engine(), model.vocab_size, interrupted);
-    timer.run(BenchJob{BenchKind::kBatch, 1, 16, 2, 0});
-    findings.uncached = measure_token_times(timer, room_of(session, config), sizes.cache_lengths, sizes.uncached_tokens);
-  });
-  findings.results.push_back(compare_cache(findings.cached, findings.uncached));
+  if (code == 0 && !findings.cached.empty() && !interrupted()) {
+    config.cache.enabled = false;
+    code = with_session(config, options.progress, [&](Session& session) {
+      EngineTimer timer(session.engine(), model.vocab_size, interrupted);
+      timer.run(BenchJob{BenchKind::kBatch, 1, 16, 2, 0});
+      findings.uncached = measure_token_times(timer, room_of(session, config), sizes.cache_lengths, sizes.uncached_tokens);
+    });
+    findings.results.push_back(compare_cache(findings.cached, findings.uncached));
+  }
   if (batching) findings.results.push_back(*batching);
   if (paging) findings.results.push_back(*paging);
   return code;
@@ -105,6 +111,11 @@ void write_plot(const std::string& path, const Findings& findings) {
 
 }  // namespace
 
+const std::vector<std::string>& technique_names() {
+  static const std::vector<std::string> names = {"cache", "batching", "paging", "flash", "heads"};
+  return names;
+}
+
 int run_techniques(const TechniquesOptions& options) {
   if (started_by_mpi()) throw Error(ErrorCode::kInvalidValue, "terrace bench techniques measures one rank: start it without mpirun");
   const Config config = load_config(options.config, options.sets).config;
@@ -117,8 +128,8 @@ int run_techniques(const TechniquesOptions& options) {
   if (code != 0) return code;
   const int threads = config.parallel.threads > 0 ? config.parallel.threads : usable_cores();
   const KernelBench kernels = {.backend = {.num_threads = threads, .spin = true, .isa = {}}, .interrupted = interrupted};
-  if (!interrupted()) findings.results.push_back(compare_flash(kernels, model, sizes.prompt_lengths));
-  if (!interrupted()) findings.results.push_back(compare_heads(kernels, sizes.head_depth));
+  if (wanted(options, {"flash"}) && !interrupted()) findings.results.push_back(compare_flash(kernels, model, sizes.prompt_lengths));
+  if (wanted(options, {"heads"}) && !interrupted()) findings.results.push_back(compare_heads(kernels, sizes.head_depth));
   if (interrupted()) log_warning("interrupted: the report holds what was measured until then");
   write_stdout(format_findings(findings, options.markdown));
   if (!options.plot.empty() && !findings.uncached.empty()) write_plot(options.plot, findings);

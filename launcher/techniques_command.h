@@ -13,11 +13,15 @@ namespace terrace {
 struct TechniquesOptions {
   std::string config;
   std::vector<std::string> sets;
+  std::vector<std::string> only;  // of technique_names(); empty: all
   std::string plot;      // an SVG file; "": none
   bool quick = false;    // small numbers: a look at the form, no result
   bool markdown = false;
   ProgressMode progress = ProgressMode::kAuto;
 };
+
+/// "cache", "batching", "paging", "flash", "heads".
+const std::vector<std::string>& technique_names();
 
 /// The process's exit code. Throws Error for what is wrong before ranks start.
 int run_techniques(const TechniquesOptions& options);

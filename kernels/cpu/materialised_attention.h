@@ -23,11 +23,14 @@ struct MaterialisedHead {
 inline constexpr int64_t kMaterialisedRows = 8;
 inline constexpr int64_t kMaterialisedDims = 16;
 
-/// The three passes, over query rows [begin, end): multiples of kMaterialisedRows.
+/// The three passes as a library would do them (four rows at a time, in registers), and the two products as they are first written down (a
+/// row and a key at a time), over query rows [begin, end), multiples of kMaterialisedRows.
 struct MaterialisedKernels {
   void (*multiply_keys)(const MaterialisedHead& head, int64_t begin, int64_t end);
   void (*softmax)(const MaterialisedHead& head, int64_t begin, int64_t end);
   void (*multiply_values)(const MaterialisedHead& head, int64_t begin, int64_t end);
+  void (*multiply_keys_plainly)(const MaterialisedHead& head, int64_t begin, int64_t end);
+  void (*multiply_values_plainly)(const MaterialisedHead& head, int64_t begin, int64_t end);
 };
 
 extern const MaterialisedKernels kScalarMaterialised;
@@ -35,7 +38,7 @@ extern const MaterialisedKernels kAvx2Materialised;
 
 class ThreadPool;
 
-/// All three passes, each shared out among the pool's threads. `isa_has_avx2`: which kernels. Step thread of the pool.
-void run_materialised(ThreadPool& pool, bool isa_has_avx2, const MaterialisedHead& head);
+/// All three passes, each shared out among the pool's threads. Step thread of the pool.
+void run_materialised(ThreadPool& pool, const MaterialisedKernels& kernels, bool plainly, const MaterialisedHead& head);
 
 }  // namespace terrace

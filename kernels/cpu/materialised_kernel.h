@@ -78,7 +78,31 @@ struct MaterialisedPasses {
     }
   }
 
-  static constexpr MaterialisedKernels kTable = {multiply_keys, softmax, multiply_values};
+  static void multiply_keys_plainly(const MaterialisedHead& head, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* q = head.q + row * head.q_stride;
+      for (int64_t key = 0; key < head.num_tokens; ++key) {
+        Lanes sum = Lanes::zero();
+        for (int64_t d = 0; d < head.head_dim; d += kLanes) sum = Lanes::fma(Lanes::load(q + d), Lanes::load(head.k + key * head.head_dim + d), sum);
+        head.scores[row * head.num_tokens + key] = Lanes::sum(sum) * head.scale;
+      }
+    }
+  }
+
+  static void multiply_values_plainly(const MaterialisedHead& head, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* out = head.out + row * head.out_stride;
+      for (int64_t d = 0; d < head.head_dim; d += kLanes) Lanes::zero().store(out + d);
+      for (int64_t key = 0; key < head.num_tokens; ++key) {
+        const Lanes weight = Lanes::broadcast(head.scores[row * head.num_tokens + key]);
+        for (int64_t d = 0; d < head.head_dim; d += kLanes) {
+          Lanes::fma(weight, Lanes::load(head.v + key * head.head_dim + d), Lanes::load(out + d)).store(out + d);
+        }
+      }
+    }
+  }
+
+  static constexpr MaterialisedKernels kTable = {multiply_keys, softmax, multiply_values, multiply_keys_plainly, multiply_values_plainly};
 };
 
 }  // namespace

@@ -22,6 +22,10 @@ expect 0 "$TERRACE" bench techniques "$work/dummy.yaml" --quick --markdown --plo
 for technique in "KV cache" "continuous batching" "paged KV cache" "flash-tiled attention" "grouped-query attention"; do says out "| $technique |"; done
 silent err
 grep -q '<polyline' "$work/plot.svg" || fail "the plot has no line"
+expect 0 "$TERRACE" bench techniques "$work/dummy.yaml" --quick --only paging,heads --progress none
+[ "$(grep -c '^[a-z].*: ' "$work/out")" -eq 2 ] || fail "--only has shown others: $(cat "$work/out")"
+expect 2 "$TERRACE" bench techniques "$work/dummy.yaml" --only pages
+says err "--only"
 expect 5 "$TERRACE" bench techniques "$work/dummy.yaml" --quick --plot /no/such/folder/plot.svg --progress none
 
 needs_model

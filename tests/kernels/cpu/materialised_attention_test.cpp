@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "kernels/base/thread_pool.h"
@@ -25,9 +26,11 @@ std::vector<float> random_values(int64_t count, unsigned seed) {
 TEST(MaterialisedAttentionTest, IsCausalSoftmaxAttention) {
   const std::vector<float> q = random_values(kTokens * kDim, 1), k = random_values(kTokens * kDim, 2), v = random_values(kTokens * kDim, 3);
   ThreadPool pool(2);
-  for (const bool avx2 : {false, detect_isa() >= Isa::kAvx2}) {
+  for (const auto& [avx2, plainly] : {std::pair(false, false), {false, true}, {true, false}, {true, true}}) {
+    if (avx2 && detect_isa() < Isa::kAvx2) continue;
     std::vector<float> scores(kTokens * kTokens), out(kTokens * kDim);
-    run_materialised(pool, avx2, {q.data(), k.data(), v.data(), scores.data(), out.data(), kDim, kDim, kTokens, kDim, 0.25f});
+    run_materialised(pool, avx2 ? kAvx2Materialised : kScalarMaterialised, plainly,
+                     {q.data(), k.data(), v.data(), scores.data(), out.data(), kDim, kDim, kTokens, kDim, 0.25f});
     for (int64_t row = 0; row < kTokens; ++row) {
       std::vector<double> weights, expected(kDim);
       double sum = 0;
@@ -39,7 +42,7 @@ TEST(MaterialisedAttentionTest, IsCausalSoftmaxAttention) {
       for (int64_t key = 0; key <= row; ++key) {
         for (int64_t d = 0; d < kDim; ++d) expected[d] += weights[key] / sum * v[key * kDim + d];
       }
-      for (int64_t d = 0; d < kDim; ++d) ASSERT_NEAR(out[row * kDim + d], expected[d], 1e-5) << row << " " << d << " avx2 " << avx2;
+      for (int64_t d = 0; d < kDim; ++d) ASSERT_NEAR(out[row * kDim + d], expected[d], 1e-5) << row << " " << d << " avx2 " << avx2 << " plainly " << plainly;
     }
   }
 }
