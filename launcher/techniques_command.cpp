@@ -34,7 +34,7 @@ struct Sizes {
   int32_t head_depth;
 };
 
-const Sizes kFull = {{64, 256, 512, 1024}, 32, 4, 32, {1024, 2048, 4096, 8192, 16384}, 4096};
+const Sizes kFull = {{64, 256, 512, 1024}, 32, 2, 48, {1024, 2048, 4096, 8192, 16384}, 4096};
 const Sizes kQuick = {{16, 32}, 2, 1, 4, {128, 256}, 128};
 
 struct Findings {
@@ -97,7 +97,8 @@ std::string format_findings(const Findings& findings, bool markdown) {
   const auto show = [markdown](const TextTable& table) { return markdown ? table.markdown() : table.plain(); };
   std::string text = fmt::format("{}\n\n{}", findings.heading, show(summary));
   for (const TechniqueResult& result : findings.results) {
-    text += fmt::format("\n{}{}: {}\n\n{}", markdown ? "### " : "", result.name, result.note, show(result.table));
+    text += markdown ? fmt::format("\n### {}\n\n{}\n\n", result.name, result.note) : fmt::format("\n{}: {}\n\n", result.name, result.note);
+    text += show(result.table);
   }
   return text;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <random>
 
 #include "runtime/cache/frame_pool.h"
@@ -58,9 +59,14 @@ TokenTimes measure_token_times(EngineTimer& timer, const BenchRoom& room, const 
   for (const int32_t length : lengths) {
     const BenchJob job = {BenchKind::kDecode, 1, length, generated + 1, length};
     if (!why_skipped(job, room).empty()) continue;
-    const std::optional<JobTiming> timing = timer.run(job);
-    if (!timing) return result;
-    result.emplace_back(length, 1000 * (timing->seconds - timing->prompt_seconds) / generated);
+    std::array<double, 3> seconds = {};
+    for (double& value : seconds) {
+      const std::optional<JobTiming> timing = timer.run(job);
+      if (!timing) return result;
+      value = timing->seconds - timing->prompt_seconds;
+    }
+    std::ranges::sort(seconds);
+    result.emplace_back(length, 1000 * seconds[1] / generated);
   }
   return result;
 }

@@ -17,7 +17,7 @@ namespace terrace {
 /// Milliseconds of one more token, by the number of tokens before it.
 using TokenTimes = std::vector<std::pair<int32_t, double>>;
 
-/// Stops early, with the times so far, when the timer is interrupted. Lengths that the room does not hold are left out.
+/// Medians of three. Stops early, with the times so far, when the timer is interrupted. Lengths that the room does not hold are left out.
 TokenTimes measure_token_times(EngineTimer& timer, const BenchRoom& room, const std::vector<int32_t>& lengths, int32_t generated);
 TechniqueResult compare_cache(const TokenTimes& cached, const TokenTimes& uncached);
 Plot plot_cache(const TokenTimes& cached, const TokenTimes& uncached);

@@ -97,7 +97,8 @@ MaterialisedCost measure_materialised(const KernelBench& bench, const AttentionC
   return cost;
 }
 
-std::string mib(size_t bytes) { return fmt::format("{} MiB", short_number(static_cast<double>(bytes) / (1 << 20))); }
+/// The kernel counts a process's pages in batches, so that small growth is not to be seen.
+std::string mib(size_t bytes) { return bytes < (1 << 20) ? "< 1 MiB" : fmt::format("{} MiB", whole_number(static_cast<int64_t>(bytes >> 20))); }
 std::string times(double ratio) { return fmt::format("{}x", short_number(ratio)); }
 
 }  // namespace
