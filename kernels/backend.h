@@ -130,6 +130,8 @@ class Backend {
   virtual void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out);
   /// Each output = x * weight^T (+ bias): all outputs share one quantisation of x.
   virtual void linear(MatrixView x, std::span<const LinearOutput> outputs) = 0;
+  /// gate.out = silu(x * gate^T) * (x * up^T), with both biases; up.out is scratch.
+  virtual void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up);
   /// Rotates q and k by the tokens' positions and writes k and v into the tokens' pages.
   virtual void rope_and_store_kv(const RopeKvArgs& args) = 0;
   /// Causal attention of the batch's runs over their pages. Reads K and V from the pages only.
@@ -156,6 +158,12 @@ inline MachineLimits Backend::measure_limits(size_t) { return {}; }
 inline void Backend::add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) {
   add(x, delta);
   rms_norm(x, weight, eps, out);
+}
+
+inline void Backend::gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up) {
+  const LinearOutput outputs[] = {gate, up};
+  linear(x, outputs);
+  silu_gate(gate.out, up.out);
 }
 
 struct BackendOptions {

@@ -134,6 +134,14 @@ void CpuBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weigh
 
 void CpuBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
 
+void CpuBackend::gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up) {
+  linear_.run_pair(x, gate, up, [&](const LinearOps::Part& part) {
+    for (int64_t row = part.first_row; row < part.first_row + part.num_rows; ++row) {
+      rows_.silu_gate(gate.out.row(row) + part.first_col, up.out.row(row) + part.first_col, part.num_cols);
+    }
+  });
+}
+
 void CpuBackend::rope_and_store_kv(const RopeKvArgs& args) {
   rope_.select(args);
   for_each_row(args.q.rows, args.q.cols + 2 * args.k.cols, [&](int64_t token) { rotate_and_store_token(args, token); });

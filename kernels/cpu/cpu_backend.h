@@ -38,6 +38,7 @@ class CpuBackend : public Backend {
   void rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) override;
   void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) override;
   void linear(MatrixView x, std::span<const LinearOutput> outputs) override;
+  void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up) override;
   void rope_and_store_kv(const RopeKvArgs& args) override;
   void attention(const AttentionArgs& args) override;
   void silu_gate(MatrixView gate, MatrixView up) override;

@@ -116,35 +116,57 @@ void LinearOps::quantize(MatrixView x, std::span<const LinearOutput> outputs) {
   }
 }
 
+void LinearOps::multiply(const LinearOutput& output, const RowRange& rows, int64_t first_tile, int64_t num_tiles) {
+  const PackedLinear& weight = packed(output);
+  const Rows& x = rows_[static_cast<size_t>(weight.activation())];
+  const int64_t first_output = first_tile * kernels_.tile_rows;
+  weight.multiply()({
+      .tiles = weight.tiles() + static_cast<size_t>(first_tile) * weight.tile_bytes(),
+      .tile_bytes = weight.tile_bytes(),
+      .num_tiles = num_tiles,
+      .num_blocks = weight.num_blocks(),
+      .num_outputs = std::min(num_tiles * kernels_.tile_rows, weight.rows() - first_output),
+      .x = x.data + static_cast<size_t>(rows.first) * x.row_bytes,
+      .x_row_bytes = x.row_bytes,
+      .num_rows = rows.count,
+      .out = output.out.row(rows.first) + first_output,
+      .out_stride = output.out.stride,
+      .bias = output.bias == nullptr ? nullptr : output.bias + first_output,
+  });
+}
+
 void LinearOps::run(MatrixView x, std::span<const LinearOutput> outputs) {
   for (const LinearOutput& output : outputs) check(x, output);
   if (x.rows == 0 || outputs.empty()) return;
   quantize(x, outputs);
   const Panels panels(x.rows);
   const Items items(outputs, panels, x.cols, pool_.num_threads());
-  const auto multiply = [&](int64_t item) {
+  pool_.parallel_for(panels.count * items.per_panel, 1, [&](int64_t item, int64_t) {
     const int64_t panel = item / items.per_panel;
-    const int64_t first_row = panels.first_row(panel);
+    const RowRange rows = {panels.first_row(panel), panels.num_rows(panel)};
     items.for_each_run(item % items.per_panel, [&](const LinearOutput& output, int64_t first_tile, int64_t num_tiles) {
-      const PackedLinear& weight = packed(output);
-      const Rows& rows = rows_[static_cast<size_t>(weight.activation())];
-      const int64_t first_output = first_tile * kernels_.tile_rows;
-      weight.multiply()({
-          .tiles = weight.tiles() + static_cast<size_t>(first_tile) * weight.tile_bytes(),
-          .tile_bytes = weight.tile_bytes(),
-          .num_tiles = num_tiles,
-          .num_blocks = weight.num_blocks(),
-          .num_outputs = std::min(num_tiles * kernels_.tile_rows, weight.rows() - first_output),
-          .x = rows.data + static_cast<size_t>(first_row) * rows.row_bytes,
-          .x_row_bytes = rows.row_bytes,
-          .num_rows = panels.num_rows(panel),
-          .out = output.out.row(first_row) + first_output,
-          .out_stride = output.out.stride,
-          .bias = output.bias == nullptr ? nullptr : output.bias + first_output,
-      });
+      multiply(output, rows, first_tile, num_tiles);
     });
-  };
-  pool_.parallel_for(panels.count * items.per_panel, 1, [&](int64_t begin, int64_t) { multiply(begin); });
+  });
+}
+
+void LinearOps::run_pair(MatrixView x, const LinearOutput& a, const LinearOutput& b, FunctionRef<void(const Part&)> finish) {
+  const LinearOutput outputs[] = {a, b};
+  for (const LinearOutput& output : outputs) check(x, output);
+  if (a.out.cols != b.out.cols) throw Error(ErrorCode::kInternal, "linear: a pair of outputs of different widths");
+  if (x.rows == 0) return;
+  quantize(x, outputs);
+  const Panels panels(x.rows);
+  const Items items({outputs, 1}, panels, 2 * x.cols, pool_.num_threads());
+  pool_.parallel_for(panels.count * items.per_panel, 1, [&](int64_t item, int64_t) {
+    const int64_t panel = item / items.per_panel;
+    const RowRange rows = {panels.first_row(panel), panels.num_rows(panel)};
+    items.for_each_run(item % items.per_panel, [&](const LinearOutput&, int64_t first_tile, int64_t num_tiles) {
+      for (const LinearOutput& output : outputs) multiply(output, rows, first_tile, num_tiles);
+      const int64_t first_col = first_tile * kernels_.tile_rows;
+      finish({rows.first, rows.count, first_col, std::min(num_tiles * kernels_.tile_rows, a.out.cols - first_col)});
+    });
+  });
 }
 
 }  // namespace terrace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/base/function_ref.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/linear_kernels.h"
@@ -29,13 +30,26 @@ class LinearOps {
   /// Backend::linear(): outputs[i].out = x * weight^T (+ bias). Weights are those of pack(); x and outputs don't overlap.
   void run(MatrixView x, std::span<const LinearOutput> outputs);
 
+  /// A part of the outputs.
+  struct Part {
+    int64_t first_row, num_rows, first_col, num_cols;
+  };
+  /// run() for two outputs of equal shape. `finish` is called once for each part of them, on the thread that has just written it to both.
+  void run_pair(MatrixView x, const LinearOutput& a, const LinearOutput& b, FunctionRef<void(const Part&)> finish);
+
  private:
   struct Rows {  // x as some weights need it: panels of blocks (linear_kernels.h), or rows of floats
     const uint8_t* data = nullptr;
     size_t row_bytes = 0;
   };
 
+  struct RowRange {
+    int64_t first, count;
+  };
+
   void quantize(MatrixView x, std::span<const LinearOutput> outputs);
+  /// Rows of one panel by a run of an output's tiles.
+  void multiply(const LinearOutput& output, const RowRange& rows, int64_t first_tile, int64_t num_tiles);
 
   const LinearKernels& kernels_;
   ThreadPool& pool_;

@@ -7,9 +7,7 @@
 namespace terrace {
 
 void ffn_block(Backend& backend, const LayerWeights& weights, const Activations& a, MatrixView out) {
-  const std::array<LinearOutput, 2> gate_up = {to_output(weights.gate, a.gate), to_output(weights.up, a.up)};
-  backend.linear(a.normed, gate_up);
-  backend.silu_gate(a.gate, a.up);
+  backend.gated_linear(a.normed, to_output(weights.gate, a.gate), to_output(weights.up, a.up));
   const std::array<LinearOutput, 1> down = {to_output(weights.down, out)};
   backend.linear(a.gate, down);
 }

@@ -8,6 +8,7 @@
 #include "kernels/base/half.h"
 #include "tests/support/kernels/backend_list.h"
 #include "tests/support/kernels/random_matrix.h"
+#include "tests/support/kernels/random_weights.h"
 
 namespace terrace {
 namespace {
@@ -20,7 +21,7 @@ class FloatOpsTest : public BackendTest {
     return result;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Backends, FloatOpsTest, testing::ValuesIn(backend_cases()), backend_case_name);
+INSTANTIATE_TEST_SUITE_P(Backends, FloatOpsTest, ::testing::ValuesIn(backend_cases()), backend_case_name);
 
 std::vector<double> norm_reference(const std::vector<float>& x, const std::vector<float>& weight, double eps) {
   const size_t cols = weight.size();
@@ -78,6 +79,26 @@ TEST_P(FloatOpsTest, SiluGateMatchesTheReferenceFromEndToEnd) {
   for (size_t i = 0; i < gate.size(); ++i) {
     const double expected = gate[i] / (1.0 + std::exp(-static_cast<double>(gate[i]))) * up[i];
     ASSERT_NEAR(actual[i], expected, 3e-7 * std::abs(expected) + 1e-30) << gate[i];
+  }
+}
+
+TEST_P(FloatOpsTest, GatedLinearIsLinearThenSiluGate) {
+  std::mt19937 random(20);
+  const int64_t cols = 96, width = 83;
+  const Buffer bias = backend_->upload(random_floats(21, width));
+  const auto* biases = reinterpret_cast<const float*>(bias.data());
+  const testing::RandomMatrix gate_values = testing::make_random_matrix(DType::kQ4_1, width, cols, random);
+  const testing::RandomMatrix up_values = testing::make_random_matrix(DType::kQ8_0, width, cols, random);
+  const std::unique_ptr<Weight> gate_weight = backend_->pack_linear(gate_values.matrix, {});
+  const std::unique_ptr<Weight> up_weight = backend_->pack_linear(up_values.matrix, {});
+  for (const int64_t rows : {1, 5, 130}) {
+    TestMatrix x = matrix(rows, cols, random_floats(22, rows * cols));
+    TestMatrix gate(*backend_, rows, width, 3), up(*backend_, rows, width, 3), fused(*backend_, rows, width, 3), scratch(*backend_, rows, width, 3);
+    const LinearOutput outputs[] = {{gate_weight.get(), gate.view(), biases}, {up_weight.get(), up.view(), nullptr}};
+    backend_->linear(x.view(), outputs);
+    backend_->silu_gate(gate.view(), up.view());
+    backend_->gated_linear(x.view(), {gate_weight.get(), fused.view(), biases}, {up_weight.get(), scratch.view(), nullptr});
+    EXPECT_TRUE(same_bits(fused.get(*backend_), gate.get(*backend_))) << rows << " rows";
   }
 }
 
