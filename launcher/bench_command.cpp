@@ -53,6 +53,13 @@ BenchMachine measure_machine(RankGroup& group, Session& session) {
   return machine;
 }
 
+/// True on every rank when rank 0 says so.
+bool agree(RankGroup& group, bool yes) {
+  Bytes answer = {std::byte{static_cast<unsigned char>(yes ? 1 : 0)}};
+  group.control->broadcast(answer);
+  return answer.at(0) != std::byte{0};
+}
+
 /// The machine was at least as fast as either time it was looked at.
 void keep_faster(MachineLimits& limits, const MachineLimits& later) {
   limits.memory_rate = std::max(limits.memory_rate, later.memory_rate);
@@ -103,7 +110,8 @@ int bench_rank_zero(Session& session, const Config& config, RankGroup& group, co
   report.machine = measure_machine(group, session);
   measure_jobs(timer, room_of(session, config), options.repeat, progress, report.results);
   session.engine().stop();
-  keep_faster(report.machine.limits, measure_machine(group, session).limits);
+  // A user who interrupts waits for nothing more; mpirun kills what takes over two seconds to end.
+  if (agree(group, signals.received() == 0)) keep_faster(report.machine.limits, measure_machine(group, session).limits);
   progress.clear();
   if (signals.received() != 0) log_warning("interrupted: the report holds what was measured until then");
   write_stdout(format_report(report, options.format));
@@ -121,10 +129,10 @@ int run_bench(const BenchOptions& options) {
     Session session(config, group, session_options(options.progress, group.rank, progress));
     progress.clear();
     if (group.rank == 0) return bench_rank_zero(session, config, group, options, signals, progress);
-    for (int phase = 0; phase < 2; ++phase) {  // as rank 0 does: the first token, then the jobs
-      session.follow();
-      measure_machine(group, session);
-    }
+    session.follow();  // as rank 0 does: the first token, then the jobs
+    measure_machine(group, session);
+    session.follow();
+    if (agree(group, false)) measure_machine(group, session);
     return 0;
   });
 }
