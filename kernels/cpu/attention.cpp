@@ -68,8 +68,7 @@ void PagedAttention::run(const AttentionArgs& args) {
     }
     const size_t misaligned = reinterpret_cast<uintptr_t>(scratch.data()) / sizeof(float) % kLineFloats;
     float* aligned = scratch.data() + (kLineFloats - misaligned) % kLineFloats;
-    for (size_t i = next.fetch_add(1); i < plan_.tasks.size(); i = next.fetch_add(1))
-      run_task(args, plan_.tasks[i], aligned);
+    for (size_t i = next.fetch_add(1); i < plan_.tasks.size(); i = next.fetch_add(1)) run_task(args, i, aligned);
   });
   const auto num_merges = static_cast<int64_t>(plan_.merges.size());
   pool_.parallel_for(num_merges, kMergeGrain, [&](int64_t begin, int64_t end) {
@@ -77,14 +76,22 @@ void PagedAttention::run(const AttentionArgs& args) {
   });
 }
 
-void PagedAttention::run_task(const AttentionArgs& args, const AttentionTask& task, float* scratch) {
+void PagedAttention::run_task(const AttentionArgs& args, size_t index, float* scratch) {
+  const AttentionTask& task = plan_.tasks[index];
   const size_t scratch_floats = attention_scratch_floats(group_, args.head_dim);
-  AttentionTile tiles[kHeadsTogether];
+  AttentionTile tiles[kHeadsTogether], next_tiles[kHeadsTogether];
   for (int32_t i = 0; i < task.num_kv_heads; ++i) {
     tiles[i] = make_tile(args, task, i);
     tiles[i].scratch = scratch + static_cast<size_t>(i) * scratch_floats;  // several only for one token: group_ rows
   }
-  kernels_.tiles(tiles, task.num_kv_heads);
+  TileGroup next{next_tiles, 0};
+  const size_t next_index = index + static_cast<size_t>(pool_.num_threads());  // while the threads take turns
+  if (next_index < plan_.tasks.size()) {
+    const AttentionTask& next_task = plan_.tasks[next_index];
+    for (; next.count < next_task.num_kv_heads; ++next.count)
+      next_tiles[next.count] = make_tile(args, next_task, next.count);
+  }
+  kernels_.tiles({tiles, task.num_kv_heads}, next);
 }
 
 /// The tile of one of the task's KV heads.

@@ -28,7 +28,7 @@ class PagedAttention {
 
  private:
   void plan(const AttentionArgs& args);
-  void run_task(const AttentionArgs& args, const AttentionTask& task, float* scratch);
+  void run_task(const AttentionArgs& args, size_t index, float* scratch);
   AttentionTile make_tile(const AttentionArgs& args, const AttentionTask& task, int32_t index);
   void run_merge(const AttentionArgs& args, const AttentionMerge& merge);
 

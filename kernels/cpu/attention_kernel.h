@@ -27,31 +27,40 @@ inline int32_t keys_in_piece(const AttentionTile& tile, int32_t piece) {
   return tile.kv_end - piece < kAttentionSplit ? tile.kv_end - piece : kAttentionSplit;
 }
 
-/// The order in which pages are read: all K of a piece, all V, the next piece. Stays at the last page.
+/// The order in which pages are read: all K of a piece, all V, the next piece; then the tiles to come. Stays at the
+/// last page.
 class PageWalk {
  public:
-  explicit PageWalk(const AttentionTile& tile) : t_(tile), key_(tile.kv_begin) {}
+  PageWalk(const TileGroup& now, const TileGroup& next) : now_(now), next_(next), key_(now.tiles->kv_begin) {}
 
+  /// The page of one of the tiles, or of the last where `index` is beyond.
   template <class Element>
-  const Element* rows(const AttentionTile& tile) const {
+  const Element* rows(int32_t index) const {
+    const AttentionTile& tile = now_.tiles[index < now_.count ? index : now_.count - 1];
     return page_rows<Element>(tile, key_ / tile.page_tokens, offset_);
   }
-  void next() {
+  void advance() {
+    const AttentionTile& tile = *now_.tiles;
     const int32_t piece = key_ / kAttentionSplit * kAttentionSplit;
-    const int32_t key = key_ + t_.page_tokens;
-    if (key < piece + keys_in_piece(t_, piece)) {
+    const int32_t key = key_ + tile.page_tokens;
+    if (key < piece + keys_in_piece(tile, piece)) {
       key_ = key;
     } else if (offset_ == 0) {
       key_ = piece;
-      offset_ = t_.v_offset;
-    } else if (key < t_.kv_end) {
+      offset_ = tile.v_offset;
+    } else if (key < tile.kv_end) {
       key_ = key;
+      offset_ = 0;
+    } else if (next_.count > 0) {
+      now_ = next_;
+      next_ = {};
+      key_ = now_.tiles->kv_begin;
       offset_ = 0;
     }
   }
 
  private:
-  const AttentionTile& t_;
+  TileGroup now_, next_;
   int32_t key_;
   size_t offset_ = 0;
 };
@@ -60,13 +69,13 @@ class PageWalk {
 template <class Lanes, class Wide, class Element>
 class DirectTiles {
  public:
-  DirectTiles(const AttentionTile* tiles, int32_t count) : tiles_(tiles), count_(count), ahead_(tiles[0]) {}
+  DirectTiles(const TileGroup& now, const TileGroup& next) : tiles_(now.tiles), count_(now.count), ahead_(now, next) {}
 
   void run() {
     const AttentionTile& t = tiles_[0];
-    for (int i = 0; i < kPagesAhead; ++i, ahead_.next()) {
+    for (int i = 0; i < kPagesAhead; ++i, ahead_.advance()) {
       for (int32_t h = 0; h < count_; ++h)
-        fetch(ahead_.rows<Element>(tiles_[h]), static_cast<size_t>(t.page_tokens * t.head_dim) * sizeof(Element));
+        fetch(ahead_.rows<Element>(h), static_cast<size_t>(t.page_tokens * t.head_dim) * sizeof(Element));
     }
     for (int32_t h = 0; h < count_; ++h) rows_[h].begin(tiles_[h]);
     for (int32_t piece = t.kv_begin; piece < t.kv_end; piece += kAttentionSplit) {
@@ -92,11 +101,11 @@ class DirectTiles {
   template <class Function>
   [[gnu::always_inline]] void for_each_page(int32_t piece, int32_t num_keys, size_t offset, Function use) {
     const int32_t page_tokens = tiles_[0].page_tokens;
-    for (int32_t key = 0; key < num_keys; key += page_tokens, ahead_.next()) {
+    for (int32_t key = 0; key < num_keys; key += page_tokens, ahead_.advance()) {
       const int32_t n = num_keys - key < page_tokens ? num_keys - key : page_tokens;
       for (int32_t h = 0; h < count_; ++h) {
         use(rows_[h], page_rows<Element>(tiles_[h], (piece + key) / page_tokens, offset),
-            ahead_.template rows<Element>(tiles_[h]), key, n);
+            ahead_.template rows<Element>(h), key, n);
       }
     }
   }
@@ -217,19 +226,19 @@ inline bool is_direct(const AttentionTile& tile) {
 }
 
 template <class Lanes, class Wide, class Element>
-void run_tiles_of(const AttentionTile* tiles, int32_t count) {
+void run_tiles_of(const TileGroup& now, const TileGroup& next) {
   bool direct = true;
-  for (int32_t h = 0; h < count; ++h) direct = direct && is_direct(tiles[h]);
-  if (direct) return DirectTiles<Lanes, Wide, Element>(tiles, count).run();
-  for (int32_t h = 0; h < count; ++h) WideTile<Lanes, Wide, Element>(tiles[h]).run();
+  for (int32_t h = 0; h < now.count; ++h) direct = direct && is_direct(now.tiles[h]);
+  if (direct) return DirectTiles<Lanes, Wide, Element>(now, next).run();
+  for (int32_t h = 0; h < now.count; ++h) WideTile<Lanes, Wide, Element>(now.tiles[h]).run();
 }
 
 template <class Lanes, class Wide>
-void run_tiles(const AttentionTile* tiles, int32_t count) {
-  switch (tiles[0].kv_type) {
-    case KvType::kF32: return run_tiles_of<Lanes, Wide, float>(tiles, count);
-    case KvType::kF16: return run_tiles_of<Lanes, Wide, F16>(tiles, count);
-    case KvType::kBF16: return run_tiles_of<Lanes, Wide, BF16>(tiles, count);
+void run_tiles(const TileGroup& now, const TileGroup& next) {
+  switch (now.tiles->kv_type) {
+    case KvType::kF32: return run_tiles_of<Lanes, Wide, float>(now, next);
+    case KvType::kF16: return run_tiles_of<Lanes, Wide, F16>(now, next);
+    case KvType::kBF16: return run_tiles_of<Lanes, Wide, BF16>(now, next);
   }
 }
 

@@ -44,6 +44,12 @@ struct AttentionTile {
   float* scratch = nullptr;  // attention_scratch_floats()
 };
 
+/// At most kHeadsTogether tiles of the same tokens and keys, whose KV heads lie side by side in the pages.
+struct TileGroup {
+  const AttentionTile* tiles = nullptr;
+  int32_t count = 0;
+};
+
 /// Partials of one token and KV head, joined from left to right.
 struct PartialMerge {
   const float* partial = nullptr;  // piece i: partial + i * partial_stride, [num_heads, head_dim]
@@ -61,8 +67,9 @@ struct PartialMerge {
 size_t attention_scratch_floats(int32_t rows, int32_t head_dim);
 
 struct AttentionKernels {
-  /// `count` tiles, at most kHeadsTogether, of the same tokens and keys, whose KV heads lie side by side in the pages.
-  void (*tiles)(const AttentionTile* tiles, int32_t count);
+  /// Computes `now`. `next` may be empty: tiles that this thread will likely be given afterwards, whose first pages are
+  /// fetched in time.
+  void (*tiles)(const TileGroup& now, const TileGroup& next);
   void (*merge)(const PartialMerge& merge);
 };
 

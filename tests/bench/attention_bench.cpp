@@ -107,23 +107,50 @@ void select_top(benchmark::State& state) {
 }
 BENCHMARK(select_top)->ArgsProduct({{1, 2}, {1, 32}, {49152, 128256}})->UseRealTime()->Unit(benchmark::kMicrosecond);
 
-/// What one thread can read at most: sums of 256 MiB.
+uint64_t sum_words(const std::byte* memory, size_t bytes) {
+  const auto* words = reinterpret_cast<const uint64_t*>(memory);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < bytes / 8; ++i) sum += words[i];
+  return sum;
+}
+
+/// The limit of decode: its pages read in its order, without prefetch or arithmetic. {threads, depth}.
+void read_pages(benchmark::State& state) {
+  const auto depth = static_cast<int32_t>(state.range(1));
+  const Bench bench(static_cast<int>(state.range(0)), 1, depth, 1);
+  const PageLayout& layout = bench.pool.layout;
+  ThreadPool pool(static_cast<int>(state.range(0)));
+  constexpr int32_t kPiecePages = kAttentionSplit / kPageTokens;
+  int32_t layer = 0;
+  for (auto _ : state) {
+    const std::byte* base = bench.pool.base + layout.k_offset(layer, 0, 0);
+    pool.parallel_for(depth / kAttentionSplit, 1, [&](int64_t piece, int64_t) {
+      for (const size_t offset : {size_t{0}, layout.v_offset}) {
+        for (int64_t page = piece * kPiecePages; page < (piece + 1) * kPiecePages; ++page) {
+          const uint32_t frame = bench.frames[static_cast<size_t>(page)];
+          benchmark::DoNotOptimize(sum_words(base + frame * layout.page_stride + offset, layout.v_offset));
+        }
+      }
+    });
+    layer = (layer + 1) % kLayers;
+  }
+  state.SetBytesProcessed(state.iterations() * depth * static_cast<int64_t>(2 * kKvHeads * kHeadDim * 2));
+}
+BENCHMARK(read_pages)->ArgsProduct({{1, 2}, {2048, 8192}})->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+/// What the threads can read at most: sums of 256 MiB.
 void read_memory(benchmark::State& state) {
   const auto backend = make_backend("cpu", {static_cast<int>(state.range(0)), true, ""});
-  constexpr size_t kWords = size_t{32} << 20;
-  const Buffer memory = backend->allocate(kWords * 8);
-  const auto* words = reinterpret_cast<const uint64_t*>(memory.data());
+  constexpr size_t kBytes = size_t{256} << 20, kPart = kBytes / 64;
+  const Buffer memory = backend->allocate(kBytes);
   std::memset(memory.data(), 1, memory.bytes());
   ThreadPool pool(static_cast<int>(state.range(0)));
   for (auto _ : state) {
-    pool.parallel_for(64, 1, [&](int64_t begin, int64_t end) {
-      uint64_t sum = 0;
-      for (size_t i = static_cast<size_t>(begin) * (kWords / 64); i < static_cast<size_t>(end) * (kWords / 64); ++i)
-        sum += words[i];
-      benchmark::DoNotOptimize(sum);
+    pool.parallel_for(64, 1, [&](int64_t part, int64_t) {
+      benchmark::DoNotOptimize(sum_words(memory.data() + static_cast<size_t>(part) * kPart, kPart));
     });
   }
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(kWords * 8));
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(kBytes));
 }
 BENCHMARK(read_memory)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 

@@ -76,7 +76,7 @@ class TileWorld {
     tile.lse = result.data() + q_.size();
     tile.lse_stride = shape_.num_heads;
     tile.scratch = scratch.data();
-    kernels.tiles(&tile, 1);
+    kernels.tiles({&tile, 1}, {});
     return result;
   }
 
