@@ -13,9 +13,10 @@
 
 namespace terrace {
 
-/// Tiles that are multiplied side by side, so that each broadcast of x serves both. A single row gains nothing from it.
-constexpr int kMostTiles = 2;
-constexpr int tiles_for(int64_t most_rows) { return most_rows == 1 ? 1 : kMostTiles; }
+/// Few rows wait for weights from memory, which come fastest as one stream: they take a tile at a time. More take two side by side, so
+/// that each broadcast of x serves both.
+constexpr int64_t kFewRows = 3;
+constexpr int tiles_for(int64_t most_rows) { return most_rows <= kFewRows ? 1 : 2; }
 
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr int log2_of(int value) { return value <= 1 ? 0 : 1 + log2_of(value / 2); }
@@ -255,6 +256,7 @@ void multiply_panel(const LinearTask& task) {
 template <class V, QuantFormat F, class X>
 void multiply_quantized(const LinearTask& task) {
   if (task.num_rows == 1) multiply_panel<V, F, X, 1>(task);
+  else if (task.num_rows <= kFewRows) multiply_panel<V, F, X, kFewRows>(task);
   else multiply_panel<V, F, X, kPanelRows>(task);
 }
 
