@@ -16,7 +16,7 @@
 namespace terrace {
 namespace {
 
-constexpr int32_t kDirectRows = 6;  // up to here, reading 16-bit rows again costs less than widening them
+constexpr int32_t kDirectRows = 30;  // up to here, reading 16-bit rows again costs less than widening them
 
 template <class Element>
 const Element* page_rows(const AttentionTile& tile, int32_t page, size_t offset) {

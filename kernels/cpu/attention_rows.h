@@ -46,7 +46,7 @@ class TileRows {
     for_each_block<3>([&](int32_t row, auto rows) {
       const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);  // of the block's last row: it attends most
       if (wanted <= 0) return;
-      score_rows<Lanes, Element, rows.value>(q_ + row * dims_, k, ahead, wanted, dims_,
+      score_rows<Lanes, Element, rows.value>(q_ + row * dims_, k, row == first_row_ ? ahead : k, wanted, dims_,
                                              scores_ + row * kAttentionSplit + key);
     });
   }
@@ -133,7 +133,9 @@ class TileRows {
       common = common > 0 ? common : 0;
       const float* p = scores_ + row * kAttentionSplit + key;
       float* out = piece_out_ + row * dims_;
-      if (common > 0) add_value_rows<Lanes, Vector, Source, rows.value>(p, v, ahead, common, dims_, out);
+      if (common > 0)
+        add_value_rows<Lanes, Vector, Source, rows.value>(p, v, row == first_row_ ? ahead : nullptr, common, dims_,
+                                                          out);
       for (int32_t r = 1; r < rows.value; ++r) {
         const int32_t own = wanted_keys(row + r, key, count);
         if (own <= common) continue;
