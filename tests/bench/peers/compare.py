@@ -88,7 +88,7 @@ class Bench:
 
 
 def make_rows(bench, quick):
-    """The rows of the issue's table; with `quick` the same rows over small numbers, to prove that everything runs."""
+    """What users of such programs ask first; with `quick` the same rows over small numbers, to prove that everything runs."""
     deep = 600 if quick else 8000
     depth = 300 if quick else 2048
     long = 700 if quick else 8191  # the context less the token that ends a prefill
