@@ -27,11 +27,12 @@ function(terrace_library folder)
   # A file that ends in an ISA's name is compiled for that ISA and reached only by run-time dispatch.
   set(isa_avx2 -mavx2 -mfma -mf16c)
   # GCC 12 warns of its own AVX-512 intrinsics, whose undefined vectors are no bug (gcc.gnu.org/PR105593).
-  set(isa_avx512 ${isa_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
+  set(isa_avx512 ${isa_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
       $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
       $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
-  set(isa_amx ${isa_avx512} -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16)
-  foreach(isa avx2 avx512 amx)
+  set(isa_vnni ${isa_avx512} -mavx512vnni)
+  set(isa_amx ${isa_vnni} -mamx-tile -mamx-int8)
+  foreach(isa avx2 avx512 vnni amx)
     set(isa_sources ${sources})
     list(FILTER isa_sources INCLUDE REGEX "_${isa}\\.cpp$")
     if(isa_sources)

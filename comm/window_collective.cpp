@@ -63,7 +63,7 @@ std::span<float> WindowCollective::all_reduce(std::span<float> part) {
 std::span<float> WindowCollective::reduce_short(std::span<float> part) {
   const size_t offset = stage_offset();
   float* const stage = window_.floats(rank_) + offset;
-  if (part.data() != stage) std::memcpy(stage, part.data(), part.size_bytes());
+  if (part.data() != stage) std::memmove(stage, part.data(), part.size_bytes());
   exchange_parts(offset, part.size());
   float* const out = short_sum_.data();
   sum_in_rank_order(parts_, 0, part.size(), {&out, 1});

@@ -11,6 +11,10 @@ constexpr int64_t kTasksPerWorker = 4;
 // Reading a K and V row costs about as much as using it for this many query tokens.
 constexpr int64_t kReadCostTokens = 2;
 
+// Partials of a plan at most, each the q heads of a KV head by head_dim floats: 32 MiB for 8 heads of 128. What would need more is folded: less
+// even, but the same bits.
+constexpr int32_t kMostPartials = 8192;
+
 int64_t cost(const AttentionTask& task) {
   return (task.num_tokens + kReadCostTokens) * static_cast<int64_t>(task.kv_end - task.kv_begin) * task.num_kv_heads;
 }
@@ -89,6 +93,8 @@ AttentionPlan plan_attention(std::span<const AttentionRun> runs, const Attention
       plan.tasks.push_back(tile);
     } else if (tile.kv_end <= kAttentionSplit) {
       push_by_head(tile, plan);
+    } else if (plan.num_partials + int64_t{num_pieces(tile.kv_end)} * tile.num_tokens * tile.num_kv_heads > kMostPartials) {
+      plan.tasks.push_back(tile);
     } else {
       split_task(tile, runs[static_cast<size_t>(tile.run)], shape.num_workers, plan);
     }

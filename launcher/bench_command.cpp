@@ -107,10 +107,10 @@ int bench_rank_zero(Session& session, const Config& config, RankGroup& group, co
   EngineTimer timer(session.engine(), session.model().vocab_size, [&] { return signals.received() != 0; });
   if (timer.run(BenchJob{})) report.first_token = job_age();
   session.engine().stop();
-  report.machine = measure_machine(group, session);
+  // A user who interrupts waits for nothing more; mpirun kills what takes over two seconds to end.
+  if (agree(group, signals.received() == 0)) report.machine = measure_machine(group, session);
   measure_jobs(timer, room_of(session, config), options.repeat, progress, report.results);
   session.engine().stop();
-  // A user who interrupts waits for nothing more; mpirun kills what takes over two seconds to end.
   if (agree(group, signals.received() == 0)) keep_faster(report.machine.limits, measure_machine(group, session).limits);
   progress.clear();
   if (signals.received() != 0) log_warning("interrupted: the report holds what was measured until then");
@@ -130,7 +130,7 @@ int run_bench(const BenchOptions& options) {
     progress.clear();
     if (group.rank == 0) return bench_rank_zero(session, config, group, options, signals, progress);
     session.follow();  // as rank 0 does: the first token, then the jobs
-    measure_machine(group, session);
+    if (agree(group, false)) measure_machine(group, session);
     session.follow();
     if (agree(group, false)) measure_machine(group, session);
     return 0;

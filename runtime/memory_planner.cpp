@@ -13,7 +13,7 @@
 namespace terrace {
 namespace {
 
-constexpr size_t kFixedWorkspace = size_t{32} << 20;  // thread stacks, attention partials, plans, allocator slack
+constexpr size_t kFixedWorkspace = size_t{64} << 20;  // thread stacks, attention partials, plans, allocator slack
 
 [[noreturn]] void refuse(const MemoryPlan& plan, const std::string& wanted) {
   throw Error(ErrorCode::kOutOfMemory,

@@ -74,8 +74,9 @@ MachineLimits CpuBackend::measure_limits(size_t set_bytes) {
   MachineLimits limits = measure_multiply_adds(pool_, isa_);
   limits.memory_bytes = memory_probe_bytes();
   limits.memory_rate = measure_read_rate(pool_, isa_, allocate(limits.memory_bytes));
-  limits.set_bytes = set_bytes;
-  limits.set_rate = measure_read_rate(pool_, isa_, allocate(set_bytes));
+  // Larger than the caches is large enough, and the KV pool has left no room for a second copy of large weights.
+  limits.set_bytes = std::min(set_bytes, limits.memory_bytes);
+  limits.set_rate = measure_read_rate(pool_, isa_, allocate(limits.set_bytes));
   return limits;
 }
 

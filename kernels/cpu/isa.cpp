@@ -15,6 +15,11 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kNames = {"scalar", "avx2", "avx512", "vnni", "amx"};
 
+bool has_f16c() {  // __builtin_cpu_supports() of clang 14 does not know it
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
 /// Tiles and int8 products, and the kernel's leave to use them: a process that has not asked is killed at the first tile.
 bool amx_is_there() {
   constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;  // CPUID 7.0 EDX
@@ -31,7 +36,7 @@ std::string_view isa_name(Isa isa) { return kNames[static_cast<size_t>(isa)]; }
 Isa detect_isa() {
   // The builtins also check that the operating system saves the wider registers (XCR0).
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return Isa::kScalar;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) return Isa::kScalar;
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   if (!avx512) return Isa::kAvx2;

@@ -23,8 +23,8 @@ inline constexpr int kProbeChains = 12;
 extern const LimitProbes kScalarProbes;
 extern const LimitProbes kAvx2Probes;
 extern const LimitProbes kAvx512Probes;
-extern const LimitProbes kVnniProbes;
-/// The int8 probe of AMX; all else there is VNNI's.
+/// The int8 probes of VNNI and AMX; all else there is AVX-512's.
+int64_t vnni_int8_multiply_adds(int64_t rounds);
 int64_t amx_int8_multiply_adds(int64_t rounds);
 
 }  // namespace terrace

@@ -24,15 +24,6 @@ int64_t maddubs(int64_t rounds) {  // as on AVX2: products alone
   return 64 * kProbeChains;
 }
 
-int64_t dpbusd(int64_t rounds) {
-  const __m512i factor = _mm512_set1_epi8(1);
-  run_chains(rounds, _mm512_setzero_si512(), [factor](__m512i& chain) {
-    chain = _mm512_dpbusd_epi32(chain, factor, factor);
-    asm volatile("" : "+v"(chain));
-  });
-  return 64 * kProbeChains;
-}
-
 int64_t fp32_multiply_adds(int64_t rounds) {
   const __m512 factor = _mm512_set1_ps(0.5f), term = _mm512_set1_ps(1.0f);
   run_chains(rounds, _mm512_setzero_ps(), [factor, term](__m512& chain) {
@@ -45,6 +36,5 @@ int64_t fp32_multiply_adds(int64_t rounds) {
 }  // namespace
 
 const LimitProbes kAvx512Probes = {read, maddubs, fp32_multiply_adds, "vpmaddubsw and vfmadd, 512 bits"};
-const LimitProbes kVnniProbes = {read, dpbusd, fp32_multiply_adds, "vpdpbusd and vfmadd, 512 bits"};
 
 }  // namespace terrace

@@ -25,6 +25,6 @@ int64_t multiply_adds(int64_t rounds) {
 
 }  // namespace
 
-const LimitProbes kScalarProbes = {read, multiply_adds<int32_t>, multiply_adds<float>, "portable C++ multiply and add"};
+const LimitProbes kScalarProbes = {read, multiply_adds<uint32_t>, multiply_adds<float>, "portable C++ multiply and add"};
 
 }  // namespace terrace

@@ -16,7 +16,7 @@
 
 namespace terrace {
 
-/// The kernels of a level; those of the next lower one where it has none of its own.
+/// The kernels of a level.
 const LinearKernels& linear_kernels(Isa isa);
 
 class LinearOps {

@@ -22,8 +22,8 @@ LimitProbes probes_of(Isa isa) {
     case Isa::kScalar: return kScalarProbes;
     case Isa::kAvx2: return kAvx2Probes;
     case Isa::kAvx512: return kAvx512Probes;
-    case Isa::kVnni: return kVnniProbes;
-    case Isa::kAmx: return {kVnniProbes.read, amx_int8_multiply_adds, kVnniProbes.fp32_multiply_adds, "tdpbusd and vfmadd, tiles and 512 bits"};
+    case Isa::kVnni: return {kAvx512Probes.read, vnni_int8_multiply_adds, kAvx512Probes.fp32_multiply_adds, "vpdpbusd and vfmadd, 512 bits"};
+    case Isa::kAmx: return {kAvx512Probes.read, amx_int8_multiply_adds, kAvx512Probes.fp32_multiply_adds, "tdpbusd and vfmadd, tiles and 512 bits"};
   }
   return kScalarProbes;
 }

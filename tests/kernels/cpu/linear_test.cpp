@@ -159,7 +159,7 @@ TEST(LinearTest, AnyNumberOfRowsGivesEqualBitsOnEveryIsa) {
     DType dtype;
     int64_t rows, cols;
   };
-  std::vector<Case> cases = {{DType::kQ4_1, 145, 2304}, {DType::kQ6_K, 33, 2304}};
+  std::vector<Case> cases = {{DType::kQ4_1, 145, 2304}, {DType::kQ6_K, 33, 2304}, {DType::kQ4_1, 33, 2080}, {DType::kQ5_0, 16, 96}};
   for (const DType dtype : kAllDTypes) {
     for (const int64_t rows : {6, 16, 23}) cases.push_back({dtype, rows, 256});
   }

@@ -1,4 +1,4 @@
-// The AVX-512 intrinsics of kernels/cpu/linear_avx512.cpp and linear_amx.cpp on machines that have only AVX2: each vector is two halves. Semantics
+// The AVX-512 intrinsics of kernels/cpu/linear_avx512.cpp, linear_vnni.cpp and linear_amx.cpp on machines that have only AVX2: each vector is two halves. Semantics
 // after the Intel Intrinsics Guide. Include it in place of the real ones: it renames them.
 #pragma once
 

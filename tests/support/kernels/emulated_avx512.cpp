@@ -3,5 +3,4 @@
 #include "tests/support/kernels/avx512_by_avx2.h"
 
 #define avx512_linear_kernels emulated_avx512_linear_kernels
-#define vnni_linear_kernels emulated_vnni_linear_kernels
 #include "kernels/cpu/linear_avx512.cpp"
