@@ -9,7 +9,7 @@ namespace terrace {
 /// Of all the threads of one backend together.
 struct MachineLimits {
   size_t memory_bytes = 0;        // the set of memory_rate: larger than the last-level cache
-  size_t set_bytes = 0;           // the set of set_rate: as asked for
+  size_t set_bytes = 0;           // the set of set_rate: as asked for, memory_bytes at most
   double memory_rate = 0;         // bytes/s read, each thread its own slice from end to end
   double set_rate = 0;            // the same over set_bytes; faster where a part of them stays in cache
   double int8_multiply_adds = 0;  // 1/s, of 8-bit integers

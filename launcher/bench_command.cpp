@@ -68,10 +68,6 @@ void keep_faster(MachineLimits& limits, const MachineLimits& later) {
   limits.fp32_multiply_adds = std::max(limits.fp32_multiply_adds, later.fp32_multiply_adds);
 }
 
-BenchRoom room_of(const Session& session, const Config& config) {
-  return {session.model().context_length, config.scheduler.max_sequences, session.memory().num_frames, config.cache.page_tokens};
-}
-
 /// Repeats go round all jobs, so that a slow moment of the machine does not fall on one of them alone.
 void measure_jobs(EngineTimer& timer, const BenchRoom& room, int repeat, Progress& progress, std::vector<BenchResult>& results) {
   for (BenchResult& result : results) result.skipped = why_skipped(result.job, room);
@@ -91,8 +87,7 @@ void measure_jobs(EngineTimer& timer, const BenchRoom& room, int repeat, Progres
 
 BenchReport start_report(const Session& session, const Config& config, const RankGroup& group, const BenchCases& cases) {
   BenchReport report;
-  const ModelConfig& model = session.model();
-  report.model = fmt::format("{} ({})", model.name.empty() ? "random weights" : model.name, model.architecture);
+  report.model = model_title(session.model());
   report.kv_format = dtype_info(config.cache.format).name;
   report.ranks = group.size;
   for (const BenchJob& job : bench_jobs(cases)) report.results.push_back({.job = job, .timings = {}, .skipped = {}});

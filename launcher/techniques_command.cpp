@@ -59,10 +59,6 @@ int with_session(const Config& config, ProgressMode mode, const std::function<vo
   });
 }
 
-BenchRoom room_of(const Session& session, const Config& config) {
-  return {session.model().context_length, config.scheduler.max_sequences, session.memory().num_frames, config.cache.page_tokens};
-}
-
 /// All that needs the engine with its cache, then with none.
 int measure_engine(Config config, const TechniquesOptions& options, const Sizes& sizes, const std::function<bool()>& interrupted, Findings& findings,
                    ModelConfig& model) {
@@ -70,7 +66,7 @@ int measure_engine(Config config, const TechniquesOptions& options, const Sizes&
   std::optional<TechniqueResult> batching, paging;
   int code = with_session(config, options.progress, [&](Session& session) {
     model = session.model();
-    findings.heading = fmt::format("{} ({}), {}", model.name.empty() ? "random weights" : model.name, model.architecture, session.backend().describe());
+    findings.heading = fmt::format("{}, {}", model_title(model), session.backend().describe());
     EngineTimer timer(session.engine(), model.vocab_size, interrupted);
     timer.run(BenchJob{BenchKind::kBatch, 1, 16, 4, 0});  // warm-up
     if (wanted(options, {"cache"})) findings.cached = measure_token_times(timer, room_of(session, config), sizes.cache_lengths, sizes.cached_tokens);

@@ -140,7 +140,7 @@ void Session::Impl::allocate_pages() {
   const int64_t num_frames = agree_on_frames(memory.layout, memory.num_frames);
   memory.num_frames = static_cast<int32_t>(num_frames);
   memory.kv_bytes = static_cast<size_t>(num_frames) * memory.layout.page_stride;
-  pages = backend->allocate(static_cast<size_t>(num_frames) * memory.layout.page_stride);
+  pages = backend->allocate(memory.kv_bytes);
   const KvPool pool = {pages.data(), memory.layout};
   worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, static_cast<int32_t>(num_frames), config.scheduler.max_sequences);
   if (group.rank != 0) return;
@@ -174,7 +174,7 @@ int64_t Session::Impl::agree_on_frames(const PageLayout& layout, int64_t num_fra
 }
 
 void Session::Impl::announce(const std::vector<Introduction>& ranks, int64_t num_frames) const {
-  log_info(fmt::format("{} ({}): {} layers, {} query / {} KV heads, on {} rank{} ({})", model.name.empty() ? "random weights" : model.name, model.architecture,
+  log_info(fmt::format("{}: {} layers, {} query / {} KV heads, on {} rank{} ({})", model_title(model),
                        model.num_layers, model.num_q_heads, model.num_kv_heads, group.size, group.size == 1 ? "" : "s", backend->describe()));
   const int64_t tokens = num_frames * config.cache.page_tokens;
   for (size_t rank = 0; rank < ranks.size(); ++rank) {

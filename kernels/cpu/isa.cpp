@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "kernels/base/error.h"
 
@@ -56,6 +57,11 @@ Isa choose_isa(std::string_view cap, Isa offered) {
                 fmt::format("TERRACE_ISA={}: this machine offers {} at most; choose that or a lower level", cap, isa_name(offered)));
   }
   return isa;
+}
+
+Isa configured_isa(std::string_view option) {
+  const char* variable = std::getenv("TERRACE_ISA");
+  return choose_isa(option.empty() && variable != nullptr ? std::string_view(variable) : option);
 }
 
 }  // namespace terrace

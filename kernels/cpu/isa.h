@@ -17,4 +17,7 @@ Isa detect_isa();
 /// Throws kInvalidValue for an unknown name or a level above what the machine offers.
 Isa choose_isa(std::string_view cap, Isa offered = detect_isa());
 
+/// choose_isa() of `option`, or where that is empty of the environment's TERRACE_ISA.
+Isa configured_isa(std::string_view option);
+
 }  // namespace terrace

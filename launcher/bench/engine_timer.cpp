@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "runtime/config.h"
+#include "runtime/session.h"
 
 namespace terrace {
 namespace {
@@ -15,6 +17,10 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 }  // namespace
+
+BenchRoom room_of(const Session& session, const Config& config) {
+  return {session.model().context_length, config.scheduler.max_sequences, session.memory().num_frames, config.cache.page_tokens};
+}
 
 EngineTimer::EngineTimer(Engine& engine, int32_t vocab_size, std::function<bool()> interrupted)
     : engine_(engine), vocab_size_(vocab_size), interrupted_(std::move(interrupted)) {}

@@ -12,6 +12,11 @@
 
 namespace terrace {
 
+class Session;
+struct Config;
+
+BenchRoom room_of(const Session& session, const Config& config);
+
 struct JobTiming {
   double prompt_seconds = 0;         // until every sequence has its first token
   double seconds = 0;                // until the last one's last

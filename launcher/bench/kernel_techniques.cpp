@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <memory>
 
@@ -58,11 +57,6 @@ Cost measure_tiled(const KernelBench& bench, const AttentionCase::Geometry& geom
   return cost;
 }
 
-Isa isa_of(const BackendOptions& options) {
-  const char* variable = std::getenv("TERRACE_ISA");  // as make_backend() does
-  return choose_isa(options.isa.empty() && variable != nullptr ? variable : options.isa);
-}
-
 struct MaterialisedCost {
   double library_seconds = 0;  // of all query heads, one after another
   double plain_seconds = 0;    // the same, with products as they are first written down
@@ -88,7 +82,7 @@ MaterialisedCost measure_materialised(const KernelBench& bench, const AttentionC
                                  .num_tokens = geometry.num_tokens,
                                  .head_dim = geometry.head_dim,
                                  .scale = 0.125f};
-  const MaterialisedKernels& kernels = isa_of(bench.backend) >= Isa::kAvx2 ? kAvx2Materialised : kScalarMaterialised;
+  const MaterialisedKernels& kernels = configured_isa(bench.backend.isa) >= Isa::kAvx2 ? kAvx2Materialised : kScalarMaterialised;
   run_materialised(pool, kernels, false, head);  // once, untimed: the scores' memory is new
   MaterialisedCost cost;
   cost.scratch = growth(before);

@@ -230,4 +230,8 @@ ModelConfig make_dummy_model_config(const GeometryConfig& geometry) {
   return model;
 }
 
+std::string model_title(const ModelConfig& model) {
+  return fmt::format("{} ({})", model.name.empty() ? "random weights" : model.name, model.architecture);
+}
+
 }  // namespace terrace

@@ -41,4 +41,7 @@ struct ModelConfig {
 ModelConfig read_model_config(const GgufFile& file);
 ModelConfig make_dummy_model_config(const GeometryConfig& geometry);
 
+/// For people: "Smollm2 135M (llama)"; a dummy is "random weights (llama)".
+std::string model_title(const ModelConfig& model);
+
 }  // namespace terrace

@@ -108,6 +108,21 @@ TEST(AttentionPlannerTest, FoldsWhereThereIsEnoughForEveryWorker) {
   EXPECT_TRUE(plan_attention(std::vector<AttentionRun>{{0, 1, 8191, 0}}, {3, 1, 16}).merges.empty());
 }
 
+// A partial of 8 query heads of 128 is 4 KiB: at the ends of long contexts they must not outgrow the memory that was planned.
+TEST(AttentionPlannerTest, FoldsWhatWouldNeedTooManyPartials) {
+  const std::vector<AttentionRun> chunk = {{0, 512, 130560, 0}};
+  const AttentionShape shape = {1, 64, 24};
+  const AttentionPlan plan = plan_attention(chunk, shape);
+  EXPECT_LE(plan.num_partials, 8192);
+  check_plan(plan, chunk, shape);
+  std::vector<AttentionRun> decodes;
+  for (int32_t i = 0; i < 4; ++i) decodes.push_back({i, 1, 131071, 0});
+  const AttentionPlan some = plan_attention(decodes, {8, 64, 24, 1});
+  EXPECT_GT(some.num_partials, 0);  // as many as fit are still split
+  EXPECT_LE(some.num_partials, 8192);
+  check_plan(some, decodes, {8, 64, 24, 1});
+}
+
 TEST(AttentionPlannerTest, StartsWithTheLongestTask) {
   const std::vector<AttentionRun> runs = {{0, 1, 10, 0}, {1, 40, 0, 0}, {41, 1, 2000, 0}};
   const AttentionPlan plan = plan_attention(runs, {2, 1, 16});
