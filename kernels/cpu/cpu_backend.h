@@ -28,6 +28,8 @@ class CpuBackend : public Backend {
   std::string describe() const override;
   Buffer allocate(size_t bytes) override;
   Buffer upload(std::span<const float> values) override;
+  void write(void* dst, std::span<const std::byte> src) override;
+  void read(const void* src, std::span<std::byte> dst) override;
   MachineLimits measure_limits(size_t set_bytes) override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const override;

@@ -49,7 +49,8 @@ struct RopeRun {
     backend.rope_and_store_kv({q.view(), k.view(), v.view(), shape.head_dim, shape.rotary_dim, shape.style,
                                inverse_frequency, shape.factor, 2, &kv});
     q_out = q.get(backend);
-    pool.assign(memory.data(), memory.data() + memory.bytes());
+    pool.resize(memory.bytes());
+    backend.read(memory.data(), pool);
   }
 
   /// Element d of a token's K or V head in layer 2.

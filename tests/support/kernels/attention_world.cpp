@@ -41,7 +41,7 @@ AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& op
   std::iota(frames.begin(), frames.end(), 0u);
   std::shuffle(frames.begin(), frames.end(), std::mt19937_64(options.seed));
   memory_ = backend.allocate(frames.size() * pool_.layout.page_stride);
-  std::memset(memory_.data(), 0xff, memory_.bytes());
+  backend.write(memory_.data(), std::vector<std::byte>(memory_.bytes(), std::byte{0xff}));
   pool_.base = memory_.data();
   auto next = frames.begin();
   for (Sequence& sequence : sequences_) {

@@ -1,5 +1,7 @@
 #include "tests/support/kernels/backend_list.h"
 
+#include <cstdlib>
+
 #include "kernels/cpu/isa.h"
 
 namespace terrace {
@@ -14,6 +16,13 @@ std::vector<BackendCase> backend_cases() {
     }
   }
   if (detect_isa() >= Isa::kAvx512) cases.push_back({"avx512_1_thread", "cpu", {1, false, "avx512"}});
+  // A CUDA device, or the simulator (tests/cudasim), where TERRACE_CUDA_MODULE names its module.
+  if (std::getenv("TERRACE_CUDA_MODULE") != nullptr) {
+    BackendOptions invariant, fast;
+    invariant.numerics = Numerics::kInvariant;
+    cases.push_back({"cuda_invariant", "cuda", invariant, false, true});
+    cases.push_back({"cuda_fast", "cuda", fast, false, true});
+  }
   return cases;
 }
 

@@ -17,6 +17,7 @@ struct BackendCase {
   std::string backend;  // for make_backend()
   BackendOptions options;
   bool bit_equal_to_first = true;
+  bool half_products = false;  // multiplies in 16 bits (tensor cores): wider tolerances
 
   std::unique_ptr<Backend> make() const { return make_backend(backend, options); }
 };

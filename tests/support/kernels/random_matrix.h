@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -13,14 +14,15 @@ class TestMatrix {
  public:
   /// Zeros. `padding`: floats between rows.
   TestMatrix(Backend& backend, int64_t rows, int64_t cols, int64_t padding = 0)
-      : buffer_(backend.allocate(static_cast<size_t>(rows * (cols + padding)) * sizeof(float) + 1)),
+      : backend_(&backend),
+        buffer_(backend.allocate(static_cast<size_t>(rows * (cols + padding)) * sizeof(float) + 1)),
         view_{reinterpret_cast<float*>(buffer_.data()), rows, cols, cols + padding} {}
 
   MatrixView view() const { return view_; }
-  /// Dense values; host-visible memory only (a device backend adds its copy here).
+  /// Dense values.
   void set(const std::vector<float>& values) {
     for (int64_t i = 0; i < view_.rows; ++i) {
-      std::memcpy(view_.row(i), values.data() + i * view_.cols, static_cast<size_t>(view_.cols) * sizeof(float));
+      backend_->write(view_.row(i), std::as_bytes(std::span(values).subspan(static_cast<size_t>(i * view_.cols), static_cast<size_t>(view_.cols))));
     }
   }
   std::vector<float> get(Backend& backend) const {
@@ -30,6 +32,7 @@ class TestMatrix {
   }
 
  private:
+  Backend* backend_;
   Buffer buffer_;
   MatrixView view_;
 };

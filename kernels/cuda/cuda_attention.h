@@ -1,0 +1,24 @@
+// Paged attention on the device: plans a step's tasks (attention_planner) and runs one kernel over them and one that merges. Step thread only.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/backend.h"
+
+namespace terrace {
+
+class CudaDevice;
+
+class CudaAttention {
+ public:
+  CudaAttention(CudaDevice& device, const BackendOptions& options);
+  ~CudaAttention();
+  void begin_step(const StepBatch& batch);
+  void run(const AttentionArgs& args);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace terrace

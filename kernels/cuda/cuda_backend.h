@@ -1,0 +1,51 @@
+// The CUDA backend: ops as kernels on one stream of one device; nothing waits for the device but read(), download() and select_top().
+// Owns what a step's ops share: the step's arrays on the device, attention's plan, linear's scratch. Used from the rank's step thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/cuda_attention.h"
+#include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/cuda_linear.h"
+
+namespace terrace {
+
+class CudaBackend : public Backend {
+ public:
+  /// Throws kInvalidValue where there is no driver or device.
+  explicit CudaBackend(const BackendOptions& options);
+  ~CudaBackend() override;
+
+  std::string describe() const override;
+  Buffer allocate(size_t bytes) override;
+  Buffer upload(std::span<const float> values) override;
+  void write(void* dst, std::span<const std::byte> src) override;
+  void read(const void* src, std::span<std::byte> dst) override;
+  std::optional<size_t> free_memory() const override;
+  void* stream() const override;
+  std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;
+  size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const override;
+  std::unique_ptr<Weight> make_embedding(const HostMatrix& matrix) override;
+
+  void begin_step(const StepBatch& batch) override;
+  void embed(const Weight& table, float scale, MatrixView out) override;
+  void rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) override;
+  void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) override;
+  void linear(MatrixView x, std::span<const LinearOutput> outputs) override;
+  void rope_and_store_kv(const RopeKvArgs& args) override;
+  void attention(const AttentionArgs& args) override;
+  void silu_gate(MatrixView gate, MatrixView up) override;
+  void add(MatrixView x, MatrixView delta) override;
+  void gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) override;
+  void select_top(MatrixView logits, int count, std::span<TopLogits> out) override;
+  void download(MatrixView src, float* dst) override;
+
+ private:
+  CudaDevice device_;
+  CudaLinear linear_;
+  CudaAttention attention_;
+};
+
+}  // namespace terrace
