@@ -2,9 +2,9 @@
 """Brings CUDA's compiler and headers from PyPI into a folder, for machines that have no toolkit: enough to compile kernels to PTX and
 to build the simulated CUDA module (tests/cudasim), not enough to run on a device.
 
-usage: fetch_cuda.py FOLDER
+usage: fetch_cuda.py toolkit|disassembler FOLDER
 
-About 105 MB. Of the cuBLAS and NCCL packages (700 MB) only the headers are read, by range requests. pip finds the packages, so its
+The toolkit is about 105 MB, the disassembler (for looking at what ptxas made, tests/cuda_static) 5 MB. Of the cuBLAS and NCCL packages (700 MB) only the headers are read, by range requests. pip finds the packages, so its
 own settings (index, proxy, certificates) hold.
 """
 import io
@@ -19,7 +19,8 @@ import zipfile
 from pathlib import Path
 
 VERSION = "13.0.*"
-WHOLE = ["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime", "nvidia-cuda-cccl"]
+DISASSEMBLER = ["nvidia-cuda-nvdisasm==13.*"]  # the first one on PyPI is 13.2
+TOOLKIT = [name + "==" + VERSION for name in ("nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime", "nvidia-cuda-cccl")]
 HEADERS_ONLY = {"nvidia-cublas==" + VERSION: "cublas", "nvidia-nccl-cu13==2.*": "nccl"}
 PREFIXES = ("nvidia/cu13/", "nvidia/nccl/")  # of a wheel's members; what follows is the toolkit's own layout
 
@@ -91,21 +92,27 @@ def unpack(wheel, folder, wanted=lambda name: True):
             path.chmod(0o755)
 
 
+def fetch_wheels(requirements, folder, scratch):
+    with tempfile.TemporaryDirectory(dir=scratch) as downloads:
+        pip("download", "--quiet", "--no-deps", "--dest", downloads, *requirements)
+        for wheel in Path(downloads).glob("*.whl"):
+            unpack(zipfile.ZipFile(wheel), folder)
+
+
 def main():
-    target = Path(sys.argv[1])
-    folder = Path(tempfile.mkdtemp(prefix="cuda.", dir=target.parent))
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent) as downloads:
-            pip("download", "--quiet", "--no-deps", "--dest", downloads, *[f"{name}=={VERSION}" for name in WHOLE])
-            for wheel in Path(downloads).glob("*.whl"):
-                unpack(zipfile.ZipFile(wheel), folder)
-        for requirement, stem in HEADERS_ONLY.items():
-            wheel = zipfile.ZipFile(io.BufferedReader(RemoteFile(wheel_url(requirement)), RemoteFile.CHUNK))
-            unpack(wheel, folder, lambda name: "/include/" in name and Path(name).name.startswith(stem))
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if len(sys.argv) != 3 or sys.argv[1] not in ("toolkit", "disassembler"):
+        sys.exit(__doc__)
+    target = Path(sys.argv[2])
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fetch.", dir=target) as scratch:
+        folder = Path(scratch) / "tree"
+        fetch_wheels(DISASSEMBLER, folder, scratch)
+        if sys.argv[1] == "toolkit":
+            fetch_wheels(TOOLKIT, folder, scratch)
+            for requirement, stem in HEADERS_ONLY.items():
+                wheel = zipfile.ZipFile(io.BufferedReader(RemoteFile(wheel_url(requirement)), RemoteFile.CHUNK))
+                unpack(wheel, folder, lambda name: "/include/" in name and Path(name).name.startswith(stem))
+        shutil.copytree(folder, target, dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

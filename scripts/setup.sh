@@ -102,17 +102,18 @@ fetch_model() {
   exit 3
 }
 
-# Kernels are tested as the PTX that nvcc emits. Without it those tests are left out, and nothing else.
+# Kernels are tested as the PTX that nvcc emits, and looked at as the machine code that ptxas makes of it. Without these tools the tests are left out.
 fetch_cuda() {
-  if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
-    say "CUDA's compiler is here: $(command -v nvcc || echo /usr/local/cuda/bin/nvcc)"
-  elif [ -x "$cache/cuda/bin/nvcc" ]; then
-    say "CUDA's compiler is in $cache/cuda"
+  local what
+  if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || [ -x "$cache/cuda/bin/nvcc" ]; then
+    say "CUDA's compiler is here"
+    if command -v nvdisasm >/dev/null || [ -x /usr/local/cuda/bin/nvdisasm ] || [ -x "$cache/cuda/bin/nvdisasm" ]; then return; fi
+    what=disassembler
   else
-    say "fetching CUDA's compiler and headers for the simulator (105 MB) into $cache/cuda"
-    mkdir -p "$cache"
-    python3 "$(dirname "$0")/fetch_cuda.py" "$cache/cuda" || say "that did not work: the CUDA backend will be neither built nor tested"
+    what=toolkit
   fi
+  say "fetching CUDA's $what for the tests of the CUDA backend into $cache/cuda (toolkit: 105 MB, disassembler: 5 MB)"
+  python3 "$(dirname "$0")/fetch_cuda.py" "$what" "$cache/cuda" || say "that did not work: what needs it is left out"
 }
 
 case "${1:-}" in
