@@ -8,12 +8,14 @@
 namespace terrace {
 
 class CudaDevice;
+class StepArrays;
 
 class CudaAttention {
  public:
   CudaAttention(CudaDevice& device, const BackendOptions& options);
   ~CudaAttention();
-  void begin_step(const StepBatch& batch);
+  /// Plans the step and adds the plan to `arrays`, which the backend then uploads (a geometry that run() meets for the first time: run() adds and uploads again).
+  void begin_step(const StepBatch& batch, StepArrays& arrays);
   void run(const AttentionArgs& args);
 
  private:
