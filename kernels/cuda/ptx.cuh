@@ -30,6 +30,16 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
 #endif
 }
 
+/// The same for 8 bytes, by way of L1.
+__device__ __forceinline__ void cp_async_8(void* shared, const void* global, bool valid = true) {
+#ifdef TERRACE_CUDASIM
+  ::cudasim::cp_async(shared, global, 8, valid ? 8 : 0);
+#else
+  const int bytes = valid ? 8 : 0;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes) : "memory");
+#endif
+}
+
 /// Closes this lane's group of copies.
 __device__ __forceinline__ void cp_async_commit() {
 #ifdef TERRACE_CUDASIM
@@ -95,6 +105,17 @@ __device__ __forceinline__ float exp2_approx(float x) {
 #else
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+#endif
+}
+
+/// Logarithm to base 2: within 2^-22 (absolute between 0.5 and 2, else relative); of 0, -infinity.
+__device__ __forceinline__ float log2_approx(float x) {
+#ifdef TERRACE_CUDASIM
+  return ::cudasim::log2_approx(x);
+#else
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
   return result;
 #endif
 }

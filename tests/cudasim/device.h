@@ -23,5 +23,6 @@ enum class MmaType { kF16, kBf16 };
 void ldmatrix_x4(uint32_t (&r)[4], const void* row, bool transposed, const char* file = __builtin_FILE(), int line = __builtin_LINE());
 void mma_16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, MmaType type, const char* file = __builtin_FILE(), int line = __builtin_LINE());
 float exp2_approx(float x);
+float log2_approx(float x);  // lg2.approx.ftz
 
 }  // namespace cudasim
