@@ -19,6 +19,9 @@ class Collective {
   /// The sum over ranks of `part`, in rank order; on every rank. `part` lies in the last buffer() (fast) or anywhere, and is lost: the sum
   /// may lie in it. Valid until the next call.
   virtual std::span<float> all_reduce(std::span<float> part) = 0;
+  /// Between devices all_reduce() only queues a sum: throws if one since the last check has failed. Called when the host has waited for a step's
+  /// results, before it uses them.
+  virtual void check() {}
 };
 
 }  // namespace terrace

@@ -27,6 +27,8 @@ class Control {
   /// Ends the whole job: prints `message` once, all ranks leave with exit_code(code). Under mpirun it does not return; with ranks as
   /// threads every rank's next call throws Error(kRankLost).
   virtual void abort(ErrorCode code, std::string_view message) = 0;
+  /// Whether a rank has ended the job (ranks as threads; a process ends with it). Any thread.
+  virtual bool aborted() const = 0;
   /// Tells the rank-death watch where this rank is.
   virtual void set_step(uint64_t step) = 0;
 };

@@ -20,6 +20,7 @@ class MpiControl final : public Control {
   void barrier() override;
   /// Ends this process and, by way of the window and mpirun, all others.
   [[noreturn]] void abort(ErrorCode code, std::string_view message) override;
+  bool aborted() const override { return host_.aborted(); }
   void set_step(uint64_t step) override { host_.set_step(step); }
   /// After the body: waits until every rank's is over and returns the code that all leave with.
   int agree_on_result(int result);

@@ -21,6 +21,7 @@ class WindowControl final : public Control {
   void barrier() override;
   /// For ranks that are threads: everybody's next call throws, the process goes on.
   void abort(ErrorCode code, std::string_view message) override;
+  bool aborted() const override { return window_.aborted().has_value(); }
   void set_step(uint64_t step) override { window_.state(rank_).step.store(step, std::memory_order_relaxed); }
 
  private:

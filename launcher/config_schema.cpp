@@ -48,15 +48,18 @@ std::vector<ConfigKey> model_keys() {
 
 std::vector<ConfigKey> machine_keys() {
   return {
-      {"backend", choice_value([](Config& c) -> S& { return c.backend; }, {"auto", "cpu"}), "Which device computes."},
+      {"backend", choice_value([](Config& c) -> S& { return c.backend; }, {"auto", "cpu", "cuda"}),
+       "Which device computes. `auto` is CUDA where this installation has its module and the machine a driver and a GPU, else the CPU. Each rank of a host "
+       "takes a GPU of its own."},
       {"parallel.ranks", integer_value([](Config& c) -> I& { return c.parallel.ranks; }, 1, 4096),
        "Tensor-parallel ranks as threads of one process. Under mpirun, `mpirun -n` decides and this is not used."},
       {"parallel.threads", integer_or_auto_value([](Config& c) -> I& { return c.parallel.threads; }, 1, 1024),
        "Worker threads of each rank; auto shares the host's cores out among its ranks."},
       {"comm.pretend_hosts", integer_value([](Config& c) -> I& { return c.comm.pretend_hosts; }, 0, 64),
        "Above 1: treat this host's ranks as if they were on so many hosts, to try the cross-host path on one."},
-      {"numerics", choice_value([](Config& c) -> S& { return c.numerics; }, {"invariant"}),
-       "`invariant`: a sequence's logits are bit-equal whatever else is in the batch and however its prompt was cut."},
+      {"numerics", choice_value([](Config& c) -> S& { return c.numerics; }, {"auto", "invariant", "fast"}),
+       "`invariant`: a sequence's logits are bit-equal whatever else is in the batch and however its prompt was cut. `fast` lets CUDA choose the quickest "
+       "way for each number of rows; on the CPU it is the same as `invariant`. `auto`: invariant on the CPU, fast on CUDA."},
   };
 }
 

@@ -33,7 +33,7 @@ std::string explain_memory(const Config& config, int num_ranks, int local_ranks)
   if (config.model.load == "file") file = GgufFile::open(config.model.path);
   const ModelConfig model = file ? read_model_config(*file) : make_dummy_model_config(config.model.geometry);
   const std::unique_ptr<Backend> backend = make_backend(config.backend, {});
-  const size_t available = read_available_memory() / static_cast<size_t>(local_ranks);
+  const size_t available = backend->free_memory().value_or(read_available_memory() / static_cast<size_t>(local_ranks));
   std::string out = fmt::format("# {} rank{}, {} on this host\n", num_ranks, num_ranks == 1 ? "" : "s", local_ranks);
   for (int rank = 0; rank < num_ranks; ++rank) {
     const Shard shard = make_shard(model, rank, num_ranks);

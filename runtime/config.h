@@ -65,10 +65,10 @@ struct SamplingSection {  // defaults of requests that do not say
 
 struct Config {
   ModelSection model;
-  std::string backend = "auto";          // auto | cpu
+  std::string backend = "auto";          // auto | cpu | cuda
   ParallelSection parallel;
   CommSection comm;
-  std::string numerics = "invariant";    // invariant (bit-equal whatever the batch); `fast` comes with the backends that have it
+  std::string numerics = "auto";         // auto (invariant on the CPU, fast on CUDA) | invariant (bit-equal whatever the batch) | fast
   CacheSection cache;
   SchedulerSection scheduler;
   SamplingSection sampling;

@@ -14,7 +14,7 @@
 namespace terrace {
 
 struct MemoryInputs {
-  size_t available = 0;       // bytes this rank may take before anything is loaded: the host's share, read_available_memory() / its ranks
+  size_t available = 0;       // bytes this rank may take before anything is loaded: what is free on its device, or read_available_memory() / the host's ranks
   size_t weight_bytes = 0;    // of this rank: estimate_weight_bytes()
 };
 

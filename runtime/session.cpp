@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "comm/device_collective.h"
 #include "kernels/backend.h"
 #include "kernels/base/cpu_count.h"
 #include "kernels/base/log.h"
@@ -67,6 +68,8 @@ BackendOptions backend_options(const Config& config, const RankGroup& group) {
   BackendOptions options;
   options.num_threads = threads_per_rank(config, group);
   options.spin = group.spin;
+  options.device = group.local_rank;
+  options.numerics = config.numerics == "invariant" ? Numerics::kInvariant : Numerics::kFast;
   return options;
 }
 
@@ -77,6 +80,8 @@ struct Session::Impl {
       : config(session_config), group(rank_group), options(session_options) {}
 
   void open_model();
+  void open_backend();
+  void connect_devices();
   void load();
   void allocate_pages();
   int64_t agree_on_frames(const PageLayout& layout, int64_t num_frames);
@@ -96,12 +101,16 @@ struct Session::Impl {
   Buffer pages;
   std::unique_ptr<Worker> worker;
   std::unique_ptr<Engine> engine;  // rank 0
+  // On devices, instead of the group's. The first to go: freeing device memory waits for all that is queued, and after a failure only this ends
+  // a sum that the others will not join.
+  std::unique_ptr<Collective> collective;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
 };
 
 Session::Session(const Config& config, RankGroup& group, const Options& options) : impl_(std::make_unique<Impl>(config, group, options)) {
   impl_->open_model();
+  impl_->open_backend();
   impl_->load();
   impl_->allocate_pages();
 }
@@ -122,18 +131,44 @@ void Session::Impl::open_model() {
   chat_template = read_chat_template(*file, *tokenizer);
 }
 
-void Session::Impl::load() {
+void Session::Impl::open_backend() {
   backend = make_backend(config.backend, backend_options(config, group));
+  const bool on_device = backend->stream() != nullptr;
+  for (const Bytes& bytes : group.control->gather(to_bytes(on_device))) {  // before NCCL, whose ranks would wait for those that do not use it
+    if ((bytes.at(0) != std::byte{0}) == on_device) continue;
+    throw Error(ErrorCode::kInvalidValue, fmt::format("rank 0 runs on {} and another rank does not: say backend: cpu, or mend the driver or the CUDA module of "
+                                                      "the host that lacks it", backend->describe()));
+  }
+  if (on_device) connect_devices();
+}
+
+void Session::Impl::connect_devices() {
+  const int64_t hidden = model.hidden_size;
+  DeviceLink link;
+  link.stream = backend->stream();
+  link.buffer_floats = static_cast<size_t>(config.scheduler.max_tokens_per_step * hidden);
+  link.allocate = [this](size_t bytes) { return backend->allocate(bytes); };
+  if (config.numerics == "invariant") {
+    link.add = [this, hidden](float* sum, const float* part, size_t count) {
+      const int64_t rows = static_cast<int64_t>(count) / hidden;
+      backend->add({sum, rows, hidden, hidden}, {const_cast<float*>(part), rows, hidden, hidden});
+    };
+  }
+  collective = make_device_collective(group, link);
+}
+
+void Session::Impl::load() {
   // Before anything is allocated: too little memory is a sentence at the start, not a killed process after minutes of loading.
   MemoryInputs inputs;
-  inputs.available = read_available_memory() / static_cast<size_t>(group.local_size);
+  inputs.available = backend->free_memory().value_or(read_available_memory() / static_cast<size_t>(group.local_size));
   inputs.weight_bytes = file ? estimate_weight_bytes(*file, model, shard, *backend)
                              : estimate_weight_bytes(config.model.geometry, model, shard, *backend);
   memory = plan_memory(config, model, shard, inputs);
   DecoderWeights weights = file ? load_weights(*file, model, shard, *backend, options.load_progress)
                                 : make_dummy_weights(config.model.geometry, model, shard, *backend, options.load_progress);
   weight_bytes = weights.bytes;
-  decoder = std::make_unique<Decoder>(model, shard, std::move(weights), *backend, *group.collective, config.scheduler.max_tokens_per_step);
+  decoder = std::make_unique<Decoder>(model, shard, std::move(weights), *backend, collective ? *collective : *group.collective,
+                                      config.scheduler.max_tokens_per_step);
 }
 
 void Session::Impl::allocate_pages() {

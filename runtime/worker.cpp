@@ -31,6 +31,7 @@ std::vector<StepReport> Worker::execute(const StepPlan& plan) {
     build_batch(plan);
     decoder_.forward({tokens_, positions_, kv_page_, runs_, frames_}, kv_);
     report_outputs(plan, report);
+    decoder_.check_sums();
   }
   report.all_reduce_us = decoder_.take_all_reduce_us();
   report.compute_us = us_since(start);

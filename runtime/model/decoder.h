@@ -29,6 +29,8 @@ class Decoder {
 
   const ModelConfig& model() const { return model_; }
   const Shard& shard() const { return shard_; }
+  /// Throws if a sum of the step has failed on a device: call when the logits are on the host.
+  void check_sums() { collective_.check(); }
   /// Time spent in all-reduces since the last call, waiting for other ranks included.
   int64_t take_all_reduce_us();
 

@@ -42,6 +42,7 @@ class RandomSource : public WeightSource {
   size_t embedding_bytes() const override {
     return static_cast<size_t>(model_.vocab_size) * dtype_bytes(fitting_format(model_.hidden_size), model_.hidden_size);
   }
+  size_t table_bytes() override { return embedding_bytes(); }
 
   std::vector<float> norm(std::string_view) override { return std::vector<float>(static_cast<size_t>(model_.hidden_size), 1.0f); }
   std::vector<float> bias(const MatrixSlice&) override { return {}; }

@@ -24,6 +24,8 @@ class WeightSource {
   virtual HostMatrix embedding(std::unique_ptr<std::byte[]>& storage) = 0;
   /// Bytes of memory that embedding() would put into `storage`.
   virtual size_t embedding_bytes() const = 0;
+  /// Bytes of the whole embedding table, wherever it lies.
+  virtual size_t table_bytes() = 0;
   /// A norm of the hidden size.
   virtual std::vector<float> norm(std::string_view name) = 0;
   /// The bias of this rank's output features; of a layer cut by columns the whole bias on rank 0 and none on others. Empty: no bias.

@@ -31,6 +31,9 @@ LinearLayer& layer_of(DecoderWeights& weights, const MatrixSlice& slice) {
   }
 }
 
+/// Of the embedding table, in the memory that the backend computes in: a device has its own copy, the CPU what the source made.
+size_t embedding_bytes(WeightSource& source, const Backend& backend) { return backend.free_memory() ? source.table_bytes() : source.embedding_bytes(); }
+
 class WeightLoader {
  public:
   WeightLoader(WeightSource& source, Backend& backend, const LoadProgress& progress)
@@ -42,7 +45,8 @@ class WeightLoader {
     weights_.layers.resize(static_cast<size_t>(model.num_layers));
     load_norms();
     weights_.embedding = backend_.make_embedding(source_.embedding(weights_.embedding_storage));
-    weights_.bytes += source_.embedding_bytes();
+    weights_.bytes += embedding_bytes(source_, backend_);
+    if (backend_.free_memory()) weights_.embedding_storage.reset();
     for (size_t i = 0; i < slices.size(); ++i) {
       if (i + 1 < slices.size()) source_.will_need(slices[i + 1]);  // read ahead while this one is packed
       load_linear(slices[i]);
@@ -85,7 +89,7 @@ class WeightLoader {
 };
 
 size_t estimate(WeightSource& source, const ModelConfig& model, const Shard& shard, const Backend& backend) {
-  size_t bytes = static_cast<size_t>(2 * model.num_layers + 1) * static_cast<size_t>(model.hidden_size) * sizeof(float);  // norms
+  size_t bytes = embedding_bytes(source, backend) + static_cast<size_t>(2 * model.num_layers + 1) * static_cast<size_t>(model.hidden_size) * sizeof(float);  // norms
   for (const MatrixSlice& slice : list_slices(model, shard)) {
     bytes += backend.packed_bytes(source.dtype(slice), slice.rows.size(), slice.cols.size(), pack_options(slice.role));
   }
@@ -99,8 +103,7 @@ size_t estimate_weight_bytes(const GgufFile& file, const ModelConfig& model, con
 }
 
 size_t estimate_weight_bytes(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, const Backend& backend) {
-  const std::unique_ptr<WeightSource> source = make_random_source(model, geometry.format);
-  return estimate(*source, model, shard, backend) + source->embedding_bytes();
+  return estimate(*make_random_source(model, geometry.format), model, shard, backend);
 }
 
 DecoderWeights load_weights(const GgufFile& file, const ModelConfig& model, const Shard& shard, Backend& backend,

@@ -28,12 +28,12 @@ struct LayerWeights {
 };
 
 struct DecoderWeights {
-  std::unique_ptr<Weight> embedding;  // [vocab, hidden], whole on every rank; refers to the mapped file or to embedding_storage
+  std::unique_ptr<Weight> embedding;  // [vocab, hidden], whole on every rank; on the CPU it refers to the mapped file or to embedding_storage
   std::unique_ptr<std::byte[]> embedding_storage;  // of random weights; else empty
   std::vector<LayerWeights> layers;
   Buffer output_norm;                 // [hidden]
   LinearLayer head;                   // [shard.vocab, hidden]
-  size_t bytes = 0;                   // held by this rank, without a mapped embedding
+  size_t bytes = 0;                   // held by this rank where it computes: a mapped embedding counts on a device only
 };
 
 /// Called with (done, total) bytes of this rank, as they lie in the file, as loading goes on. May be empty.
@@ -47,7 +47,8 @@ DecoderWeights load_weights(const GgufFile& file, const ModelConfig& model, cons
 DecoderWeights make_dummy_weights(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, Backend& backend,
                                   const LoadProgress& progress);
 
-/// Bytes that load_weights() or make_dummy_weights() would hold, without loading; the dummy's embedding is counted, a file's is only mapped.
+/// Bytes that load_weights() or make_dummy_weights() would hold, without loading; the dummy's embedding is counted; a file's
+/// is only mapped, but for a device, which gets a copy.
 size_t estimate_weight_bytes(const GgufFile& file, const ModelConfig& model, const Shard& shard, const Backend& backend);
 size_t estimate_weight_bytes(const GeometryConfig& geometry, const ModelConfig& model, const Shard& shard, const Backend& backend);
 

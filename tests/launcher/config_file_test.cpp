@@ -129,7 +129,7 @@ TEST(ConfigFileTest, MessagesNamePlaceExpectationAndWayOut) {
       {"cache: {page_tokens: }\n", "dir/a.yaml:1:9: 'cache.page_tokens' has no value: expected a power of two from 1 to 256"},
       {"cache: {format: f61}\n", "dir/a.yaml:1:17: cache.format: expected one of F16, BF16, F32, found 'f61'; did you mean 'F16'?"},
       {"model: {load: flie}\n", "dir/a.yaml:1:15: model.load: expected one of file, dummy, found 'flie'; did you mean 'file'?"},
-      {"numerics: fast\n", "dir/a.yaml:1:11: numerics: expected 'invariant' (nothing else yet), found 'fast'"},
+      {"numerics: quick\n", "dir/a.yaml:1:11: numerics: expected one of auto, invariant, fast, found 'quick'"},
       {"cache: 16\n", "dir/a.yaml:1:1: 'cache' is a section: expected keys below it, indented"},
       {"cache: {enabled: yes}\n", "dir/a.yaml:1:18: cache.enabled: expected true or false, found 'yes'"},
       {"cache.enabled: true\n", "dir/a.yaml:1:1: 'cache.enabled': keys are nested in a file, each part on a line of its own"},

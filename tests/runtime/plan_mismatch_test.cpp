@@ -25,6 +25,7 @@ class MishearingControl : public Control {
   std::vector<Bytes> gather(std::span<const std::byte> bytes) override { return inner_->gather(bytes); }
   void barrier() override { inner_->barrier(); }
   void abort(ErrorCode code, std::string_view message) override { inner_->abort(code, message); }
+  bool aborted() const override { return inner_->aborted(); }
   void set_step(uint64_t step) override { inner_->set_step(step); }
 
  private:
