@@ -1,4 +1,8 @@
 // Linear layers on the device: packs weights once, then x * weight^T by the kernel that fits the number of rows. Step thread only.
+// Owns the scratch that a call's converted activations take; it grows with the largest call and is never moved while a graph may hold it.
+//
+// Precision: activations are rounded to f16's 11 bits, with a power-of-two scale for each row; weights are exact (cuda_weight.h); products are
+// exact and sums are float. PackOptions.fine_activations changes nothing: 11 bits of each value's own beat the 8 bits of a block's largest.
 #pragma once
 
 #include <cuda_runtime_api.h>

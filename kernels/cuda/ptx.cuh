@@ -131,4 +131,16 @@ __device__ __forceinline__ uint4 load_streaming(const void* global) {
 #endif
 }
 
+/// Byte i of the result is byte (selector >> 4 i) & 7 of the eight bytes of a (0 .. 3) and b (4 .. 7).
+__device__ __forceinline__ uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector) {
+#ifdef TERRACE_CUDASIM
+  const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i) result |= static_cast<uint32_t>(bytes >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+  return result;
+#else
+  return __byte_perm(a, b, selector);
+#endif
+}
+
 }  // namespace terrace::ptx

@@ -1,0 +1,25 @@
+// Activations for the matrix products: float rows as f16 with a power-of-two scale for each row, and the sum of each group of 32 columns.
+// Launchers only; in stream order.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda/device_weight.h"
+
+namespace terrace {
+
+struct ConvertRows {
+  const float* x = nullptr;  // [num_rows, cols]
+  int64_t stride = 0;        // floats
+  int num_rows = 0;
+  int padded_rows = 0;       // zeros are written for rows from num_rows on
+  int cols = 0;
+  int num_stages = 0;
+  uint16_t* values = nullptr;  // as in DeviceRows
+  float* sums = nullptr;
+  float* scale = nullptr;
+};
+
+void launch_convert_rows(const ConvertRows& args, cudaStream_t stream);
+
+}  // namespace terrace

@@ -1,0 +1,166 @@
+#include "kernels/cuda/cuda_weight.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/base/error.h"
+#include "kernels/base/half.h"
+#include "kernels/quant_block.h"
+
+namespace terrace {
+namespace {
+
+constexpr size_t kPieceBytes = size_t{4} << 20;  // packed and sent at a time
+
+CodeKind code_kind(const QuantFormat& format) {
+  if (format.code_bits == 0) return CodeKind::kHalves;
+  if (format.group_columns == 16) return CodeKind::kSixteenths;
+  return format.code_bits <= 4 ? CodeKind::kNibbles : CodeKind::kBytes;
+}
+
+uint32_t half_pair(float value) { return float_to_f16(value) * 0x10001u; }
+
+DeviceWeight device_layout(DType dtype, int64_t rows, int64_t cols) {
+  const QuantFormat format = quant_format(dtype);
+  DeviceWeight weight;
+  weight.kind = code_kind(format);
+  weight.half_scales = format.f16_scales;
+  weight.has_min = format.has_min;
+  weight.num_outputs = static_cast<int>(rows);
+  weight.num_stages = static_cast<int>((cols + kStageColumns - 1) / kStageColumns);
+  weight.record_bytes = code_bytes(weight.kind);
+  if (weight.kind != CodeKind::kHalves) {
+    weight.record_bytes += kStageColumns / format.group_columns * 8 * scale_entry_bytes(weight.half_scales, weight.has_min);
+  }
+  weight.code_bias = half_pair(1024.0f - static_cast<float>(format.offset));
+  weight.high_code_bias = half_pair(static_cast<float>(format.offset) - 64.0f);
+  return weight;
+}
+
+/// Bytes of one unit of packing: all columns of a strip, or of one output of kHalves.
+size_t unit_bytes(const DeviceWeight& weight) {
+  const size_t stages = static_cast<size_t>(weight.num_stages);
+  return stages * (weight.kind == CodeKind::kHalves ? kStageColumns * sizeof(uint16_t) : static_cast<size_t>(weight.record_bytes));
+}
+
+int64_t num_units(const DeviceWeight& weight) {
+  return weight.kind == CodeKind::kHalves ? weight.num_outputs : (weight.num_outputs + kStripOutputs - 1) / kStripOutputs;
+}
+
+size_t layout_bytes(const DeviceWeight& weight) {
+  const size_t scales = weight.kind == CodeKind::kHalves ? static_cast<size_t>(weight.num_outputs) * sizeof(float) : 0;
+  return static_cast<size_t>(num_units(weight)) * unit_bytes(weight) + scales;
+}
+
+/// Where column `col` of a group of 32 lies: lane q, its step and the place among the four columns of that step.
+struct ColumnPlace {
+  int q, step, i;
+  explicit ColumnPlace(int col) : q(col % 16 / 4), step(col / 16), i(col % 4) {}
+};
+
+/// Writes output `index` of the strip: its codes of group `group` (32 columns) of a record.
+void put_codes(CodeKind kind, const uint8_t* codes, int num_codes, int index, int group, int first, uint8_t* record) {
+  const int g = index % 8, upper = index / 8;
+  for (int n = 0; n < num_codes; ++n) {
+    const ColumnPlace place(first + n);
+    uint8_t* lane = record + (4 * g + place.q) * 16;
+    if (kind == CodeKind::kNibbles) {
+      const int nibble = 2 * place.step + place.i / 2 + 4 * (place.i % 2);
+      lane[8 * group + 4 * upper + nibble / 2] |= static_cast<uint8_t>(codes[n] << (4 * (nibble % 2)));
+    } else {
+      lane[512 * group + 8 * upper + 4 * place.step + place.i] = codes[n];
+    }
+  }
+}
+
+void put_scale(const DeviceWeight& weight, const QuantGroup& group, int index, int scale_group, uint8_t* record) {
+  const int entry = scale_entry_bytes(weight.half_scales, weight.has_min);
+  uint8_t* at = record + code_bytes(weight.kind) + (scale_group * 8 + index % 8) * entry + index / 8 * (entry / 2);
+  if (weight.half_scales) {
+    const uint16_t both[] = {float_to_f16(group.scale), float_to_f16(group.min)};
+    std::memcpy(at, both, weight.has_min ? 4 : 2);
+  } else {
+    const float both[] = {group.scale, group.min};
+    std::memcpy(at, both, weight.has_min ? 8 : 4);
+  }
+}
+
+/// One strip: the records of all its stages, which are zeros before.
+void pack_strip(const HostMatrix& matrix, const DeviceWeight& weight, int64_t strip, uint8_t* records) {
+  const int columns = quant_format(matrix.dtype).group_columns;
+  const int64_t first = strip * kStripOutputs;
+  const int count = static_cast<int>(std::min<int64_t>(kStripOutputs, matrix.rows - first));
+  for (int index = 0; index < count; ++index) {
+    const std::byte* row = matrix.data + static_cast<size_t>(first + index) * matrix.row_bytes;
+    for (int64_t col = 0; col < matrix.cols; col += columns) {
+      const QuantGroup group = read_group(matrix.dtype, row, matrix.first_col + col);
+      uint8_t* record = records + col / kStageColumns * weight.record_bytes;
+      const int in_stage = static_cast<int>(col % kStageColumns);
+      put_codes(weight.kind, group.codes, columns, index, in_stage / kGroupColumns, in_stage % kGroupColumns, record);
+      put_scale(weight, group, index, in_stage / columns, record);
+    }
+  }
+}
+
+/// One output of kHalves; returns its scale, a power of two that brings the largest weight to [2^14, 2^15).
+float pack_halves(const HostMatrix& matrix, int64_t output, uint16_t* to) {
+  std::vector<float> values(static_cast<size_t>(matrix.cols));
+  dequantize_row(matrix.dtype, matrix.data + static_cast<size_t>(output) * matrix.row_bytes, matrix.first_col, matrix.cols, values.data());
+  float largest = 0;
+  for (const float value : values) largest = std::fmax(largest, std::fabs(value));
+  const int exponent = largest > 0 && std::isfinite(largest) ? std::clamp(std::ilogb(largest) - 14, -126, 112) : 0;
+  for (size_t col = 0; col < values.size(); ++col) {
+    const ColumnPlace place(static_cast<int>(col % kGroupColumns));
+    to[col / kGroupColumns * kGroupColumns + static_cast<size_t>(8 * place.q + 4 * place.step + place.i)] = float_to_f16(std::ldexp(values[col], -exponent));
+  }
+  return std::ldexp(1.0f, exponent);
+}
+
+void check_slice(const HostMatrix& matrix) {
+  const int group = quant_format(matrix.dtype).code_bits == 0 ? 1 : quant_format(matrix.dtype).group_columns;
+  if (matrix.rows >= 1 && matrix.cols >= 1 && matrix.first_col % group == 0 && matrix.cols % group == 0) return;
+  throw Error(ErrorCode::kModelUnsupported,
+              fmt::format("a {} matrix cannot be cut to {} rows and columns {} to {}: columns go in groups of {}", dtype_info(matrix.dtype).name,
+                          matrix.rows, matrix.first_col, matrix.first_col + matrix.cols, group));
+}
+
+}  // namespace
+
+size_t CudaWeight::packed_bytes(DType dtype, int64_t rows, int64_t cols) { return layout_bytes(device_layout(dtype, rows, cols)); }
+
+CudaWeight::CudaWeight(const HostMatrix& matrix, CudaDevice& device, ThreadPool& pool) : cols_(matrix.cols) {
+  check_slice(matrix);
+  device_ = device_layout(matrix.dtype, matrix.rows, matrix.cols);
+  memory_ = device.allocate(layout_bytes(device_));
+  device_.data = reinterpret_cast<const uint8_t*>(memory_.data());
+  const size_t bytes = unit_bytes(device_);
+  const int64_t units = num_units(device_);
+  const int64_t per_piece = std::max<int64_t>(1, static_cast<int64_t>(kPieceBytes / std::max<size_t>(bytes, 1)));
+  std::vector<std::byte> piece;
+  std::vector<float> scales(device_.kind == CodeKind::kHalves ? static_cast<size_t>(units) : 0);
+  for (int64_t first = 0; first < units; first += per_piece) {
+    const int64_t count = std::min(per_piece, units - first);
+    piece.assign(static_cast<size_t>(count) * bytes, std::byte{0});
+    pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t unit = begin; unit < end; ++unit) {
+        std::byte* to = piece.data() + static_cast<size_t>(unit) * bytes;
+        if (device_.kind == CodeKind::kHalves) {
+          scales[static_cast<size_t>(first + unit)] = pack_halves(matrix, first + unit, reinterpret_cast<uint16_t*>(to));
+        } else {
+          pack_strip(matrix, device_, first + unit, reinterpret_cast<uint8_t*>(to));
+        }
+      }
+    });
+    device.write(memory_.data() + static_cast<size_t>(first) * bytes, piece);
+  }
+  if (device_.kind != CodeKind::kHalves) return;
+  std::byte* at = memory_.data() + static_cast<size_t>(units) * bytes;
+  device.write(at, std::as_bytes(std::span(scales)));
+  device_.output_scale = reinterpret_cast<const float*>(at);
+}
+
+}  // namespace terrace
