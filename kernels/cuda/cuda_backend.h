@@ -4,11 +4,14 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/cuda_attention.h"
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_linear.h"
+#include "kernels/cuda/cuda_selector.h"
+#include "kernels/cuda/step_arrays.h"
 
 namespace terrace {
 
@@ -43,7 +46,12 @@ class CudaBackend : public Backend {
   void download(MatrixView src, float* dst) override;
 
  private:
-  CudaDevice device_;
+  CudaDevice device_;  // first: outlives what holds its memory
+  Numerics numerics_;
+  StepBatch batch_;                       // of the step
+  std::vector<uint32_t> frame_of_token_;  // of the step
+  StepArrays arrays_;
+  CudaSelector selector_;
   CudaLinear linear_;
   CudaAttention attention_;
 };

@@ -1,0 +1,98 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include "kernels/base/error.h"
+#include "kernels/cuda/cuda_embedding.h"
+#include "kernels/cuda/rope_kernels.h"
+#include "kernels/cuda/row_kernels.h"
+
+namespace terrace {
+
+CudaBackend::CudaBackend(const BackendOptions& options)
+    : device_(options.device), numerics_(options.numerics), arrays_(device_), selector_(device_), linear_(device_, options), attention_(device_, options) {}
+
+CudaBackend::~CudaBackend() = default;
+
+std::string CudaBackend::describe() const {
+  const cudaDeviceProp& device = device_.properties();
+  return fmt::format("cuda {} (sm_{}{}, {} GiB), {}", device.name, device.major, device.minor, device.totalGlobalMem >> 30,
+                     numerics_ == Numerics::kInvariant ? "invariant numerics" : "fast numerics");
+}
+
+Buffer CudaBackend::allocate(size_t bytes) { return device_.allocate(bytes); }
+
+Buffer CudaBackend::upload(std::span<const float> values) {
+  Buffer buffer = device_.allocate(values.size_bytes());
+  device_.write(buffer.data(), std::as_bytes(values));
+  return buffer;
+}
+
+void CudaBackend::write(void* dst, std::span<const std::byte> src) { device_.write(dst, src); }
+
+void CudaBackend::read(const void* src, std::span<std::byte> dst) { device_.read(src, dst); }
+
+std::optional<size_t> CudaBackend::free_memory() const { return device_.free_memory(); }
+
+void* CudaBackend::stream() const { return device_.stream(); }
+
+std::unique_ptr<Weight> CudaBackend::pack_linear(const HostMatrix& matrix, const PackOptions& options) { return linear_.pack(matrix, options); }
+
+size_t CudaBackend::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const {
+  return linear_.packed_bytes(dtype, rows, cols, options);
+}
+
+std::unique_ptr<Weight> CudaBackend::make_embedding(const HostMatrix& matrix) { return std::make_unique<CudaEmbedding>(device_, matrix); }
+
+void CudaBackend::begin_step(const StepBatch& batch) {
+  device_.make_current();
+  batch_ = batch;
+  frame_of_token_.clear();
+  for (const int32_t page : batch.kv_page) frame_of_token_.push_back(page < 0 ? StepArrays::kNoFrame : batch.frames[static_cast<size_t>(page)]);
+  arrays_.begin();
+  arrays_.add(batch.tokens);  // in the order of StepArrays::Common
+  arrays_.add(batch.positions);
+  arrays_.add(std::span<const uint32_t>(frame_of_token_));
+  arrays_.add(batch.frames);
+  attention_.begin_step(batch, arrays_);
+  arrays_.upload();
+}
+
+void CudaBackend::embed(const Weight& table, float scale, MatrixView out) {
+  for (const int32_t token : batch_.tokens) {
+    if (token < 0 || token >= table.rows()) throw Error(ErrorCode::kInternal, fmt::format("embed: token {} of an embedding with {} rows", token, table.rows()));
+  }
+  out.rows = static_cast<int64_t>(batch_.tokens.size());
+  launch_embed(static_cast<const CudaEmbedding&>(table).table(), arrays_.slot<int32_t>(StepArrays::kTokens), scale, out, device_.stream());
+}
+
+void CudaBackend::rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) { launch_rms_norm(x, weight, eps, out, device_.stream()); }
+
+void CudaBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) {
+  launch_add_rms_norm(x, delta, weight, eps, out, device_.stream());
+}
+
+void CudaBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
+
+void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
+  if (args.rotary_dim > kMaxRotaryDim || static_cast<size_t>(args.rotary_dim) != 2 * args.inverse_frequency.size()) {
+    throw Error(ErrorCode::kInternal, fmt::format("rope: rotary_dim {} with {} frequencies; the kernel takes up to {}", args.rotary_dim, args.inverse_frequency.size(), kMaxRotaryDim));
+  }
+  launch_rope(args, {arrays_.slot<int32_t>(StepArrays::kPositions), arrays_.slot<uint32_t>(StepArrays::kFrameOfToken)}, device_.stream());
+}
+
+void CudaBackend::attention(const AttentionArgs& args) { attention_.run(args); }
+
+void CudaBackend::silu_gate(MatrixView gate, MatrixView up) { launch_silu_gate(gate, up, device_.stream()); }
+
+void CudaBackend::add(MatrixView x, MatrixView delta) { launch_add(x, delta, device_.stream()); }
+
+void CudaBackend::gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) { launch_gather_rows(src, rows, dst, device_.stream()); }
+
+void CudaBackend::select_top(MatrixView logits, int count, std::span<TopLogits> out) { selector_.select(logits, count, out); }
+
+void CudaBackend::download(MatrixView src, float* dst) {
+  device_.read_rows(src.data, static_cast<size_t>(src.stride) * sizeof(float), static_cast<size_t>(src.cols) * sizeof(float), static_cast<size_t>(src.rows), reinterpret_cast<std::byte*>(dst));
+}
+
+}  // namespace terrace
