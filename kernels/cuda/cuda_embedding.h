@@ -15,13 +15,13 @@ class CudaEmbedding : public Weight {
   int64_t rows() const override { return rows_; }
   int64_t cols() const override { return cols_; }
   size_t bytes() const override { return memory_.bytes(); }
-  const DeviceRows& table() const { return table_; }
+  const DeviceTable& table() const { return table_; }
 
  private:
   int64_t rows_;
   int64_t cols_;
   Buffer memory_;
-  DeviceRows table_;
+  DeviceTable table_;
 };
 
 }  // namespace terrace

@@ -12,7 +12,7 @@ namespace terrace {
 constexpr int kEmbedThreads = 256;
 
 template <DType kType>
-__global__ void __launch_bounds__(kEmbedThreads) embed_kernel(DeviceRows table, const int32_t* const* tokens, float scale, MatrixView out) {
+__global__ void __launch_bounds__(kEmbedThreads) embed_kernel(DeviceTable table, const int32_t* const* tokens, float scale, MatrixView out) {
   const int64_t col = static_cast<int64_t>(blockIdx.y) * kEmbedThreads + threadIdx.x;
   if (col >= out.cols) return;
   const int64_t token = (*tokens)[blockIdx.x];
@@ -20,12 +20,12 @@ __global__ void __launch_bounds__(kEmbedThreads) embed_kernel(DeviceRows table, 
 }
 
 template <DType kType>
-static void launch_as(const DeviceRows& table, const int32_t* const* tokens, float scale, MatrixView out, cudaStream_t stream) {
+static void launch_as(const DeviceTable& table, const int32_t* const* tokens, float scale, MatrixView out, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(out.rows), static_cast<unsigned>((out.cols + kEmbedThreads - 1) / kEmbedThreads));
   launch("embed", {grid, dim3(kEmbedThreads), 0, stream}, embed_kernel<kType>, table, tokens, scale, out);
 }
 
-void launch_embed(const DeviceRows& table, const int32_t* const* tokens, float scale, MatrixView out, cudaStream_t stream) {
+void launch_embed(const DeviceTable& table, const int32_t* const* tokens, float scale, MatrixView out, cudaStream_t stream) {
   if (out.rows == 0 || out.cols == 0) return;
   switch (table.dtype) {
     case DType::kF32: return launch_as<DType::kF32>(table, tokens, scale, out, stream);

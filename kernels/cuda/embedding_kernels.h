@@ -10,7 +10,7 @@
 namespace terrace {
 
 /// A table on the device: rows of whole quantisation blocks, row_bytes apart; column 0 of the op is column first_col of a row.
-struct DeviceRows {
+struct DeviceTable {
   DType dtype = DType::kF32;
   const uint8_t* data = nullptr;
   int64_t row_bytes = 0;
@@ -18,6 +18,6 @@ struct DeviceRows {
 };
 
 /// out[i] = table[tokens[i]] * scale, out.rows tokens; `tokens`: a slot of StepArrays. Tokens are in range: the host has looked.
-void launch_embed(const DeviceRows& table, const int32_t* const* tokens, float scale, MatrixView out, cudaStream_t stream);
+void launch_embed(const DeviceTable& table, const int32_t* const* tokens, float scale, MatrixView out, cudaStream_t stream);
 
 }  // namespace terrace
