@@ -35,7 +35,7 @@ struct HostMatrix {
   size_t row_bytes = 0;             // from one row to the next
 };
 
-/// Memory of one backend. Aligned to 4,096 bytes, zero-filled.
+/// Memory of one backend. Aligned to 4,096 bytes (on a device: 256), zero-filled.
 class Buffer {
  public:
   Buffer() : data_(nullptr, Release{nullptr, 0}) {}

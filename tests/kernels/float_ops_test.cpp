@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/base/half.h"
+#include "kernels/quant_block.h"
 #include "tests/support/kernels/backend_list.h"
 #include "tests/support/kernels/random_matrix.h"
 #include "tests/support/kernels/random_weights.h"
@@ -130,6 +131,30 @@ TEST_P(FloatOpsTest, EmbedLooksUpAndScalesRows) {
   }
 }
 
+TEST_P(FloatOpsTest, EmbedReadsColumnsOfEveryDtype) {
+  std::mt19937 random(30);
+  const std::vector<int32_t> tokens = {6, 0, 5};
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
+                            DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    const testing::RandomMatrix table = testing::make_random_matrix(dtype, 7, 768, random);
+    for (const auto& [first, count] : {std::pair{0, 768}, {288, 352}, {512, 256}}) {
+      const HostMatrix columns = testing::columns_of(table.matrix, first, count);
+      const std::unique_ptr<Weight> embedding = backend_->make_embedding(columns);
+      backend_->begin_step({tokens, {}, {}, {}, {}});
+      TestMatrix out(*backend_, 3, count);
+      backend_->embed(*embedding, 1.0f, out.view());
+      const std::vector<float> actual = out.get(*backend_);
+      for (size_t i = 0; i < tokens.size(); ++i) {
+        std::vector<float> expected(static_cast<size_t>(count));
+        const std::byte* row = columns.data + static_cast<size_t>(tokens[i]) * columns.row_bytes;
+        dequantize_row(dtype, row, first, count, expected.data());
+        const auto begin = actual.begin() + static_cast<std::ptrdiff_t>(i) * count;
+        ASSERT_TRUE(same_bits({begin, begin + count}, expected)) << dtype_info(dtype).name << " from column " << first;
+      }
+    }
+  }
+}
+
 TEST_P(FloatOpsTest, GatherRowsCopiesTheRowsAskedFor) {
   const std::vector<float> x = random_floats(8, 5 * 6);
   const TestMatrix src = matrix(5, 6, x);
@@ -144,11 +169,29 @@ TEST_P(FloatOpsTest, GatherRowsCopiesTheRowsAskedFor) {
 
 TEST_P(FloatOpsTest, AllocatesAlignedZeros) {
   const Buffer buffer = backend_->allocate(10000);
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 4096, 0u);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % (GetParam().backend == "cpu" ? 4096 : 256), 0u);
   EXPECT_EQ(buffer.bytes(), 10000u);
   std::vector<float> floats(2500, 1.0f);
   backend_->read(buffer.data(), std::as_writable_bytes(std::span(floats)));
   for (const float value : floats) ASSERT_EQ(value, 0.0f);
+}
+
+TEST_P(FloatOpsTest, ReadsBackWhatWritesOfAnySizeLeft) {
+  const size_t bytes = (size_t{9} << 20) + 77;
+  std::vector<std::byte> values(bytes), actual(bytes);
+  std::mt19937 random(12);
+  for (std::byte& value : values) value = static_cast<std::byte>(random());
+  const Buffer buffer = backend_->allocate(bytes);
+  size_t begin = 0;
+  for (const size_t size : {size_t{1}, size_t{63}, size_t{300'000}, size_t{1} << 20, size_t{5'000'001}, bytes}) {
+    std::vector<std::byte> piece(values.begin() + static_cast<std::ptrdiff_t>(begin), values.begin() + static_cast<std::ptrdiff_t>(std::min(bytes, begin + size)));
+    backend_->write(buffer.data() + begin, piece);
+    std::fill(piece.begin(), piece.end(), std::byte{0xee});  // the source may change at once
+    begin += piece.size();
+  }
+  ASSERT_EQ(begin, bytes);
+  backend_->read(buffer.data(), actual);
+  EXPECT_TRUE(actual == values);
 }
 
 TEST_P(FloatOpsTest, BitsDoNotDependOnTheNumberOfRowsOrTheBackend) {

@@ -80,6 +80,23 @@ TEST_P(SelectTopTest, LeavesOutMaskedColumns) {
   EXPECT_FLOAT_EQ(select(logits, 6000, 1).front().sum_exp, 1.0f + std::exp(-1.0f));
 }
 
+TEST_P(SelectTopTest, NeverSelectsNan) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> logits(5000, kNan);
+  logits[40] = -std::numeric_limits<float>::infinity();
+  logits[4000] = -3.0f;
+  logits[2100] = -0.0f;
+  logits[30] = 0.0f;
+  const TopLogits actual = select(logits, 5000, 10).front();
+  EXPECT_EQ(actual.max, 0.0f);
+  ASSERT_EQ(actual.top.size(), 4u);
+  const int32_t expected[] = {30, 2100, 4000, 40};
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(actual.top[i].token, expected[i]);
+    EXPECT_EQ(std::signbit(actual.top[i].logit), std::signbit(logits[static_cast<size_t>(expected[i])]));
+  }
+}
+
 TEST_P(SelectTopTest, BitsDoNotDependOnTheBatchOrTheBackend) {
   const int64_t cols = 49152;
   const std::vector<float> logits = random_floats(5, 6 * cols, 5.0f);
