@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <random>
 
 #include "kernels/base/half.h"
 
@@ -33,22 +34,27 @@ void fill_random(float* values, size_t count, uint32_t seed) {
 
 AttentionCase::AttentionCase(Backend& backend, const Geometry& geometry) : backend_(backend) {
   pool_.layout = make_page_layout(geometry.dtype, geometry.page_tokens, geometry.num_layers, geometry.num_kv_heads, geometry.head_dim);
-  frames_.resize(static_cast<size_t>((geometry.depth + geometry.page_tokens - 1) / geometry.page_tokens));
+  const int32_t pages = (geometry.depth + geometry.page_tokens - 1) / geometry.page_tokens;
+  frames_.resize(static_cast<size_t>(pages) * static_cast<size_t>(geometry.num_sequences));
   std::iota(frames_.begin(), frames_.end(), 0u);
+  std::shuffle(frames_.begin(), frames_.end(), std::minstd_rand(1));
   memory_ = backend.allocate(frames_.size() * pool_.layout.page_stride);
   pool_.base = memory_.data();
   fill_pool(memory_);
-  positions_.resize(static_cast<size_t>(geometry.num_tokens));
-  std::iota(positions_.begin(), positions_.end(), geometry.depth - geometry.num_tokens);
-  runs_ = {{0, geometry.num_tokens, geometry.depth - geometry.num_tokens, 0}};
+  for (int32_t i = 0; i < geometry.num_sequences; ++i) {
+    const int32_t first = geometry.depth - geometry.num_tokens;
+    runs_.push_back({i * geometry.num_tokens, geometry.num_tokens, first, i * pages});
+    for (int32_t j = 0; j < geometry.num_tokens; ++j) positions_.push_back(first + j);
+  }
   for (int32_t head = 0; head < geometry.num_q_heads; ++head) kv_head_of_q_.push_back(head / (geometry.num_q_heads / geometry.num_kv_heads));
 
   const int64_t width = int64_t{geometry.num_q_heads} * geometry.head_dim;
-  const auto count = static_cast<size_t>(geometry.num_tokens * width);
+  const auto num_rows = static_cast<int64_t>(positions_.size());
+  const auto count = static_cast<size_t>(num_rows * width);
   q_memory_ = backend.allocate(count * sizeof(float));
   out_memory_ = backend.allocate(count * sizeof(float));
-  args_.q = {reinterpret_cast<float*>(q_memory_.data()), geometry.num_tokens, width, width};
-  args_.out = {reinterpret_cast<float*>(out_memory_.data()), geometry.num_tokens, width, width};
+  args_.q = {reinterpret_cast<float*>(q_memory_.data()), num_rows, width, width};
+  args_.out = {reinterpret_cast<float*>(out_memory_.data()), num_rows, width, width};
   fill_random(args_.q.data, count, 2);
   fill_random(args_.out.data, count, 3);  // touched, so that it is no part of what the first run takes
   args_.num_q_heads = geometry.num_q_heads;
@@ -60,7 +66,7 @@ AttentionCase::AttentionCase(Backend& backend, const Geometry& geometry) : backe
 }
 
 void AttentionCase::run() {
-  backend_.begin_step({positions_, positions_, {}, runs_, frames_});
+  if (args_.layer == 0) backend_.begin_step({positions_, positions_, {}, runs_, frames_});
   backend_.attention(args_);
   args_.layer = (args_.layer + 1) % pool_.layout.num_layers;
 }

@@ -1,4 +1,5 @@
-// One layer's attention at any geometry, through the Backend seam: pages of random keys and values, random queries. Rank 0's step thread.
+// One layer's attention at any geometry, through the Backend seam: pages of random keys and values in frames without order, as in a pool that
+// has served for a while, and random queries. Rank 0's step thread; one case at a time on a backend.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +16,22 @@ class AttentionCase {
     int32_t num_kv_heads = 1;  // divides num_q_heads
     int32_t head_dim = 64;
     int32_t num_layers = 1;
-    int32_t depth = 0;       // keys of the last query
-    int32_t num_tokens = 1;  // queries: the last positions
+    int32_t num_sequences = 1;
+    int32_t depth = 0;       // keys of a sequence's last query
+    int32_t num_tokens = 1;  // queries of each: the last positions
     int32_t page_tokens = 16;
     DType dtype = DType::kF16;
   };
   /// `backend` outlives the case.
   AttentionCase(Backend& backend, const Geometry& geometry);
 
-  /// One layer, planned anew; layers take turns, so that keys and values come from memory as in a model.
+  /// One layer, planned with the first. Layers take turns, so that keys and values come from memory as in a model.
   void run();
-  /// [num_tokens, num_q_heads * head_dim]
+  /// [num_sequences * num_tokens, num_q_heads * head_dim]
   MatrixView q() const { return args_.q; }
   MatrixView out() const { return args_.out; }
+  const KvPool& kv() const { return pool_; }
+  const std::vector<uint32_t>& frames() const { return frames_; }  // all pages of a sequence, then those of the next
 
  private:
   Backend& backend_;

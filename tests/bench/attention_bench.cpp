@@ -2,77 +2,34 @@
 // layers). Layers take turns, so that a decode step's K and V come from memory, as they do in a model.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <cstring>
-#include <numeric>
+#include <memory>
 #include <random>
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/base/half.h"
 #include "kernels/base/thread_pool.h"
+#include "launcher/bench/attention_case.h"
 
 namespace terrace {
 namespace {
 
 constexpr int32_t kLayers = 30, kQHeads = 9, kKvHeads = 3, kHeadDim = 64, kPageTokens = 16;
 
-/// Sequences of one length in a pool of random values, and the step of their last tokens.
-struct Bench {
-  Bench(int threads, int32_t sequences, int32_t depth, int32_t num_tokens)
-      : backend(make_backend("cpu", {threads, true, ""})) {
-    pool.layout = make_page_layout(DType::kF16, kPageTokens, kLayers, kKvHeads, kHeadDim);
-    const int32_t pages = (depth + kPageTokens - 1) / kPageTokens;
-    frames.resize(static_cast<size_t>(pages * sequences));
-    std::iota(frames.begin(), frames.end(), 0u);
-    std::shuffle(frames.begin(), frames.end(), std::mt19937(1));
-    memory = backend->allocate(frames.size() * pool.layout.page_stride);
-    pool.base = memory.data();
-    auto* values = reinterpret_cast<uint16_t*>(memory.data());
-    std::mt19937 random(2);
-    for (size_t i = 0; i < memory.bytes() / 2; ++i)
-      values[i] = float_to_f16(static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f);
-    for (int32_t i = 0; i < sequences; ++i) {
-      runs.push_back({i * num_tokens, num_tokens, depth - num_tokens, i * pages});
-      for (int32_t j = 0; j < num_tokens; ++j) positions.push_back(depth - num_tokens + j);
-    }
-    const auto rows = static_cast<int64_t>(positions.size());
-    const auto bytes = static_cast<size_t>(rows * kQHeads * kHeadDim) * sizeof(float);
-    q_memory = backend->allocate(bytes);
-    out_memory = backend->allocate(bytes);
-    args.q = {reinterpret_cast<float*>(q_memory.data()), rows, kQHeads * kHeadDim, kQHeads * kHeadDim};
-    args.out = {reinterpret_cast<float*>(out_memory.data()), rows, kQHeads * kHeadDim, kQHeads * kHeadDim};
-    for (size_t i = 0; i < bytes / 4; ++i) args.q.data[i] = static_cast<float>(i % 17) - 8.0f;
-    args.num_q_heads = kQHeads;
-    args.num_kv_heads = kKvHeads;
-    args.kv_head_of_q = heads;
-    args.head_dim = kHeadDim;
-    args.scale = 0.125f;
-    args.kv = &pool;
-  }
+AttentionCase::Geometry geometry(int32_t sequences, int32_t depth, int32_t num_tokens) {
+  return {.num_q_heads = kQHeads, .num_kv_heads = kKvHeads, .head_dim = kHeadDim, .num_layers = kLayers, .num_sequences = sequences, .depth = depth,
+          .num_tokens = num_tokens, .page_tokens = kPageTokens};
+}
 
-  void run_layer() {
-    if (args.layer == 0) backend->begin_step({positions, positions, {}, runs, frames});
-    backend->attention(args);
-    args.layer = (args.layer + 1) % kLayers;
-  }
-
-  std::unique_ptr<Backend> backend;
-  KvPool pool;
-  Buffer memory, q_memory, out_memory;
-  std::vector<uint32_t> frames;
-  std::vector<int32_t> positions;
-  std::vector<AttentionRun> runs;
-  std::vector<int32_t> heads = {0, 0, 0, 1, 1, 1, 2, 2, 2};
-  AttentionArgs args;
-};
+std::unique_ptr<Backend> backend_with(int64_t threads) { return make_backend("cpu", {static_cast<int>(threads), true, ""}); }
 
 /// One layer of a decode step: {threads, sequences, depth}. Bytes: K and V read.
 void decode(benchmark::State& state) {
   const auto sequences = static_cast<int32_t>(state.range(1));
   const auto depth = static_cast<int32_t>(state.range(2));
-  Bench bench(static_cast<int>(state.range(0)), sequences, depth, 1);
-  for (auto _ : state) bench.run_layer();
+  const auto backend = backend_with(state.range(0));
+  AttentionCase attention(*backend, geometry(sequences, depth, 1));
+  for (auto _ : state) attention.run();
   state.SetBytesProcessed(state.iterations() * sequences * depth * static_cast<int64_t>(2 * kKvHeads * kHeadDim * 2));
 }
 BENCHMARK(decode)
@@ -85,8 +42,9 @@ BENCHMARK(decode)
 void prefill(benchmark::State& state) {
   const auto tokens = static_cast<int32_t>(state.range(1));
   const auto depth = static_cast<int32_t>(state.range(2));
-  Bench bench(static_cast<int>(state.range(0)), 1, depth, tokens);
-  for (auto _ : state) bench.run_layer();
+  const auto backend = backend_with(state.range(0));
+  AttentionCase attention(*backend, geometry(1, depth, tokens));
+  for (auto _ : state) attention.run();
   const double pairs = static_cast<double>(tokens) * (depth - tokens) + 0.5 * tokens * (tokens + 1);
   state.counters["FLOPS"] =
       benchmark::Counter(pairs * kQHeads * kHeadDim * 4, benchmark::Counter::kIsIterationInvariantRate);
@@ -95,7 +53,7 @@ BENCHMARK(prefill)->ArgsProduct({{1, 2}, {512}, {512, 4096}})->UseRealTime()->Un
 
 /// {threads, rows, columns}, the 64 largest.
 void select_top(benchmark::State& state) {
-  const auto backend = make_backend("cpu", {static_cast<int>(state.range(0)), true, ""});
+  const auto backend = backend_with(state.range(0));
   const int64_t rows = state.range(1), cols = state.range(2);
   const Buffer memory = backend->allocate(static_cast<size_t>(rows * cols) * sizeof(float));
   const MatrixView logits{reinterpret_cast<float*>(memory.data()), rows, cols, cols};
@@ -117,17 +75,18 @@ uint64_t sum_words(const std::byte* memory, size_t bytes) {
 /// The limit of decode: its pages read in its order, without prefetch or arithmetic. {threads, depth}.
 void read_pages(benchmark::State& state) {
   const auto depth = static_cast<int32_t>(state.range(1));
-  const Bench bench(static_cast<int>(state.range(0)), 1, depth, 1);
-  const PageLayout& layout = bench.pool.layout;
+  const auto backend = backend_with(state.range(0));
+  const AttentionCase attention(*backend, geometry(1, depth, 1));
+  const PageLayout& layout = attention.kv().layout;
   ThreadPool pool(static_cast<int>(state.range(0)));
   constexpr int32_t kPiecePages = kAttentionSplit / kPageTokens;
   int32_t layer = 0;
   for (auto _ : state) {
-    const std::byte* base = bench.pool.base + layout.k_offset(layer, 0, 0);
+    const std::byte* base = attention.kv().base + layout.k_offset(layer, 0, 0);
     pool.parallel_for(depth / kAttentionSplit, 1, [&](int64_t piece, int64_t) {
       for (const size_t offset : {size_t{0}, layout.v_offset}) {
         for (int64_t page = piece * kPiecePages; page < (piece + 1) * kPiecePages; ++page) {
-          const uint32_t frame = bench.frames[static_cast<size_t>(page)];
+          const uint32_t frame = attention.frames()[static_cast<size_t>(page)];
           benchmark::DoNotOptimize(sum_words(base + frame * layout.page_stride + offset, layout.v_offset));
         }
       }
@@ -140,7 +99,7 @@ BENCHMARK(read_pages)->ArgsProduct({{1, 2}, {2048, 8192}})->UseRealTime()->Unit(
 
 /// What the threads can read at most: sums of 256 MiB.
 void read_memory(benchmark::State& state) {
-  const auto backend = make_backend("cpu", {static_cast<int>(state.range(0)), true, ""});
+  const auto backend = backend_with(state.range(0));
   constexpr size_t kBytes = size_t{256} << 20, kPart = kBytes / 64;
   const Buffer memory = backend->allocate(kBytes);
   std::memset(memory.data(), 1, memory.bytes());
