@@ -8,6 +8,8 @@
 
 #include "comm/group.h"
 #include "kernels/backend.h"
+#include "kernels/base/cpu_count.h"
+#include "kernels/base/error.h"
 #include "kernels/base/log.h"
 #include "launcher/bench/engine_timer.h"
 #include "launcher/config_file.h"
@@ -89,18 +91,19 @@ BenchReport start_report(const Session& session, const Config& config, const Ran
   BenchReport report;
   report.model = model_title(session.model());
   report.kv_format = dtype_info(config.cache.format).name;
-  report.ranks = group.size;
+  report.setup = {.ranks = group.size, .threads = config.parallel.threads};
   for (const BenchJob& job : bench_jobs(cases)) report.results.push_back({.job = job, .timings = {}, .skipped = {}});
   return report;
 }
 
+/// Adds what was measured to `reports`.
 int bench_rank_zero(Session& session, const Config& config, RankGroup& group, const BenchOptions& options, const SignalWatch& signals,
-                    Progress& progress) {
+                    Progress& progress, std::vector<BenchReport>& reports) {
   BenchReport report = start_report(session, config, group, options.cases);
   report.backend = session.backend().describe();
-  report.loaded = job_age();
+  if (reports.empty()) report.loaded = job_age();  // later setups are loaded long after the process's start
   EngineTimer timer(session.engine(), session.model().vocab_size, [&] { return signals.received() != 0; });
-  if (timer.run(BenchJob{})) report.first_token = job_age();
+  if (timer.run(BenchJob{}) && report.loaded) report.first_token = job_age();
   session.engine().stop();
   // A user who interrupts waits for nothing more; mpirun kills what takes over two seconds to end.
   if (agree(group, signals.received() == 0)) report.machine = measure_machine(group, session);
@@ -109,27 +112,50 @@ int bench_rank_zero(Session& session, const Config& config, RankGroup& group, co
   if (agree(group, signals.received() == 0)) keep_faster(report.machine.limits, measure_machine(group, session).limits);
   progress.clear();
   if (signals.received() != 0) log_warning("interrupted: the report holds what was measured until then");
-  write_stdout(format_report(report, options.format));
+  reports.push_back(std::move(report));
   return signals.exit_code();
 }
 
-}  // namespace
-
-int run_bench(const BenchOptions& options) {
-  const LoadedConfig loaded = load_config(options.config, options.sets);
-  const Config& config = loaded.config;
-  const SignalWatch signals;
+int bench_setup(const Config& config, const BenchOptions& options, const SignalWatch& signals, std::vector<BenchReport>& reports) {
   return run_ranks(group_options(config), [&](RankGroup& group) {
     Progress progress(options.progress);
     Session session(config, group, session_options(options.progress, group.rank, progress));
     progress.clear();
-    if (group.rank == 0) return bench_rank_zero(session, config, group, options, signals, progress);
+    if (group.rank == 0) return bench_rank_zero(session, config, group, options, signals, progress, reports);
     session.follow();  // as rank 0 does: the first token, then the jobs
     if (agree(group, false)) measure_machine(group, session);
     session.follow();
     if (agree(group, false)) measure_machine(group, session);
     return 0;
   });
+}
+
+}  // namespace
+
+int run_bench(const BenchOptions& options) {
+  if (started_by_mpi() && !(options.ranks.empty() && options.threads.empty())) {
+    throw Error(ErrorCode::kInvalidValue, "--ranks and --threads start ranks as threads of one process, once for each setup: start terrace bench without "
+                                          "mpirun, or set parallel.threads");
+  }
+  Config config = load_config(options.config, options.sets).config;
+  const SignalWatch signals;
+  const std::vector<BenchSetup> setups = bench_setups(options.ranks, options.threads, {config.parallel.ranks, config.parallel.threads});
+  std::vector<BenchReport> reports;
+  int code = 0;
+  for (const BenchSetup& setup : setups) {
+    config.parallel.ranks = setup.ranks;
+    config.parallel.threads = setup.threads;
+    std::string skipped = setups.size() > 1 ? why_skipped(setup, usable_cores()) : "";
+    if (skipped.empty()) {
+      code = bench_setup(config, options, signals, reports);
+    } else {
+      reports.emplace_back().setup = setup;
+      reports.back().skipped = std::move(skipped);
+    }
+    if (code != 0) break;
+  }
+  if (!reports.empty()) write_stdout(format_reports(reports, options.format));
+  return code;
 }
 
 }  // namespace terrace

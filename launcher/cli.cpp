@@ -53,6 +53,7 @@ constexpr const char* kBenchExamples = R"(Examples:
   terrace bench configs/smollm2.yaml
   terrace bench techniques configs/smollm2.yaml --plot techniques.svg
   terrace bench model.gguf --prompt 512 --depth 0,2048,8000 --batch none --repeat 5
+  terrace bench model.gguf --ranks 1,2 --threads 1,2 --depth 0 --batch 32
   mpirun -n 2 terrace bench configs/smollm2.yaml --prompt none --depth 0 --batch 32 --format json
 Random token ids, greedy, no end tokens. A rate is the median of the repeats, with the smallest and the largest beside it; `bound` is what the
 machine, measured before and after, would allow at most (docs/performance.md).)";
@@ -153,6 +154,8 @@ void add_bench(CLI::App& app, Command& chosen) {
                                          "Prompt and generated tokens of each of those")
       ->type_name("IN+OUT")
       ->default_str("128+128");
+  add_lengths(verb, "--ranks", options->ranks, 1, "A sweep: ranks, as threads of one process");
+  add_lengths(verb, "--threads", options->threads, 1, "A sweep: threads of each rank");
   verb->add_option("--repeat", options->repeat, "Times that each is measured")->check(CLI::Range(1, 1000))->capture_default_str();
   verb->add_option_function<std::string>("--format", [options](const std::string& name) { options->format = *bench_format_from_name(name); },
                                          "table, json or markdown")

@@ -67,6 +67,24 @@ std::string job_name(const BenchJob& job) {
   return "";
 }
 
+std::vector<BenchSetup> bench_setups(const std::vector<int32_t>& ranks, const std::vector<int32_t>& threads, const BenchSetup& configured) {
+  std::vector<BenchSetup> setups;
+  for (const int32_t num_ranks : ranks.empty() ? std::vector{configured.ranks} : ranks) {
+    for (const int32_t num_threads : threads.empty() ? std::vector{configured.threads} : threads) setups.push_back({num_ranks, num_threads});
+  }
+  return setups;
+}
+
+std::string setup_name(const BenchSetup& setup) {
+  const std::string threads = setup.threads == 0 ? "auto threads" : fmt::format("{} thread{}", setup.threads, setup.threads == 1 ? "" : "s");
+  return fmt::format("{} rank{} x {}", setup.ranks, setup.ranks == 1 ? "" : "s", threads);
+}
+
+std::string why_skipped(const BenchSetup& setup, int cores) {
+  if (setup.threads <= 1 || int64_t{setup.ranks} * setup.threads <= cores) return "";
+  return fmt::format("this host has {} core{}", cores, cores == 1 ? "" : "s");
+}
+
 std::string why_skipped(const BenchJob& job, const BenchRoom& room) {
   const int64_t tokens = int64_t{job.prompt} + job.generated;
   if (tokens > room.context_length) {

@@ -41,6 +41,19 @@ std::vector<BenchJob> bench_jobs(const BenchCases& cases);
 /// "prefill 512", "decode 128 at 2048", "batch 32 of 128+128".
 std::string job_name(const BenchJob& job);
 
+/// How a model is spread over the cores of this host.
+struct BenchSetup {
+  int32_t ranks = 1;    // as threads of one process
+  int32_t threads = 0;  // of each rank; 0: the cores shared out
+};
+
+/// Every number of ranks with every number of threads; an empty list leaves what `configured` says.
+std::vector<BenchSetup> bench_setups(const std::vector<int32_t>& ranks, const std::vector<int32_t>& threads, const BenchSetup& configured);
+/// "2 ranks x 1 thread".
+std::string setup_name(const BenchSetup& setup);
+/// "" where the host has a core for every thread (ranks of one thread may take turns); else why it is left out.
+std::string why_skipped(const BenchSetup& setup, int cores);
+
 /// What an engine can take.
 struct BenchRoom {
   int32_t context_length = 0;

@@ -29,11 +29,17 @@ double prompt_seconds(const JobTiming& timing) { return timing.prompt_seconds; }
 double all_seconds(const JobTiming& timing) { return timing.seconds; }
 double decode_seconds(const JobTiming& timing) { return timing.seconds - timing.prompt_seconds; }
 
+/// "the weights' 92 MiB", or "512 MiB of the weights' 1200": what limits.set_rate is of.
+std::string read_set(const BenchMachine& machine) {
+  if (machine.limits.set_bytes >= machine.weight_bytes) return fmt::format("the weights' {:.0f} MiB", mib(machine.weight_bytes));
+  return fmt::format("{:.0f} MiB of the weights' {:.0f}", mib(machine.limits.set_bytes), mib(machine.weight_bytes));
+}
+
 std::vector<std::string> heading(const BenchReport& report) {
   const MachineLimits& limits = report.machine.limits;
   std::vector<std::string> lines;
-  lines.push_back(fmt::format("{}; {} rank{} of {}; KV {}; weights {:.1f} MiB, KV {:.1f} KiB per token", report.model, report.ranks,
-                              report.ranks == 1 ? "" : "s", report.backend, report.kv_format, mib(report.machine.weight_bytes),
+  lines.push_back(fmt::format("{}; {} rank{} of {}; KV {}; weights {:.1f} MiB, KV {:.1f} KiB per token", report.model, report.setup.ranks,
+                              report.setup.ranks == 1 ? "" : "s", report.backend, report.kv_format, mib(report.machine.weight_bytes),
                               static_cast<double>(report.machine.kv_bytes_per_token) / 1024));
   if (report.loaded) {
     lines.push_back(fmt::format("from {} start: {:.2f} s to the model loaded{}", report.loaded->mpirun ? "mpirun's" : "the process's",
@@ -41,46 +47,70 @@ std::vector<std::string> heading(const BenchReport& report) {
                                 report.first_token ? fmt::format(", {:.2f} s to the first token", report.first_token->seconds) : ""));
   }
   if (limits.instructions.empty()) return lines;
-  lines.push_back(fmt::format("this machine, all threads: reads {} from memory ({:.0f} MiB), {} over the weights' {:.0f} MiB; {} int8 and "
+  lines.push_back(fmt::format("this machine, all threads: reads {} from memory ({:.0f} MiB), {} over {}; {} int8 and "
                               "{} fp32 multiply-adds/s ({})",
-                              bytes_rate(limits.memory_rate), mib(limits.memory_bytes), bytes_rate(limits.set_rate), mib(limits.set_bytes),
+                              bytes_rate(limits.memory_rate), mib(limits.memory_bytes), bytes_rate(limits.set_rate), read_set(report.machine),
                               with_prefix(limits.int8_multiply_adds), with_prefix(limits.fp32_multiply_adds), limits.instructions));
   return lines;
 }
 
-TextTable figure_table(const BenchReport& report) {
-  TextTable table({"measured", "tok/s", "min", "max", "bound", "of it"});
-  for (const BenchResult& result : report.results) {
-    for (const BenchFigure& figure : figures_of(result, report.machine)) {
-      const auto [min, max] = std::ranges::minmax(figure.samples);
-      table.add({figure.name, short_number(figure.median()), short_number(min), short_number(max),
-                 figure.bound > 0 ? short_number(figure.bound) : "?", share(figure.median(), figure.bound)});
+/// Setups side by side, job for job.
+TextTable figure_table(std::span<const BenchReport> reports) {
+  const bool sweep = reports.size() > 1;
+  std::vector<std::string> header = {"measured", "tok/s", "min", "max", "bound", "of it"};
+  if (sweep) header.insert(header.begin() + 1, "ranks x threads");
+  TextTable table(header, sweep ? 2 : 1);
+  size_t num_jobs = 0;
+  for (const BenchReport& report : reports) num_jobs = std::max(num_jobs, report.results.size());
+  for (size_t job = 0; job < num_jobs; ++job) {
+    for (const BenchReport& report : reports) {
+      if (!report.skipped.empty()) continue;
+      for (const BenchFigure& figure : figures_of(report.results.at(job), report.machine)) {
+        const auto [min, max] = std::ranges::minmax(figure.samples);
+        std::vector<std::string> cells = {figure.name, short_number(figure.median()), short_number(min), short_number(max),
+                                          figure.bound > 0 ? short_number(figure.bound) : "?", share(figure.median(), figure.bound)};
+        if (sweep) cells.insert(cells.begin() + 1, setup_name(report.setup));
+        table.add(std::move(cells));
+      }
     }
   }
   return table;
 }
 
-std::vector<std::string> skipped_lines(const BenchReport& report) {
+std::vector<std::string> headings(std::span<const BenchReport> reports) {
   std::vector<std::string> lines;
-  for (const BenchResult& result : report.results) {
-    if (!result.skipped.empty()) lines.push_back(fmt::format("{}: left out, {}", job_name(result.job), result.skipped));
+  for (const BenchReport& report : reports) {
+    if (!report.skipped.empty()) continue;
+    for (std::string& line : heading(report)) lines.push_back(std::move(line));
   }
   return lines;
 }
 
-std::string to_table(const BenchReport& report) {
+std::vector<std::string> skipped_lines(std::span<const BenchReport> reports) {
+  std::vector<std::string> lines;
+  for (const BenchReport& report : reports) {
+    if (!report.skipped.empty()) lines.push_back(fmt::format("{}: left out, {}", setup_name(report.setup), report.skipped));
+    for (const BenchResult& result : report.results) {
+      const std::string of = reports.size() > 1 ? fmt::format(", {}", setup_name(report.setup)) : "";
+      if (!result.skipped.empty()) lines.push_back(fmt::format("{}{}: left out, {}", job_name(result.job), of, result.skipped));
+    }
+  }
+  return lines;
+}
+
+std::string to_table(std::span<const BenchReport> reports) {
   std::string text;
-  for (const std::string& line : heading(report)) text += fmt::format("{}\n", line);
-  text += fmt::format("\n{}", figure_table(report).plain());
-  for (const std::string& line : skipped_lines(report)) text += fmt::format("{}\n", line);
+  for (const std::string& line : headings(reports)) text += fmt::format("{}\n", line);
+  text += fmt::format("\n{}", figure_table(reports).plain());
+  for (const std::string& line : skipped_lines(reports)) text += fmt::format("{}\n", line);
   return text;
 }
 
-std::string to_markdown(const BenchReport& report) {
+std::string to_markdown(std::span<const BenchReport> reports) {
   std::string text;
-  for (const std::string& line : heading(report)) text += fmt::format("- {}\n", line);
-  text += fmt::format("\n{}", figure_table(report).markdown());
-  const std::vector<std::string> skipped = skipped_lines(report);
+  for (const std::string& line : headings(reports)) text += fmt::format("- {}\n", line);
+  text += fmt::format("\n{}", figure_table(reports).markdown());
+  const std::vector<std::string> skipped = skipped_lines(reports);
   if (!skipped.empty()) text += "\n";
   for (const std::string& line : skipped) text += fmt::format("- {}\n", line);
   return text;
@@ -117,14 +147,18 @@ json::object result_json(const BenchResult& result, const BenchMachine& machine)
   return object;
 }
 
-std::string to_json(const BenchReport& report) {
-  json::object object = {{"terrace", version_text()},
-                         {"model", report.model},
-                         {"ranks", report.ranks},
-                         {"backend", report.backend},
-                         {"kv_format", report.kv_format},
-                         {"weight_bytes", report.machine.weight_bytes},
-                         {"kv_bytes_per_token", report.machine.kv_bytes_per_token}};
+json::object report_json(const BenchReport& report) {
+  json::object object = {{"terrace", version_text()}, {"ranks", report.setup.ranks}};
+  if (report.setup.threads > 0) object["threads"] = report.setup.threads;
+  if (!report.skipped.empty()) {
+    object["skipped"] = report.skipped;
+    return object;
+  }
+  object["model"] = report.model;
+  object["backend"] = report.backend;
+  object["kv_format"] = report.kv_format;
+  object["weight_bytes"] = report.machine.weight_bytes;
+  object["kv_bytes_per_token"] = report.machine.kv_bytes_per_token;
   if (report.loaded) {
     json::object load = {{"since", report.loaded->mpirun ? "mpirun" : "process"}, {"loaded_s", report.loaded->seconds}};
     if (report.first_token) load["first_token_s"] = report.first_token->seconds;
@@ -134,7 +168,14 @@ std::string to_json(const BenchReport& report) {
   json::array results;
   for (const BenchResult& result : report.results) results.push_back(result_json(result, report.machine));
   object["results"] = std::move(results);
-  return json::serialize(object) + "\n";
+  return object;
+}
+
+std::string to_json(std::span<const BenchReport> reports) {
+  if (reports.size() == 1) return json::serialize(report_json(reports[0])) + "\n";
+  json::array sweep;
+  for (const BenchReport& report : reports) sweep.push_back(report_json(report));
+  return json::serialize(json::object{{"sweep", std::move(sweep)}}) + "\n";
 }
 
 }  // namespace
@@ -175,11 +216,11 @@ std::vector<BenchFigure> figures_of(const BenchResult& result, const BenchMachin
   return figures;
 }
 
-std::string format_report(const BenchReport& report, BenchFormat format) {
+std::string format_reports(std::span<const BenchReport> reports, BenchFormat format) {
   switch (format) {
-    case BenchFormat::kTable: return to_table(report);
-    case BenchFormat::kJson: return to_json(report);
-    case BenchFormat::kMarkdown: return to_markdown(report);
+    case BenchFormat::kTable: return to_table(reports);
+    case BenchFormat::kJson: return to_json(reports);
+    case BenchFormat::kMarkdown: return to_markdown(reports);
   }
   return "";
 }

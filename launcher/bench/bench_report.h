@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,15 +25,17 @@ struct BenchResult {
   std::string skipped;             // why there are none; "": there are, or the run was interrupted
 };
 
+/// Of one setup.
 struct BenchReport {
   std::string model;      // "Smollm2 135M (llama)"
   std::string kv_format;  // "F16"
   std::string backend;    // of rank 0: "cpu avx2, 2 threads"
-  int ranks = 1;
+  BenchSetup setup;
   std::optional<ProcessAge> loaded;       // age of the job when the model was loaded
   std::optional<ProcessAge> first_token;  // and when it had generated a token
   BenchMachine machine;
   std::vector<BenchResult> results;
+  std::string skipped;  // why the whole setup was left out; then nothing but `setup` is there
 };
 
 /// A line of figures of one kind of rate, in tok/s.
@@ -47,7 +50,8 @@ struct BenchFigure {
 /// One for a prefill or decode job; for a batch the whole job, its prompts, its decoding.
 std::vector<BenchFigure> figures_of(const BenchResult& result, const BenchMachine& machine);
 
-/// Ends with a line feed.
-std::string format_report(const BenchReport& report, BenchFormat format);
+/// One setup, or a sweep over several: one table, which then says of which setup a figure is; in JSON {"sweep": [...]} of what one setup gives.
+/// All have the same jobs. Ends with a line feed.
+std::string format_reports(std::span<const BenchReport> reports, BenchFormat format);
 
 }  // namespace terrace

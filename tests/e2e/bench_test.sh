@@ -49,6 +49,15 @@ assert "skipped" in report["results"][2]
 assert all(f["median"] > 0 and f["bound"] > 0 for r in report["results"] for f in r["tokens_per_s"])
 PY
 
+one=(--prompt 32 --depth none --batch none --repeat 1 --progress none)
+expect 0 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${one[@]}" --ranks 1,2 --threads 1,1024
+says out "1 rank x 1 thread "
+says out "2 ranks x 1 thread "
+says out "1 rank x 1024 threads: left out, this host has "
+silent err
+expect 2 mpirun -n 2 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${one[@]}" --threads 1,2
+says err "without mpirun"
+
 "$TERRACE" bench "$TERRACE_TEST_MODEL" --depth 0 --decode 8000 --prompt none --batch none --progress plain >"$work/out" 2>"$work/err" &
 pid=$!
 for _ in $(seq 100); do grep -q "rank 0" "$work/err" && break; sleep 0.1; done

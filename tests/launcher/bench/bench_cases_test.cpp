@@ -58,5 +58,22 @@ TEST(BenchCasesTest, SaysWhyAJobDoesNotFit) {
   EXPECT_NE(why_skipped({BenchKind::kBatch, 2, 40, 42, 0}, room).find("12 KV pages and the pool has 10"), std::string::npos);
 }
 
+TEST(BenchSetupTest, CrossesRanksWithThreadsAndLeavesOutWhatLacksCores) {
+  std::vector<std::string> names, skipped;
+  for (const BenchSetup& setup : bench_setups({1, 2}, {1, 2}, {})) {
+    names.push_back(setup_name(setup));
+    skipped.push_back(why_skipped(setup, 2));
+  }
+  EXPECT_EQ(names, std::vector<std::string>({"1 rank x 1 thread", "1 rank x 2 threads", "2 ranks x 1 thread", "2 ranks x 2 threads"}));
+  EXPECT_EQ(skipped, std::vector<std::string>({"", "", "", "this host has 2 cores"}));
+}
+
+TEST(BenchSetupTest, AnEmptyListLeavesWhatIsConfigured) {
+  const std::vector<BenchSetup> setups = bench_setups({}, {1, 4}, {.ranks = 3, .threads = 2});
+  ASSERT_EQ(setups.size(), 2u);
+  EXPECT_EQ(setup_name(setups[1]), "3 ranks x 4 threads");
+  EXPECT_EQ(setup_name(bench_setups({2}, {}, {})[0]), "2 ranks x auto threads");
+}
+
 }  // namespace
 }  // namespace terrace

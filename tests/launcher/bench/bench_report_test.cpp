@@ -43,6 +43,8 @@ BenchReport small_report() {
   return report;
 }
 
+std::string show(const BenchReport& report, BenchFormat format) { return format_reports({&report, 1}, format); }
+
 TEST(BenchReportTest, ADecodeRateCountsTheTokensAfterTheFirst) {
   const BenchReport report = small_report();
   const std::vector<BenchFigure> figures = figures_of(report.results[0], report.machine);
@@ -61,7 +63,7 @@ TEST(BenchReportTest, ABatchHasTheWholeJobItsPromptsAndItsDecoding) {
 }
 
 TEST(BenchReportTest, TheTableNamesWhatWasLeftOutAndWhy) {
-  const std::string table = format_report(small_report(), BenchFormat::kTable);
+  const std::string table = show(small_report(), BenchFormat::kTable);
   for (const char* text : {"m (llama); 1 rank of cpu avx2, 2 threads; KV F16", "from mpirun's start: 0.50 s to the model loaded, 0.75 s to the first token",
                            "abacus", "decode 10 at 0", "prefill 900: left out, too long"}) {
     EXPECT_NE(table.find(text), std::string::npos) << text << "\n" << table;
@@ -69,14 +71,14 @@ TEST(BenchReportTest, TheTableNamesWhatWasLeftOutAndWhy) {
 }
 
 TEST(BenchReportTest, MarkdownIsATableOfAsManyCellsInEveryRow) {
-  const std::string markdown = format_report(small_report(), BenchFormat::kMarkdown);
+  const std::string markdown = show(small_report(), BenchFormat::kMarkdown);
   EXPECT_NE(markdown.find("| measured | tok/s | min | max | bound | of it |\n|---|---:|---:|---:|---:|---:|\n| decode 10 at 0 | 5.00 | 2.00 | 10.0 | 19.0 | 26 % |"),
             std::string::npos)
       << markdown;
 }
 
 TEST(BenchReportTest, JsonCarriesEverySampleAndTheMachine) {
-  const auto json = boost::json::parse(format_report(small_report(), BenchFormat::kJson)).as_object();
+  const auto json = boost::json::parse(show(small_report(), BenchFormat::kJson)).as_object();
   EXPECT_EQ(json.at("machine").at("set_bytes_per_s").as_double(), 2e4);
   EXPECT_EQ(json.at("load").at("since").as_string(), "mpirun");
   const auto& decode = json.at("results").as_array().at(0);
@@ -87,11 +89,38 @@ TEST(BenchReportTest, JsonCarriesEverySampleAndTheMachine) {
   EXPECT_EQ(json.at("results").as_array().at(2).at("skipped").as_string(), "too long");
 }
 
+TEST(BenchReportTest, ASweepShowsSetupsSideBySideJobForJob) {
+  std::vector<BenchReport> reports = {small_report(), small_report(), BenchReport{}};
+  reports[0].setup = {.ranks = 1, .threads = 2};
+  reports[1].setup = {.ranks = 2, .threads = 1};
+  reports[2].setup = {.ranks = 2, .threads = 2};
+  reports[2].skipped = "no core is left";
+  const std::string markdown = format_reports(reports, BenchFormat::kMarkdown);
+  for (const char* text : {"| decode 10 at 0 | 1 rank x 2 threads | 5.00 | 2.00 | 10.0 | 19.0 | 26 % |\n| decode 10 at 0 | 2 ranks x 1 thread | 5.00 |",
+                           "prefill 900, 2 ranks x 1 thread: left out, too long", "2 ranks x 2 threads: left out, no core is left"}) {
+    EXPECT_NE(markdown.find(text), std::string::npos) << text << "\n" << markdown;
+  }
+  const auto sweep = boost::json::parse(format_reports(reports, BenchFormat::kJson)).at("sweep").as_array();
+  ASSERT_EQ(sweep.size(), 3u);
+  EXPECT_EQ(sweep[1].at("ranks").as_int64(), 2);
+  EXPECT_EQ(sweep[1].at("results").as_array().size(), 3u);
+  EXPECT_EQ(sweep[2].at("skipped").as_string(), "no core is left");
+}
+
+TEST(BenchReportTest, SaysWhenTheMachineWasMeasuredOverAPartOfTheWeights) {
+  BenchReport report = small_report();
+  report.machine.weight_bytes = 3 << 20;
+  report.machine.limits.set_bytes = 3 << 20;
+  EXPECT_NE(show(report, BenchFormat::kTable).find("over the weights' 3 MiB;"), std::string::npos) << show(report, BenchFormat::kTable);
+  report.machine.limits.set_bytes = 1 << 20;
+  EXPECT_NE(show(report, BenchFormat::kTable).find("over 1 MiB of the weights' 3;"), std::string::npos) << show(report, BenchFormat::kTable);
+}
+
 TEST(BenchReportTest, WithoutProbesThereAreNoBounds) {
   BenchReport report = small_report();
   report.machine.limits = {};
-  EXPECT_EQ(format_report(report, BenchFormat::kTable).find("this machine"), std::string::npos);
-  EXPECT_FALSE(boost::json::parse(format_report(report, BenchFormat::kJson)).as_object().contains("machine"));
+  EXPECT_EQ(show(report, BenchFormat::kTable).find("this machine"), std::string::npos);
+  EXPECT_FALSE(boost::json::parse(show(report, BenchFormat::kJson)).as_object().contains("machine"));
 }
 
 TEST(MachineBoundsTest, ReadingBoundsOneSequenceAndMultiplyingBoundsMany) {
