@@ -92,7 +92,6 @@ def make_rows(bench, quick):
     deep = 600 if quick else 8000
     depth = 300 if quick else 2048
     long = 700 if quick else 8191  # the context less the token that ends a prefill
-    llama_long = 300 if quick else 2048  # llama.cpp's rate falls with the length, so a shorter prompt favours it
     count = 16 if quick else 128
     deep_count = 8 if quick else 32  # of llama.cpp at depth, whose steps take a quarter of a second there
     sequences, shape = (4, (16, 16)) if quick else (32, (128, 128))
@@ -104,10 +103,10 @@ def make_rows(bench, quick):
                 "llama.cpp, fa off": lambda: bench.llama(0, llama_count, at, "off"),
                 "OpenVINO GenAI": lambda: bench.openvino(1, max(at, 1), count, "decode_per_s")}
 
-    def prefill(length, llama_length):
+    def prefill(length):
         return {"terrace": lambda: bench.terrace_prefill(length),
-                "llama.cpp": lambda: bench.llama(llama_length, 0),
-                "llama.cpp, fa off": lambda: bench.llama(llama_length, 0, 0, "off"),
+                "llama.cpp": lambda: bench.llama(length, 0),
+                "llama.cpp, fa off": lambda: bench.llama(length, 0, 0, "off"),
                 "OpenVINO GenAI": lambda: bench.openvino(1, length, 1, "prompt_per_s")}
 
     def ranks(measure):
@@ -118,8 +117,8 @@ def make_rows(bench, quick):
         Row("decode0", "decode at depth 0, tok/s", decode(0, count), 1.5, "bandwidth"),
         Row("decode2k", f"decode at depth {depth:,}, tok/s", decode(depth, count), 2.0),
         Row("decode8k", f"decode at depth {deep:,}, tok/s", decode(deep, deep_count), 2.5),
-        Row("prefill512", f"prefill of {512 if not quick else 128}, tok/s", prefill(*([512] * 2 if not quick else [128] * 2)), 3.6),
-        Row("prefill8k", f"prefill of {long:,}, tok/s (llama.cpp: {llama_long:,})", prefill(long, llama_long), 6.0),
+        Row("prefill512", f"prefill of {512 if not quick else 128}, tok/s", prefill(512 if not quick else 128), 3.6),
+        Row("prefill8k", f"prefill of {long:,}, tok/s", prefill(long), 6.0),
         Row("batch", f"{batch}, generated tok/s of the whole job",
             {"terrace": lambda: bench.terrace_batch(sequences, *shape),
              "llama.cpp": lambda: bench.llama_batch(sequences, *shape),
