@@ -99,7 +99,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
     return ncclInvalidArgument;
   }
   Meeting::Key key;
-  std::memcpy(&key, &id, sizeof key);
+  std::memcpy(static_cast<void*>(&key), &id, sizeof key);
   auto made = std::make_unique<ncclComm>();
   made->inner = std::make_shared<Communicator>(key, rank, size, config == nullptr || config->blocking != 0);
   *comm = made.release();
