@@ -1,0 +1,63 @@
+# The whole program on the CUDA backend, executed by the simulator (tests/cudasim): the same greedy tokens as on the CPU, for ranks as processes and as
+# threads, in batches, with chunked prompts and a pool so small that sequences are put off; and what it says when ranks or devices are missing.
+source "$(dirname "$0")/lib.sh"
+module=$(dirname "$TERRACE")/libterrace_cudasim.so
+writer=$(dirname "$TERRACE")/tiny_model_writer
+[ -f "$module" ] || { echo "skipped: the simulated CUDA module was not built (it needs CUDA's headers, clang++-14 and Boost.Context)"; exit 77; }
+command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: apt install openmpi-bin)"; exit 77; }
+export TERRACE_CUDA_MODULE=$module
+
+"$writer" "$work/tiny.gguf" F16 || fail "the tiny model was not written"
+small=(--set cache.device=2MiB --set scheduler.max_tokens_per_step=32 --progress none)
+ask=(run "$work/tiny.gguf" --raw -p "hello the 1 2 hello" --max-tokens 8 --ignore-eos "${small[@]}")
+cpu=(--set backend=cpu --set parallel.threads=1)
+cuda=(--set backend=cuda)
+
+expect 0 "$TERRACE" "${ask[@]}" "${cpu[@]}"
+cp "$work/out" "$work/wanted"
+[ -s "$work/wanted" ] || fail "no text from the CPU"
+same() { cmp -s "$work/out" "$work/wanted" || fail "$1 gives another text than the CPU: $(od -c "$work/out" | head -3)"$'\n'"$(cat "$work/err")"; }
+
+for numerics in fast invariant; do
+  for ranks in 1 2 3; do
+    expect 0 mpirun -n $ranks "$TERRACE" "${ask[@]}" "${cuda[@]}" --set numerics=$numerics
+    same "numerics $numerics, mpirun -n $ranks"
+  done
+done
+for ranks in 2 3; do
+  expect 0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set parallel.ranks=$ranks
+  same "$ranks threads"
+done
+expect 0 env CUDASIM_SEED=5 mpirun -n 2 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set comm.pretend_hosts=2
+same "two hosts"
+expect 0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set scheduler.max_tokens_per_step=5
+same "a prompt in chunks of 5"
+expect 0 "$TERRACE" "${ask[@]}"
+same "backend auto"
+
+# A batch: text and log-probabilities of all lines, in a pool of 3 pages, so that sequences are put off and computed again.
+for id in 1 2 3; do
+  echo "{\"custom_id\":\"$id\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"the hello $id 1 2\",\"max_tokens\":$((6 + id * 4)),\"temperature\":0,\"ignore_eos\":true}}"
+done >"$work/in.jsonl"
+texts() { sed -E 's/"(created|id)":("[^"]*"|[0-9]+)//g' "$1" | sort; }
+batch() {  # NAME OPTIONS...
+  local name=$1
+  shift
+  expect 0 "$@" batch "$work/tiny.gguf" --input "$work/in.jsonl" --output "$work/$name.jsonl" --progress none --set scheduler.max_tokens_per_step=32 "${options[@]}"
+  [ "$(wc -l <"$work/$name.jsonl")" -eq 3 ] || fail "$name: not 3 results"
+}
+options=(--set cache.device=2MiB "${cpu[@]}")
+batch cpu "$TERRACE"
+options=(--set cache.device=2MiB "${cuda[@]}")
+batch roomy "$TERRACE"
+options=(--set cache.device=76KiB "${cuda[@]}")
+batch tight mpirun -n 2 "$TERRACE"
+for name in roomy tight; do
+  [ "$(texts "$work/$name.jsonl" | grep -o '"text":"[^}]*"')" = "$(texts "$work/cpu.jsonl" | grep -o '"text":"[^}]*"')" ] || fail "batch $name: other texts than on the CPU"
+done
+
+expect 2 env CUDASIM_DEVICES=1 mpirun -n 2 "$TERRACE" "${ask[@]}" "${cuda[@]}"
+says err "GPU of its own"
+expect 2 env CUDASIM_DRIVER=0 "$TERRACE" "${ask[@]}" "${cuda[@]}"
+says err "CUDA error 35"
+done_testing
