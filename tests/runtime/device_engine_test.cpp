@@ -1,0 +1,137 @@
+// The whole engine on a device: the CPU's tokens for every number of ranks, and in `numerics: invariant` equal bits whatever the batch (LAW 4). The device
+// is a real one or the simulator (tests/cudasim), as TERRACE_CUDA_MODULE says; without it these tests are skipped.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "comm/group.h"
+#include "runtime/engine.h"
+#include "runtime/session.h"
+#include "tests/support/runtime/engine_run.h"
+
+namespace terrace {
+namespace {
+
+class DeviceEngineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::getenv("TERRACE_CUDA_MODULE") == nullptr) GTEST_SKIP() << "no device: TERRACE_CUDA_MODULE names no module";
+  }
+};
+
+// 9 query heads over 3 KV heads: 2 ranks cut a KV group. Small, since a simulated product costs a thousand times a real one.
+Config device_config(DType format = DType::kF16) {
+  Config config;
+  config.model.load = "dummy";
+  config.model.geometry = {.layers = 2, .hidden_size = 128, .heads = 9, .kv_heads = 3, .head_dim = 64, .ffn_size = 192, .vocab_size = 256,
+                           .context_length = 512, .rope_base = 10000, .format = format};
+  config.backend = "cuda";
+  config.numerics = "invariant";
+  config.parallel.threads = 1;
+  config.cache.device = {1 << 20, 0};
+  config.scheduler = {.max_tokens_per_step = 64, .max_sequences = 8};
+  return config;
+}
+
+Request make_request(int seed, int prompt, int max_tokens) {
+  Request request;
+  for (int i = 0; i < prompt; ++i) request.prompt.push_back((seed * 37 + i * 11 + i * i) % 256);
+  request.max_tokens = max_tokens;
+  request.sampling.temperature = 0;
+  request.logprobs = 3;
+  return request;
+}
+
+void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(a[i].token, b[i].token) << what << ", token " << i;
+    ASSERT_EQ(a[i].logprob, b[i].logprob) << what << ", token " << i;
+  }
+}
+
+// Until a token whose rival is so close that rounding may choose either.
+void expect_same_tokens(const Outputs& found, const Outputs& wanted, float margin, const std::string& what) {
+  ASSERT_EQ(found.size(), wanted.size()) << what;
+  for (const auto& [id, events] : wanted) {
+    ASSERT_EQ(found.at(id).size(), events.size()) << what;
+    for (size_t i = 0; i < events.size(); ++i) {
+      if (events[i].top.size() >= 2 && events[i].top[0].logprob - events[i].top[1].logprob < margin) break;
+      ASSERT_EQ(found.at(id)[i].token, events[i].token) << what << ", sequence " << id << ", token " << i;
+      EXPECT_NEAR(found.at(id)[i].logprob, events[i].logprob, margin) << what << ", sequence " << id << ", token " << i;
+    }
+  }
+}
+
+std::vector<Request> some_requests() { return {make_request(1, 21, 6), make_request(2, 5, 5), make_request(3, 37, 4)}; }
+
+TEST_F(DeviceEngineTest, GivesTheTokensOfTheCpuOnAnyNumberOfRanks) {
+  struct Case {
+    DType format;
+    float margin;  // the CPU quantises the inputs of Q4_1 and Q8_0, the device rounds them to f16
+  };
+  for (const auto& [format, margin] : {Case{DType::kF16, 0.02f}, Case{DType::kQ4_1, 0.1f}, Case{DType::kQ8_0, 0.1f}}) {
+    Config config = device_config(format);
+    config.backend = "cpu";
+    const Outputs wanted = run_engine(config, 1, some_requests());
+    for (const char* numerics : {"fast", "invariant"}) {
+      for (const int ranks : {1, 2, 3}) {
+        if (format != DType::kF16 && ranks == 3) continue;
+        config = device_config(format);
+        config.numerics = numerics;
+        expect_same_tokens(run_engine(config, ranks, some_requests()), wanted, margin, std::string(numerics) + ", ranks " + std::to_string(ranks));
+      }
+    }
+  }
+}
+
+TEST_F(DeviceEngineTest, AloneOrInABatchGivesEqualBits) {
+  for (const int ranks : {1, 3}) {  // three parts: NCCL's own order would depend on the message
+    const std::vector<Request> requests = some_requests();
+    const Outputs together = run_engine(device_config(), ranks, requests);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      expect_bit_equal(run_engine(device_config(), ranks, {requests[i]}).at(1), together.at(i + 1), "sequence " + std::to_string(i));
+    }
+  }
+}
+
+TEST_F(DeviceEngineTest, HowThePromptIsChunkedDoesNotMatter) {
+  Config config = device_config();
+  const Outputs whole = run_engine(config, 1, {make_request(3, 50, 4)});
+  for (const int chunk : {7, 16}) {
+    config.scheduler = {.max_tokens_per_step = chunk, .max_sequences = 1};
+    expect_bit_equal(run_engine(config, 1, {make_request(3, 50, 4)}).at(1), whole.at(1), "chunks of " + std::to_string(chunk));
+  }
+}
+
+TEST_F(DeviceEngineTest, PreemptedAndResumedGivesEqualBits) {
+  const std::vector<Request> requests = {make_request(1, 20, 16), make_request(2, 25, 16), make_request(3, 30, 12)};
+  const Outputs calm = run_engine(device_config(), 1, requests);
+  Config config = device_config();
+  const int64_t page = 24576;  // 2 layers x (K, V) x 3 heads x 16 tokens x 64 x 2 bytes
+  config.cache.device = {page * 5, 0};
+  EngineStats stats;
+  const Outputs pressed = run_engine(config, 1, requests, &stats);
+  EXPECT_GT(stats.preemptions, 0u);
+  for (const auto& [id, events] : calm) expect_bit_equal(pressed.at(id), events, "sequence " + std::to_string(id));
+}
+
+TEST_F(DeviceEngineTest, WholeRowsOfLogitsAndScoresOfGivenTokensComeFromTheDevice) {
+  Request sampled = make_request(1, 9, 4);  // top-p without top-k takes whole rows
+  sampled.sampling.temperature = 0.8f;
+  sampled.sampling.top_p = 0.9f;
+  sampled.sampling.seed = 7;
+  Request scored = make_request(5, 12, 0);
+  scored.prompt_logprobs = true;
+  Config config = device_config();
+  config.backend = "cpu";
+  const Outputs wanted = run_engine(config, 1, {sampled, scored});
+  const Outputs found = run_engine(device_config(), 2, {sampled, scored});
+  ASSERT_EQ(found.at(2).size(), wanted.at(2).size());
+  for (size_t i = 0; i < wanted.at(2).size(); ++i) EXPECT_NEAR(found.at(2)[i].logprob, wanted.at(2)[i].logprob, 0.02);
+  ASSERT_EQ(found.at(1).size(), wanted.at(1).size());
+  EXPECT_EQ(found.at(1)[0].token, wanted.at(1)[0].token);
+}
+
+}  // namespace
+}  // namespace terrace
