@@ -51,10 +51,7 @@ int64_t num_units(const DeviceWeight& weight) {
   return weight.kind == CodeKind::kHalves ? weight.num_outputs : (weight.num_outputs + kStripOutputs - 1) / kStripOutputs;
 }
 
-size_t layout_bytes(const DeviceWeight& weight) {
-  const size_t scales = weight.kind == CodeKind::kHalves ? static_cast<size_t>(weight.num_outputs) * sizeof(float) : 0;
-  return static_cast<size_t>(num_units(weight)) * unit_bytes(weight) + scales;
-}
+size_t layout_bytes(const DeviceWeight& weight) { return static_cast<size_t>(num_units(weight)) * unit_bytes(weight); }
 
 /// Where column `col` of a group of 32 lies: lane q, its step and the place among the four columns of that step.
 struct ColumnPlace {
@@ -89,35 +86,60 @@ void put_scale(const DeviceWeight& weight, const QuantGroup& group, int index, i
   }
 }
 
-/// One strip: the records of all its stages, which are zeros before.
-void pack_strip(const HostMatrix& matrix, const DeviceWeight& weight, int64_t strip, uint8_t* records) {
-  const int columns = quant_format(matrix.dtype).group_columns;
+const std::byte* row_of(const HostMatrix& matrix, int64_t output) { return matrix.data + static_cast<size_t>(output) * matrix.row_bytes; }
+
+/// One strip: the records of all its stages, which are zeros before. Returns a bound of its weights' magnitudes.
+float pack_strip(const HostMatrix& matrix, const DeviceWeight& weight, int64_t strip, uint8_t* records) {
+  const QuantFormat format = quant_format(matrix.dtype);
+  const float largest_code = static_cast<float>(std::max(-format.offset, (1 << format.code_bits) - 1 + format.offset));
   const int64_t first = strip * kStripOutputs;
   const int count = static_cast<int>(std::min<int64_t>(kStripOutputs, matrix.rows - first));
+  float largest = 0;
   for (int index = 0; index < count; ++index) {
-    const std::byte* row = matrix.data + static_cast<size_t>(first + index) * matrix.row_bytes;
-    for (int64_t col = 0; col < matrix.cols; col += columns) {
-      const QuantGroup group = read_group(matrix.dtype, row, matrix.first_col + col);
+    for (int64_t col = 0; col < matrix.cols; col += format.group_columns) {
+      const QuantGroup group = read_group(matrix.dtype, row_of(matrix, first + index), matrix.first_col + col);
       uint8_t* record = records + col / kStageColumns * weight.record_bytes;
       const int in_stage = static_cast<int>(col % kStageColumns);
-      put_codes(weight.kind, group.codes, columns, index, in_stage / kGroupColumns, in_stage % kGroupColumns, record);
-      put_scale(weight, group, index, in_stage / columns, record);
+      put_codes(weight.kind, group.codes, format.group_columns, index, in_stage / kGroupColumns, in_stage % kGroupColumns, record);
+      put_scale(weight, group, index, in_stage / format.group_columns, record);
+      largest = std::fmax(largest, std::fabs(group.scale) * largest_code + std::fabs(group.min));
     }
+  }
+  return largest;
+}
+
+std::vector<float> floats_of(const HostMatrix& matrix, int64_t output) {
+  std::vector<float> values(static_cast<size_t>(matrix.cols));
+  dequantize_row(matrix.dtype, row_of(matrix, output), matrix.first_col, matrix.cols, values.data());
+  return values;
+}
+
+/// One output of kHalves.
+void pack_halves(const HostMatrix& matrix, const DeviceWeight& weight, int64_t output, uint16_t* to) {
+  const std::vector<float> values = floats_of(matrix, output);
+  const float factor = 1.0f / weight.scale;
+  for (size_t col = 0; col < values.size(); ++col) {
+    const ColumnPlace place(static_cast<int>(col % kGroupColumns));
+    to[col / kGroupColumns * kGroupColumns + static_cast<size_t>(8 * place.q + 4 * place.step + place.i)] = float_to_f16(values[col] * factor);
   }
 }
 
-/// One output of kHalves; returns its scale, a power of two that brings the largest weight to [2^14, 2^15).
-float pack_halves(const HostMatrix& matrix, int64_t output, uint16_t* to) {
-  std::vector<float> values(static_cast<size_t>(matrix.cols));
-  dequantize_row(matrix.dtype, matrix.data + static_cast<size_t>(output) * matrix.row_bytes, matrix.first_col, matrix.cols, values.data());
-  float largest = 0;
-  for (const float value : values) largest = std::fmax(largest, std::fabs(value));
-  const int exponent = largest > 0 && std::isfinite(largest) ? std::clamp(std::ilogb(largest) - 14, -126, 112) : 0;
-  for (size_t col = 0; col < values.size(); ++col) {
-    const ColumnPlace place(static_cast<int>(col % kGroupColumns));
-    to[col / kGroupColumns * kGroupColumns + static_cast<size_t>(8 * place.q + 4 * place.step + place.i)] = float_to_f16(std::ldexp(values[col], -exponent));
-  }
+/// The power of two that brings `largest` to [2^14, 2^15) when divided by it.
+float scale_for(float largest) {
+  const int exponent = largest > 0 && std::isfinite(largest) ? std::clamp(std::ilogb(largest) - 14, -126, 126) : 0;
   return std::ldexp(1.0f, exponent);
+}
+
+float largest_weight(const HostMatrix& matrix, ThreadPool& pool) {
+  std::vector<float> of_output(static_cast<size_t>(matrix.rows));
+  pool.parallel_for(matrix.rows, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t output = begin; output < end; ++output) {
+      float largest = 0;
+      for (const float value : floats_of(matrix, output)) largest = std::fmax(largest, std::fabs(value));
+      of_output[static_cast<size_t>(output)] = largest;
+    }
+  });
+  return *std::max_element(of_output.begin(), of_output.end());
 }
 
 void check_slice(const HostMatrix& matrix) {
@@ -137,30 +159,29 @@ CudaWeight::CudaWeight(const HostMatrix& matrix, CudaDevice& device, ThreadPool&
   device_ = device_layout(matrix.dtype, matrix.rows, matrix.cols);
   memory_ = device.allocate(layout_bytes(device_));
   device_.data = reinterpret_cast<const uint8_t*>(memory_.data());
+  const bool halves = device_.kind == CodeKind::kHalves;
+  if (halves && matrix.dtype != DType::kF16) device_.scale = scale_for(largest_weight(matrix, pool));
   const size_t bytes = unit_bytes(device_);
   const int64_t units = num_units(device_);
-  const int64_t per_piece = std::max<int64_t>(1, static_cast<int64_t>(kPieceBytes / std::max<size_t>(bytes, 1)));
+  const int64_t per_piece = std::max<int64_t>(1, static_cast<int64_t>(kPieceBytes / bytes));
   std::vector<std::byte> piece;
-  std::vector<float> scales(device_.kind == CodeKind::kHalves ? static_cast<size_t>(units) : 0);
+  std::vector<float> largest(static_cast<size_t>(units));
   for (int64_t first = 0; first < units; first += per_piece) {
     const int64_t count = std::min(per_piece, units - first);
     piece.assign(static_cast<size_t>(count) * bytes, std::byte{0});
     pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
       for (int64_t unit = begin; unit < end; ++unit) {
         std::byte* to = piece.data() + static_cast<size_t>(unit) * bytes;
-        if (device_.kind == CodeKind::kHalves) {
-          scales[static_cast<size_t>(first + unit)] = pack_halves(matrix, first + unit, reinterpret_cast<uint16_t*>(to));
+        if (halves) {
+          pack_halves(matrix, device_, first + unit, reinterpret_cast<uint16_t*>(to));
         } else {
-          pack_strip(matrix, device_, first + unit, reinterpret_cast<uint8_t*>(to));
+          largest[static_cast<size_t>(first + unit)] = pack_strip(matrix, device_, first + unit, reinterpret_cast<uint8_t*>(to));
         }
       }
     });
     device.write(memory_.data() + static_cast<size_t>(first) * bytes, piece);
   }
-  if (device_.kind != CodeKind::kHalves) return;
-  std::byte* at = memory_.data() + static_cast<size_t>(units) * bytes;
-  device.write(at, std::as_bytes(std::span(scales)));
-  device_.output_scale = reinterpret_cast<const float*>(at);
+  if (!halves) device_.scale = scale_for(*std::max_element(largest.begin(), largest.end()));
 }
 
 }  // namespace terrace

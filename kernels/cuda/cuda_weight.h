@@ -1,6 +1,6 @@
 // A weight matrix in device memory, in the order of its products' lanes (device_weight.h). Packed on the host in pieces; read-only once made.
-// GGUF's codes, scales and mins are kept exactly. F16 stays exact, BF16 too but for weights under 2^-29 of the largest of their output's; F32
-// is rounded to the 11 bits of f16.
+// GGUF's codes, scales and mins are kept exactly. F16 stays exact, BF16 too but for weights under 2^-28 of the matrix's largest; F32 is rounded
+// to the 11 bits of f16.
 #pragma once
 
 #include "kernels/backend.h"

@@ -22,7 +22,7 @@ enum class CodeKind : int {
   kNibbles,     // 4-bit codes, a scale per 32 columns
   kBytes,       // codes of 5 to 8 bits, likewise
   kSixteenths,  // codes of 6 to 8 bits, a scale per 16 columns
-  kHalves,      // f16 values, a power-of-two scale per output
+  kHalves,      // f16 values: weight = scale * value
 };
 
 struct DeviceWeight {
@@ -34,8 +34,8 @@ struct DeviceWeight {
   int record_bytes = 0;          // one strip of one stage
   uint32_t code_bias = 0;        // two f16: subtracted from 1024 + code
   uint32_t high_code_bias = 0;   // two f16: added to (1024 + 16 code) / 16, for the high nibbles
+  float scale = 1;               // the power of two by which f16 weights (kHalves, or dequantised) are to be multiplied
   const uint8_t* data = nullptr;
-  const float* output_scale = nullptr;  // [num_outputs], kHalves only
 };
 
 /// Rows of activations as f16 with a power-of-two scale for each row.

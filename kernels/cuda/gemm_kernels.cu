@@ -146,15 +146,13 @@ __device__ __forceinline__ void multiply_stage(const DeviceWeight& weight, const
 }
 
 /// The sums of one strip by 8 rows: element i is row 2 q + i % 2, output g + 8 (i / 2).
+template <CodeKind kKind>
 __device__ __forceinline__ void store_sums(const DeviceProduct& product, int first_row, int strip, int lane, const float (&acc)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int row = first_row + lane % 4 * 2 + i % 2, output = strip * kStripOutputs + lane / 4 + i / 2 * 8;
     if (row >= product.x.num_rows || output >= product.weight.num_outputs) continue;
-    float value = acc[i];
-    if (product.weight.output_scale != nullptr) value *= product.weight.output_scale[output];
-    const float bias = product.bias == nullptr ? 0.0f : product.bias[output];
-    product.out[row * product.out_stride + output] = fmaf(value, product.x.scale[row], bias);
+    product.out[row * product.out_stride + output] = finish_sum<kKind>(product, acc[i], row, output);
   }
 }
 
@@ -187,7 +185,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(DeviceProduct product) {
 #pragma unroll
   for (int f = 0; f < Shape::kStrips; ++f) {
 #pragma unroll
-    for (int j = 0; j < kRows / 8; ++j) store_sums(product, place.first_row + j * 8, place.first_strip + f, place.lane, acc[f][j]);
+    for (int j = 0; j < kRows / 8; ++j) store_sums<kKind>(product, place.first_row + j * 8, place.first_strip + f, place.lane, acc[f][j]);
   }
 }
 

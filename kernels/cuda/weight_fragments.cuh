@@ -120,4 +120,12 @@ __device__ __forceinline__ void multiply_group(float (&acc)[4], const WeightFrag
   for (int i = 0; i < 4; ++i) acc[i] = fmaf(last.scale[i / 2], sum[i], acc[i]);
 }
 
+/// The output's value from the sum over all columns.
+template <CodeKind kKind>
+__device__ __forceinline__ float finish_sum(const DeviceProduct& product, float sum, int row, int output) {
+  const float scaled = kKind == CodeKind::kHalves ? sum * product.weight.scale : sum;
+  const float bias = product.bias == nullptr ? 0.0f : product.bias[output];
+  return fmaf(scaled, product.x.scale[row], bias);
+}
+
 }  // namespace terrace
