@@ -3,15 +3,18 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/weight_fragments.cuh"
 
-namespace terrace {
+namespace terrace::activation {
 
 constexpr int kThreads = 256;
 
-/// The largest magnitude of the row, NaN left out; the same for all threads.
+/// The largest finite magnitude of the row; the same for all threads.
 __device__ __forceinline__ float largest_of_row(const float* x, int cols) {
   __shared__ float of_warp[kThreads / 32];
   float largest = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < cols; i += kThreads) largest = fmaxf(largest, fabsf(x[i]));
+  for (int i = static_cast<int>(threadIdx.x); i < cols; i += kThreads) {
+    const float magnitude = fabsf(x[i]);
+    if (magnitude < INFINITY) largest = fmaxf(largest, magnitude);
+  }
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, step));
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = largest;
@@ -25,7 +28,7 @@ __device__ __forceinline__ float largest_of_row(const float* x, int cols) {
 /// down to 2^-28 of the largest.
 __device__ __forceinline__ int scale_exponent(float largest) {
   const int exponent = static_cast<int>(__float_as_uint(largest) >> 23) - 127;
-  const int bounded = exponent < -112 ? -112 : exponent > 127 ? 127 : exponent;  // both powers stay normal floats
+  const int bounded = exponent < -112 ? -112 : exponent;  // both powers stay normal floats
   return bounded - 14;
 }
 
@@ -37,7 +40,7 @@ __global__ void __launch_bounds__(kThreads) convert_rows_kernel(ConvertRows args
   const bool inside = row < args.num_rows;
   const float* x = args.x + (inside ? row * args.stride : 0);
   const int cols = inside ? args.cols : 0;
-  const int exponent = scale_exponent(largest_of_row(x, cols));
+  const int exponent = scale_exponent(args.largest == nullptr ? largest_of_row(x, cols) : largest_of_row(args.largest, args.num_rows));
   const float multiplier = power_of_two(-exponent);
   const int num_chunks = args.num_stages * (kStageColumns / 8);
   for (int first = 0; first < num_chunks; first += kThreads) {
@@ -64,8 +67,22 @@ __global__ void __launch_bounds__(kThreads) convert_rows_kernel(ConvertRows args
   if (threadIdx.x == 0) args.scale[row] = power_of_two(exponent);
 }
 
+__global__ void __launch_bounds__(kThreads) largest_of_rows_kernel(ConvertRows args, float* largest) {
+  const float of_row = largest_of_row(args.x + blockIdx.x * args.stride, args.cols);
+  if (threadIdx.x == 0) largest[blockIdx.x] = of_row;
+}
+
+}  // namespace terrace::activation
+
+namespace terrace {
+
 void launch_convert_rows(const ConvertRows& args, cudaStream_t stream) {
-  launch("the conversion of activations", {dim3(static_cast<unsigned>(args.padded_rows)), dim3(kThreads), 0, stream}, convert_rows_kernel, args);
+  launch("the conversion of activations", {dim3(static_cast<unsigned>(args.padded_rows)), dim3(activation::kThreads), 0, stream}, activation::convert_rows_kernel, args);
+}
+
+void launch_largest_of_rows(const ConvertRows& args, float* largest, cudaStream_t stream) {
+  launch("the range of activations", {dim3(static_cast<unsigned>(args.num_rows)), dim3(activation::kThreads), 0, stream}, activation::largest_of_rows_kernel,
+         args, largest);
 }
 
 }  // namespace terrace

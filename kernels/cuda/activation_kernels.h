@@ -1,4 +1,4 @@
-// Activations for the matrix products: float rows as f16 with a power-of-two scale for each row, and the sum of each group of 32 columns.
+// Activations for the matrix products: float rows as f16 with power-of-two scales, and the sum of each group of 32 columns.
 // Launchers only; in stream order.
 #pragma once
 
@@ -18,8 +18,11 @@ struct ConvertRows {
   uint16_t* values = nullptr;  // as in DeviceRows
   float* sums = nullptr;
   float* scale = nullptr;
+  const float* largest = nullptr;  // [num_rows] magnitudes, from launch_largest_of_rows: one scale for all rows; none: a scale for each row
 };
 
 void launch_convert_rows(const ConvertRows& args, cudaStream_t stream);
+/// largest[i] = the largest finite magnitude of row i.
+void launch_largest_of_rows(const ConvertRows& args, float* largest, cudaStream_t stream);
 
 }  // namespace terrace

@@ -1,17 +1,24 @@
 #include "kernels/cuda/cuda_linear.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "kernels/base/error.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/cuda/activation_kernels.h"
+#include "kernels/cuda/cublas_matmul.h"
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_weight.h"
+#include "kernels/cuda/dequantise_kernels.h"
 #include "kernels/cuda/gemm_kernels.h"
+#include "kernels/cuda/gemv_kernels.h"
 
 namespace terrace {
 namespace {
+
+constexpr int64_t kMostTileRows = 64;              // beyond, dequantising once and the library's product cost less (numerics: fast)
+constexpr size_t kSliceBytes = size_t{32} << 20;  // dequantised at a time: stays in the second-level cache of compute capability 9.0
 
 const CudaWeight& packed(const LinearOutput& output) { return static_cast<const CudaWeight&>(*output.weight); }
 
@@ -39,33 +46,56 @@ class Scratch {
 
 struct CudaLinear::State {
   CudaDevice& device;
+  Numerics numerics;
   ThreadPool pool;  // packs weights
-  Scratch rows;
+  Scratch converted, largest, dequantised, factor;
+  std::optional<CublasMatmul> library;  // made when first needed
 
-  State(CudaDevice& on, const BackendOptions& options) : device(on), pool(options.num_threads, false) {}
+  State(CudaDevice& on, const BackendOptions& options) : device(on), numerics(options.numerics), pool(options.num_threads, false) {}
 
-  DeviceRows convert(MatrixView x);
+  DeviceRows convert(MatrixView x, bool one_scale);
+  void multiply_by_library(const DeviceProduct& product);
 };
 
-DeviceRows CudaLinear::State::convert(MatrixView x) {
-  DeviceRows to;
-  to.num_rows = static_cast<int>(x.rows);
-  to.padded_rows = (to.num_rows + 15) / 16 * 16;
-  to.num_stages = static_cast<int>((x.cols + kStageColumns - 1) / kStageColumns);
-  const size_t padded_rows = static_cast<size_t>(to.padded_rows), num_stages = static_cast<size_t>(to.num_stages);
+/// x as f16, with a scale for each row, or one for all.
+DeviceRows CudaLinear::State::convert(MatrixView x, bool one_scale) {
+  const size_t padded_rows = static_cast<size_t>((x.rows + 15) / 16 * 16);
+  const size_t num_stages = static_cast<size_t>((x.cols + kStageColumns - 1) / kStageColumns);
   const size_t value_bytes = padded_rows * num_stages * kStageColumns * sizeof(uint16_t);
   const size_t sum_bytes = padded_rows * num_stages * kStageGroups * sizeof(float);
-  std::byte* memory = rows.at_least(device, value_bytes + sum_bytes + padded_rows * sizeof(float));
-  uint16_t* values = reinterpret_cast<uint16_t*>(memory);
-  float* sums = reinterpret_cast<float*>(memory + value_bytes);
-  float* scale = reinterpret_cast<float*>(memory + value_bytes + sum_bytes);
-  launch_convert_rows({.x = x.data, .stride = x.stride, .num_rows = to.num_rows, .padded_rows = to.padded_rows, .cols = static_cast<int>(x.cols),
-                       .num_stages = to.num_stages, .values = values, .sums = sums, .scale = scale},
-                      device.stream());
-  to.values = values;
-  to.sums = sums;
-  to.scale = scale;
-  return to;
+  std::byte* memory = converted.at_least(device, value_bytes + sum_bytes + padded_rows * sizeof(float));
+  ConvertRows args = {.x = x.data, .stride = x.stride, .num_rows = static_cast<int>(x.rows), .padded_rows = static_cast<int>(padded_rows),
+                      .cols = static_cast<int>(x.cols), .num_stages = static_cast<int>(num_stages), .values = reinterpret_cast<uint16_t*>(memory),
+                      .sums = reinterpret_cast<float*>(memory + value_bytes), .scale = reinterpret_cast<float*>(memory + value_bytes + sum_bytes)};
+  if (one_scale) {
+    float* of_rows = reinterpret_cast<float*>(largest.at_least(device, padded_rows * sizeof(float)));
+    launch_largest_of_rows(args, of_rows, device.stream());
+    args.largest = of_rows;
+  }
+  launch_convert_rows(args, device.stream());
+  return {.values = args.values, .sums = args.sums, .scale = args.scale, .num_rows = args.num_rows, .padded_rows = args.padded_rows, .num_stages = args.num_stages};
+}
+
+/// x has one scale for all rows.
+void CudaLinear::State::multiply_by_library(const DeviceProduct& product) {
+  if (!library) library.emplace(device);
+  const DeviceWeight& weight = product.weight;
+  const int cols = weight.num_stages * kStageColumns;
+  float* alpha = reinterpret_cast<float*>(factor.at_least(device, sizeof(float)));
+  launch_multiply_scalar(product.x.scale, weight.scale, alpha, device.stream());
+  const bool as_they_lie = weight.kind == CodeKind::kHalves;
+  const int per_slice = static_cast<int>(std::max<size_t>(kSliceBytes / (static_cast<size_t>(cols) * sizeof(uint16_t)) / kStripOutputs, 1)) * kStripOutputs;
+  for (int first = 0; first < weight.num_outputs; first += as_they_lie ? weight.num_outputs : per_slice) {
+    const int count = as_they_lie ? weight.num_outputs : std::min(per_slice, weight.num_outputs - first);
+    const uint16_t* rows = reinterpret_cast<const uint16_t*>(weight.data);
+    if (!as_they_lie) {
+      uint16_t* slice = reinterpret_cast<uint16_t*>(dequantised.at_least(device, static_cast<size_t>(count) * static_cast<size_t>(cols) * sizeof(uint16_t)));
+      launch_dequantise(weight, first, count, slice, device.stream());
+      rows = slice;
+    }
+    library->run({.x = product.x.values, .weight = rows, .rows = product.x.num_rows, .outputs = count, .cols = cols, .alpha = alpha,
+                  .bias = product.bias == nullptr ? nullptr : product.bias + first, .out = product.out + first, .out_stride = product.out_stride});
+  }
 }
 
 CudaLinear::CudaLinear(CudaDevice& device, const BackendOptions& options) : state_(std::make_unique<State>(device, options)) { prepare_gemm(); }
@@ -83,10 +113,18 @@ size_t CudaLinear::packed_bytes(DType dtype, int64_t rows, int64_t cols, const P
 void CudaLinear::run(MatrixView x, std::span<const LinearOutput> outputs) {
   for (const LinearOutput& output : outputs) check(x, output);
   if (x.rows == 0 || outputs.empty()) return;
-  const DeviceRows rows = state_->convert(x);
+  const bool fast = state_->numerics == Numerics::kFast;
+  const bool by_library = fast && x.rows > kMostTileRows;
+  const DeviceRows rows = state_->convert(x, by_library);
   for (const LinearOutput& output : outputs) {
-    launch_gemm({.x = rows, .weight = packed(output).device(), .out = output.out.data, .out_stride = output.out.stride, .bias = output.bias},
-                state_->device.stream());
+    const DeviceProduct product = {.x = rows, .weight = packed(output).device(), .out = output.out.data, .out_stride = output.out.stride, .bias = output.bias};
+    if (by_library) {
+      state_->multiply_by_library(product);
+    } else if (fast && x.rows <= kGemvRows) {
+      launch_gemv(product, state_->device.stream());
+    } else {
+      launch_gemm(product, state_->device.stream());
+    }
   }
 }
 

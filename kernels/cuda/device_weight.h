@@ -60,6 +60,10 @@ constexpr int code_bytes(CodeKind kind) {  // of one strip of one stage
   return kind == CodeKind::kNibbles ? 512 : kind == CodeKind::kHalves ? 2048 : 1024;
 }
 
+constexpr int scale_groups(CodeKind kind) {  // of 32 columns
+  return kind == CodeKind::kHalves ? 0 : kind == CodeKind::kSixteenths ? 2 : 1;
+}
+
 /// Bytes of one (g, g + 8) entry of scales.
 constexpr int scale_entry_bytes(bool half_scales, bool has_min) { return (half_scales ? 4 : 8) * (has_min ? 2 : 1); }
 

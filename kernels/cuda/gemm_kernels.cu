@@ -3,7 +3,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/weight_fragments.cuh"
 
-namespace terrace {
+namespace terrace::gemm {
 
 // A block of 4 warps computes kRows rows by 4 * kStrips strips of outputs. Stages of 64 columns go through a ring of shared memory; a slot holds
 //   x       [2 groups][kRows][32] f16: a lane's 16 bytes of a row and group lie so that eight neighbouring lanes read 128 bytes in a row
@@ -16,6 +16,7 @@ template <int kRows>
 struct TileShape {
   static constexpr int kStrips = kRows >= 64 ? 2 : 1;  // of a warp
   static constexpr int kSlots = kRows >= 64 ? 3 : 5;
+  static constexpr int kMinBlocks = kRows >= 64 ? 2 : 6;  // of a multiprocessor, for their registers
   static constexpr int kBlockStrips = kWarps * kStrips;
   static constexpr int kSumsAt = kRows * kStageColumns * 2;
   static constexpr int kStripsAt = kSumsAt + kRows * kStageGroups * 4;
@@ -100,10 +101,7 @@ __device__ __forceinline__ void add_mins(const unsigned char* slot, int group, i
   for (int j = 0; j < kRows / 8; ++j) {
     const float2 sums = *reinterpret_cast<const float2*>(slot + TileShape<kRows>::kSumsAt + (group * kRows + j * 8 + lane % 4 * 2) * 4);
 #pragma unroll
-    for (int f = 0; f < TileShape<kRows>::kStrips; ++f) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) acc[f][j][i] = fmaf(scales[f][0].min[i / 2], i % 2 == 0 ? sums.x : sums.y, acc[f][j][i]);
-    }
+    for (int f = 0; f < TileShape<kRows>::kStrips; ++f) add_min(acc[f][j], scales[f][0], sums);
   }
 }
 
@@ -118,7 +116,6 @@ __device__ __forceinline__ void multiply_stage(const DeviceWeight& weight, const
 #pragma unroll
   for (int f = 0; f < Shape::kStrips; ++f) pieces[f] = read_pieces<kKind>(strips + f * weight.record_bytes, lane);
   const int entry_bytes = scale_entry_bytes(weight.half_scales, weight.has_min);
-  constexpr int kScaleGroups = kKind == CodeKind::kSixteenths ? 2 : 1;  // of a group
 #pragma unroll
   for (int group = 0; group < kStageGroups; ++group) {
     WeightFragments fragments[Shape::kStrips];
@@ -126,11 +123,10 @@ __device__ __forceinline__ void multiply_stage(const DeviceWeight& weight, const
 #pragma unroll
     for (int f = 0; f < Shape::kStrips; ++f) {
       fragments[f] = expand<kKind>(pieces[f], group, weight);
-      if constexpr (kKind == CodeKind::kHalves) continue;
       const unsigned char* entries = strips + f * weight.record_bytes + code_bytes(kKind);
 #pragma unroll
-      for (int i = 0; i < kScaleGroups; ++i) {
-        scales[f][i] = read_scales(entries + ((group * kScaleGroups + i) * 8 + lane / 4) * entry_bytes, weight.half_scales, weight.has_min);
+      for (int i = 0; i < scale_groups(kKind); ++i) {
+        scales[f][i] = read_scales(entries + ((group * scale_groups(kKind) + i) * 8 + lane / 4) * entry_bytes, weight.half_scales, weight.has_min);
       }
     }
 #pragma unroll
@@ -157,7 +153,7 @@ __device__ __forceinline__ void store_sums(const DeviceProduct& product, int fir
 }
 
 template <CodeKind kKind, int kRows>
-__global__ void __launch_bounds__(kThreads) gemm_kernel(DeviceProduct product) {
+__global__ void __launch_bounds__(kThreads, TileShape<kRows>::kMinBlocks) gemm_kernel(DeviceProduct product) {
   using Shape = TileShape<kRows>;
   TERRACE_DYNAMIC_SHARED(shared);
   const int num_stages = product.weight.num_stages;
@@ -214,23 +210,27 @@ void prepare_tile() {
   if (bytes > 48 * 1024) allow_shared_bytes("the matrix product's shared memory", gemm_kernel<kKind, kRows>, bytes);
 }
 
+}  // namespace terrace::gemm
+
+namespace terrace {
+
 void prepare_gemm() {
-  prepare_tile<CodeKind::kNibbles, 16>();
-  prepare_tile<CodeKind::kNibbles, 64>();
-  prepare_tile<CodeKind::kBytes, 16>();
-  prepare_tile<CodeKind::kBytes, 64>();
-  prepare_tile<CodeKind::kSixteenths, 16>();
-  prepare_tile<CodeKind::kSixteenths, 64>();
-  prepare_tile<CodeKind::kHalves, 16>();
-  prepare_tile<CodeKind::kHalves, 64>();
+  gemm::prepare_tile<CodeKind::kNibbles, 16>();
+  gemm::prepare_tile<CodeKind::kNibbles, 64>();
+  gemm::prepare_tile<CodeKind::kBytes, 16>();
+  gemm::prepare_tile<CodeKind::kBytes, 64>();
+  gemm::prepare_tile<CodeKind::kSixteenths, 16>();
+  gemm::prepare_tile<CodeKind::kSixteenths, 64>();
+  gemm::prepare_tile<CodeKind::kHalves, 16>();
+  gemm::prepare_tile<CodeKind::kHalves, 64>();
 }
 
 void launch_gemm(const DeviceProduct& product, cudaStream_t stream) {
   switch (product.weight.kind) {
-    case CodeKind::kNibbles: return launch_kind<CodeKind::kNibbles>(product, stream);
-    case CodeKind::kBytes: return launch_kind<CodeKind::kBytes>(product, stream);
-    case CodeKind::kSixteenths: return launch_kind<CodeKind::kSixteenths>(product, stream);
-    case CodeKind::kHalves: return launch_kind<CodeKind::kHalves>(product, stream);
+    case CodeKind::kNibbles: return gemm::launch_kind<CodeKind::kNibbles>(product, stream);
+    case CodeKind::kBytes: return gemm::launch_kind<CodeKind::kBytes>(product, stream);
+    case CodeKind::kSixteenths: return gemm::launch_kind<CodeKind::kSixteenths>(product, stream);
+    case CodeKind::kHalves: return gemm::launch_kind<CodeKind::kHalves>(product, stream);
   }
 }
 

@@ -120,6 +120,12 @@ __device__ __forceinline__ void multiply_group(float (&acc)[4], const WeightFrag
   for (int i = 0; i < 4; ++i) acc[i] = fmaf(last.scale[i / 2], sum[i], acc[i]);
 }
 
+/// acc += min * (sums of rows 2 q and 2 q + 1 over the group).
+__device__ __forceinline__ void add_min(float (&acc)[4], const ScalePair& scales, const float2& sums) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) acc[i] = fmaf(scales.min[i / 2], i % 2 == 0 ? sums.x : sums.y, acc[i]);
+}
+
 /// The output's value from the sum over all columns.
 template <CodeKind kKind>
 __device__ __forceinline__ float finish_sum(const DeviceProduct& product, float sum, int row, int output) {
