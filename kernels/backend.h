@@ -22,6 +22,7 @@
 #include "kernels/base/tensor.h"
 #include "kernels/machine_limits.h"
 #include "kernels/page_layout.h"
+#include "kernels/page_mover.h"
 
 namespace terrace {
 
@@ -114,6 +115,8 @@ class Backend {
   virtual void read(const void* src, std::span<std::byte> dst) = 0;
   /// Bytes that allocate() can still give, where the backend has memory of its own; none on the CPU.
   virtual std::optional<size_t> free_memory() const { return std::nullopt; }
+  /// For moving KV pages to host memory and back. The pool at options.device_base must outlive it.
+  virtual std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) = 0;
   /// The queue that ops run on (a cudaStream_t), for collectives between devices; null where ops have run when they return.
   virtual void* stream() const { return nullptr; }
   /// Measures the machine, with this backend's threads and instructions, for about half a second; `set_bytes`: see MachineLimits.

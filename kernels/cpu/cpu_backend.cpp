@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/base/error.h"
+#include "kernels/cpu/cpu_page_mover.h"
 #include "kernels/cpu/machine_limits.h"
 #include "kernels/quant_block.h"
 
@@ -73,6 +74,10 @@ Buffer CpuBackend::upload(std::span<const float> values) {
 void CpuBackend::write(void* dst, std::span<const std::byte> src) { std::memcpy(dst, src.data(), src.size()); }
 
 void CpuBackend::read(const void* src, std::span<std::byte> dst) { std::memcpy(dst.data(), src, dst.size()); }
+
+std::unique_ptr<PageMover> CpuBackend::make_page_mover(const PageMoverOptions& options) {
+  return std::make_unique<CpuPageMover>(options, allocate(options.page_bytes * options.num_host_frames));
+}
 
 MachineLimits CpuBackend::measure_limits(size_t set_bytes) {
   MachineLimits limits = measure_multiply_adds(pool_, isa_);

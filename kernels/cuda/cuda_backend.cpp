@@ -4,6 +4,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_embedding.h"
+#include "kernels/cuda/cuda_page_mover.h"
 #include "kernels/cuda/rope_kernels.h"
 #include "kernels/cuda/row_kernels.h"
 
@@ -33,6 +34,8 @@ void CudaBackend::write(void* dst, std::span<const std::byte> src) { device_.wri
 void CudaBackend::read(const void* src, std::span<std::byte> dst) { device_.read(src, dst); }
 
 std::optional<size_t> CudaBackend::free_memory() const { return device_.free_memory(); }
+
+std::unique_ptr<PageMover> CudaBackend::make_page_mover(const PageMoverOptions& options) { return std::make_unique<CudaPageMover>(device_, options); }
 
 void* CudaBackend::stream() const { return device_.stream(); }
 

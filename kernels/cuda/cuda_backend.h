@@ -27,6 +27,7 @@ class CudaBackend : public Backend {
   void write(void* dst, std::span<const std::byte> src) override;
   void read(const void* src, std::span<std::byte> dst) override;
   std::optional<size_t> free_memory() const override;
+  std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) override;
   void* stream() const override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const override;

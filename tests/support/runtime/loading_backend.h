@@ -44,6 +44,7 @@ class LoadingBackend : public Backend {
   }
   void write(void* dst, std::span<const std::byte> src) override { std::memcpy(dst, src.data(), src.size()); }
   void read(const void* src, std::span<std::byte> dst) override { std::memcpy(dst.data(), src, dst.size()); }
+  std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions&) override { refuse(); }
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override {
     return std::make_unique<FloatWeight>(matrix, options);
   }
