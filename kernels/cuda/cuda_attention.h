@@ -1,9 +1,13 @@
-// Paged attention on the device: plans a step's tasks (attention_planner) and runs one kernel over them and one that merges. Step thread only.
+// Paged attention on the device: deals a step's tasks (attention_planner) to units of at most 16 or 64 query rows, and launches the kernels that
+// compute them and join their pieces (attention_kernels.h). Owns the stored pieces. Step thread only.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include <vector>
+
 #include "kernels/backend.h"
+#include "kernels/cuda/attention_kernels.h"
 
 namespace terrace {
 
@@ -18,9 +22,43 @@ class CudaAttention {
   void begin_step(const StepBatch& batch, StepArrays& arrays);
   void run(const AttentionArgs& args);
 
+  /// Changes when a launch of a later step differs from what run() launched for a step with the same `runs` shape before: a CUDA graph that
+  /// holds the old one is of no use any more. Like StepArrays::generation().
+  uint64_t generation() const { return generation_; }
+
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  /// The heads that units are made for; layers of a model share it.
+  struct Geometry {
+    AttentionKind kind = {};
+    int32_t num_kv_heads = 0;
+    std::vector<int32_t> head_begin;  // [num_kv_heads + 1] first query head of each KV head
+    int32_t most_heads = 0;           // of a KV head
+    bool operator==(const Geometry&) const = default;
+  };
+  /// Where this step's lists are among the step's arrays.
+  struct Slots {
+    int narrow = -1, num_narrow = -1, wide = -1, num_wide = -1, joins = -1, num_joins = -1;
+  };
+
+  static Geometry geometry_of(const AttentionArgs& args);
+  void set_geometry(Geometry geometry);
+  void plan();
+  void add_units(const AttentionTask& task, int32_t kv_head, int32_t partial);
+  void add_lists();
+  void reserve_partials(int32_t num_partials);
+  AttentionParams params(const AttentionArgs& args) const;
+
+  CudaDevice& device_;
+  StepBatch batch_;
+  StepArrays* arrays_ = nullptr;
+  Geometry geometry_;  // head_dim 0: none yet
+  Slots slots_;
+  bool planned_ = false;
+  int blocks_narrow_ = 0, blocks_wide_ = 0;  // that the device holds at a time
+  std::vector<AttentionUnit> narrow_, wide_;
+  std::vector<AttentionJoin> joins_;
+  Buffer partial_out_, partial_lse_;
+  uint64_t generation_ = 0;
 };
 
 }  // namespace terrace

@@ -1,0 +1,146 @@
+// What a block of attention keeps in shared memory, and how queries, keys and values come there: K and V of 32 keys at a time by
+// cp.async into a ring, from pages that lie anywhere. Rows are 16 bytes longer than their elements, so that the 8 rows which
+// ldmatrix reads at a time lie in different banks, and all addresses in a tile are one register and a constant.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/attention_arithmetic.cuh"
+
+namespace terrace::attention {
+
+inline constexpr int kWarps = 4;
+inline constexpr int kThreads = 32 * kWarps;
+inline constexpr int kStepKeys = 32;  // keys of a step: part of the arithmetic (the running maximum moves once a step)
+
+template <int kDims, AttentionTile kTile>
+struct Shared {
+  static constexpr int kRows = kTile == AttentionTile::kNarrow ? kNarrowRows : kWideRows;
+  static constexpr int kStride = kDims + 8;              // elements
+  static constexpr int kStages = kDims > 128 ? 2 : 3;
+  struct Stage {
+    uint16_t k[kStepKeys][kStride];
+    uint16_t v[kStepKeys][kStride];
+  };
+
+  alignas(16) uint16_t q[kRows][kStride];
+  alignas(16) Stage stages[kStages];
+  alignas(16) uint32_t weights[2][32][4];  // narrow: of a step, as a lane's A fragments of 16 keys each
+  float maxima[kWarps][kNarrowRows];       // narrow: over each warp's keys
+  float scale[kRows];                      // turns a row's scores into exponents of 2
+};
+
+/// Zeros in the dims that heads don't have, which no copy writes.
+template <int kDims, AttentionTile kTile>
+__device__ __forceinline__ void clear_padding(Shared<kDims, kTile>& shared, int head_dim) {
+  constexpr int kRows = 2 * kStepKeys * Shared<kDims, kTile>::kStages;
+  uint16_t(*rows)[Shared<kDims, kTile>::kStride] = shared.stages[0].k;
+  const int words = (kDims - head_dim) / 4;
+  for (int i = threadIdx.x; i < kRows * words; i += kThreads) {
+    *reinterpret_cast<uint2*>(&rows[i / words][head_dim + i % words * 4]) = make_uint2(0, 0);
+  }
+}
+
+/// The unit's query rows as 16-bit elements, each row less a power of two where it would not fit. Rows and dims beyond: zeros.
+template <int kDims, AttentionTile kTile, KvElement kElement>
+__device__ __forceinline__ void load_queries(Shared<kDims, kTile>& shared, const AttentionParams& params, const AttentionUnit& unit) {
+  constexpr int kPasses = (kDims + 127) / 128;
+  const int lane = threadIdx.x % 32;
+  for (int row = threadIdx.x / 32; row < Shared<kDims, kTile>::kRows; row += kWarps) {
+    const int unit_row = unit.first_row + row;
+    const float* src = params.q + (unit.first_token + unit_row / unit.heads) * params.q_stride + (unit.first_head + unit_row % unit.heads) * params.head_dim;
+    float4 values[kPasses];
+    float largest = 0;
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) {
+      const int dim = 128 * i + 4 * lane;
+      values[i] = row < unit.num_rows && dim < params.head_dim ? *reinterpret_cast<const float4*>(src + dim) : make_float4(0, 0, 0, 0);
+      largest = fmaxf(largest, fmaxf(fmaxf(fabsf(values[i].x), fabsf(values[i].y)), fmaxf(fabsf(values[i].z), fabsf(values[i].w))));
+    }
+#pragma unroll
+    for (int mask = 16; mask > 0; mask /= 2) largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, mask));
+    const int excess = Product<kElement>::excess(largest);
+    const float down = __uint_as_float(static_cast<uint32_t>(127 - excess) << 23);
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) {
+      const int dim = 128 * i + 4 * lane;
+      if (dim >= kDims) continue;
+      const float4 v = values[i];
+      *reinterpret_cast<uint2*>(&shared.q[row][dim]) =
+          make_uint2(Product<kElement>::pack(v.x * down, v.y * down), Product<kElement>::pack(v.z * down, v.w * down));
+    }
+    if (lane == 0) shared.scale[row] = params.scale_log2 * __uint_as_float(static_cast<uint32_t>(127 + excess) << 23);
+  }
+}
+
+/// Brings K and V of the unit's KV head into the ring, a step at a time; used by the whole block. Four lanes copy a key, 64 bytes side
+/// by side; neighbours have rows 4 apart, which lie in different banks.
+template <int kDims, AttentionTile kTile, KvElement kElement>
+class KvStager {
+ public:
+  using Stage = typename Shared<kDims, kTile>::Stage;
+
+  __device__ __forceinline__ KvStager(const AttentionParams& params, const AttentionUnit& unit)
+      : params_(params),
+        frames_(*params.frames + unit.first_page),
+        kv_(params.kv + unit.kv_head * params.head_stride),
+        row_(threadIdx.x / 32 * 8 + threadIdx.x / 8 % 4 + threadIdx.x / 4 % 2 * 4),
+        last_key_(unit.kv_end - 1) {
+    find_frame(unit.kv_begin);
+  }
+
+  /// Starts the copies of the keys from `first_key` on; zeros from the unit's end on. One group per call, empty if all are beyond. Steps
+  /// come in order: the page of the next one is looked up here.
+  __device__ __forceinline__ void copy(Stage& stage, int first_key) {
+    if (first_key <= last_key_) {
+      const bool valid = first_key + row_ <= last_key_;
+      const int in_page = key_of(first_key) & ((1 << params_.page_shift) - 1);
+      const std::byte* src = kv_ + frame_ * params_.page_stride + in_page * params_.row_bytes;
+      uint16_t* const k = stage.k[row_];
+      uint16_t* const v = stage.v[row_];
+      if constexpr (kElement == KvElement::kF32) {
+        copy_row<4>(k, v, src, [valid](uint16_t* dst, const std::byte* from) { convert(dst, from, valid); });
+      } else if (params_.head_dim % 8 == 0) {
+        copy_row<8>(k, v, src, [valid](uint16_t* dst, const std::byte* from) { ptx::cp_async_16(dst, from, valid); });
+      } else {
+        copy_row<4>(k, v, src, [valid](uint16_t* dst, const std::byte* from) { ptx::cp_async_8(dst, from, valid); });
+      }
+      find_frame(first_key + kStepKeys);
+    }
+    ptx::cp_async_commit();
+  }
+
+ private:
+  /// This lane's; the unit's last stands in for those beyond.
+  __device__ __forceinline__ int key_of(int first_key) const { return min(first_key + row_, last_key_); }
+  __device__ __forceinline__ void find_frame(int first_key) { frame_ = frames_[key_of(first_key) >> params_.page_shift]; }
+
+  /// kElements elements at a time by copy(to, from).
+  template <int kElements, class Copy>
+  __device__ __forceinline__ void copy_row(uint16_t* k, uint16_t* v, const std::byte* src, Copy copy) const {
+    constexpr int kBytes = kElements * (kElement == KvElement::kF32 ? 4 : 2);
+    const int lane = threadIdx.x % 4;
+#pragma unroll
+    for (int i = 0; i < kDims / (4 * kElements); ++i) {
+      const int chunk = 4 * i + lane;
+      if (chunk * kElements >= params_.head_dim) continue;
+      copy(k + chunk * kElements, src + chunk * kBytes);
+      copy(v + chunk * kElements, src + params_.v_offset + chunk * kBytes);
+    }
+  }
+
+  static __device__ __forceinline__ void convert(uint16_t* dst, const std::byte* src, bool valid) {
+    const float4 v = valid ? *reinterpret_cast<const float4*>(src) : make_float4(0, 0, 0, 0);
+    *reinterpret_cast<uint2*>(dst) = make_uint2(Product<kElement>::pack(v.x, v.y), Product<kElement>::pack(v.z, v.w));
+  }
+
+  const AttentionParams& params_;
+  const uint32_t* frames_;
+  const std::byte* kv_;
+  int row_;       // of a stage, that this lane helps to copy
+  int last_key_;
+  uint32_t frame_;  // of the next step's key
+};
+
+}  // namespace terrace::attention
