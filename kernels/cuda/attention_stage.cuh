@@ -34,11 +34,13 @@ struct Shared {
 /// Zeros in the dims that heads don't have, which no copy writes.
 template <int kDims, AttentionTile kTile>
 __device__ __forceinline__ void clear_padding(Shared<kDims, kTile>& shared, int head_dim) {
-  constexpr int kRows = 2 * kStepKeys * Shared<kDims, kTile>::kStages;
-  uint16_t(*rows)[Shared<kDims, kTile>::kStride] = shared.stages[0].k;
-  const int words = (kDims - head_dim) / 4;
-  for (int i = threadIdx.x; i < kRows * words; i += kThreads) {
-    *reinterpret_cast<uint2*>(&rows[i / words][head_dim + i % words * 4]) = make_uint2(0, 0);
+  const int words = (kDims - head_dim) / 4;  // of 4 elements, in a row
+  for (auto& stage : shared.stages) {
+    for (int i = threadIdx.x; i < kStepKeys * words; i += kThreads) {
+      const int dim = head_dim + i % words * 4;
+      *reinterpret_cast<uint2*>(&stage.k[i / words][dim]) = make_uint2(0, 0);
+      *reinterpret_cast<uint2*>(&stage.v[i / words][dim]) = make_uint2(0, 0);
+    }
   }
 }
 
@@ -113,7 +115,7 @@ class KvStager {
 
  private:
   /// This lane's; the unit's last stands in for those beyond.
-  __device__ __forceinline__ int key_of(int first_key) const { return min(first_key + row_, last_key_); }
+  __device__ __forceinline__ int key_of(int first_key) const { return first_key + row_ < last_key_ ? first_key + row_ : last_key_; }
   __device__ __forceinline__ void find_frame(int first_key) { frame_ = frames_[key_of(first_key) >> params_.page_shift]; }
 
   /// kElements elements at a time by copy(to, from).
