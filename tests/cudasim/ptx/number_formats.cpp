@@ -25,7 +25,7 @@ double round_magnitude(double value, bool negative, Rounding rounding) {
 
 std::array<float, 65536> make_f16_table() {
   std::array<float, 65536> table{};
-  for (uint32_t bits = 0; bits < table.size(); ++bits) table[bits] = static_cast<float>(decode(kF16, bits));
+  for (uint32_t bits = 0; bits < table.size(); ++bits) table[bits] = static_cast<float>(decode(kF16Format, bits));
   return table;
 }
 

@@ -12,7 +12,7 @@ struct FloatFormat {
   int exponent_bits, mantissa_bits;
   bool has_infinity = true;
 };
-constexpr FloatFormat kF16{5, 10}, kBf16{8, 7}, kE4m3{4, 3, false}, kE5m2{5, 2}, kTf32{8, 10};
+constexpr FloatFormat kF16Format{5, 10}, kBf16Format{8, 7}, kE4m3Format{4, 3, false}, kE5m2Format{5, 2}, kTf32Format{8, 10};
 
 /// The nearest number of the format by `rounding`. What is too large becomes infinity, or with `saturate` (and where there is no infinity) the largest number; NaN the canonical NaN.
 uint32_t encode(FloatFormat format, double value, Rounding rounding = Rounding::kNearest, bool saturate = false);
@@ -21,7 +21,7 @@ double decode(FloatFormat format, uint32_t bits);
 
 float f16_to_float(uint16_t bits);
 inline float bf16_to_float(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
-/// encode(kF16, value) and encode(kBf16, value), fast.
+/// encode(kF16Format, value) and encode(kBf16Format, value), fast.
 uint16_t float_to_f16(float value);
 uint16_t float_to_bf16(float value);
 

@@ -68,10 +68,10 @@ Execute pick(Type type) {
   switch (type) {
     case Type::kF32: return run_atomic<float>;
     case Type::kF64: return run_atomic<double>;
-    case Type::kF16: return run_atomic<Halves<kF16, uint16_t>>;
-    case Type::kBf16: return run_atomic<Halves<kBf16, uint16_t>>;
-    case Type::kF16x2: return run_atomic<Halves<kF16, uint32_t>>;
-    case Type::kBf16x2: return run_atomic<Halves<kBf16, uint32_t>>;
+    case Type::kF16: return run_atomic<Halves<kF16Format, uint16_t>>;
+    case Type::kBf16: return run_atomic<Halves<kBf16Format, uint16_t>>;
+    case Type::kF16x2: return run_atomic<Halves<kF16Format, uint32_t>>;
+    case Type::kBf16x2: return run_atomic<Halves<kBf16Format, uint32_t>>;
     default: return for_integer(type, []<typename T>() -> Execute { return run_atomic<T>; });
   }
 }

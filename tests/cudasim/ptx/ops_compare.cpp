@@ -21,7 +21,7 @@ struct Test {
 Test test_of(const Instruction& i) {
   Test test;
   static_assert(sizeof test <= sizeof i.immediate);
-  std::memcpy(&test, &i.immediate, sizeof test);
+  std::memcpy(static_cast<void*>(&test), &i.immediate, sizeof test);
   return test;
 }
 

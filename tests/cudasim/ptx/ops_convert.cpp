@@ -2,6 +2,7 @@
 #include <cfenv>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "tests/cudasim/core.h"
 #include "tests/cudasim/ptx/ops.h"
@@ -82,8 +83,8 @@ To convert(const Instruction& i, From value) {
   } else if constexpr (kIsInteger<From>) {
     if constexpr (std::is_same_v<To, float>) return to_float(value, rounding);
     if constexpr (std::is_same_v<To, double>) return static_cast<double>(value);
-    if constexpr (std::is_same_v<To, F16>) return {static_cast<uint16_t>(encode(kF16, static_cast<double>(value), rounding))};
-    if constexpr (std::is_same_v<To, Bf16>) return {static_cast<uint16_t>(encode(kBf16, static_cast<double>(value), rounding))};
+    if constexpr (std::is_same_v<To, F16>) return {static_cast<uint16_t>(encode(kF16Format, static_cast<double>(value), rounding))};
+    if constexpr (std::is_same_v<To, Bf16>) return {static_cast<uint16_t>(encode(kBf16Format, static_cast<double>(value), rounding))};
   } else {
     double in = widen(value);
     if (i.count & kToInteger) in = round_to_integer(in, rounding);
@@ -96,11 +97,11 @@ To convert(const Instruction& i, From value) {
     }
     if constexpr (std::is_same_v<To, F16>) {
       if (rounding == Rounding::kNearest && std::is_same_v<From, float>) return {float_to_f16(static_cast<float>(in))};
-      return {static_cast<uint16_t>(encode(kF16, in, rounding))};
+      return {static_cast<uint16_t>(encode(kF16Format, in, rounding))};
     }
     if constexpr (std::is_same_v<To, Bf16>) {
       if (rounding == Rounding::kNearest && std::is_same_v<From, float>) return {float_to_bf16(static_cast<float>(in))};
-      return {static_cast<uint16_t>(encode(kBf16, in, rounding))};
+      return {static_cast<uint16_t>(encode(kBf16Format, in, rounding))};
     }
   }
 }
@@ -135,7 +136,7 @@ Execute pick(Type to, Type from) {
 /// Two floats into one register, the first operand above.
 void pack_pair(const Instruction& i, Frame& f) {  // immediate: Type
   const Type type = static_cast<Type>(i.immediate);
-  const FloatFormat format = type == Type::kF16x2 ? kF16 : type == Type::kBf16x2 ? kBf16 : type == Type::kE4m3x2 ? kE4m3 : kE5m2;
+  const FloatFormat format = type == Type::kF16x2 ? kF16Format : type == Type::kBf16x2 ? kBf16Format : type == Type::kE4m3x2 ? kE4m3Format : kE5m2Format;
   const auto element = [&](uint16_t slot) {
     float value = f.get<float>(slot);
     if ((i.count & kRelu) && !std::isnan(value)) value = std::fmax(value, 0.0f);
@@ -150,7 +151,7 @@ void pack_pair(const Instruction& i, Frame& f) {  // immediate: Type
 template <bool kIsE4m3>
 void unpack_fp8_pair(const Instruction& i, Frame& f) {
   const uint16_t pair = f.get<uint16_t>(i.slot[1]);
-  const auto element = [&](uint32_t bits) { return encode(kF16, decode(kIsE4m3 ? kE4m3 : kE5m2, bits & 0xFF)); };
+  const auto element = [&](uint32_t bits) { return encode(kF16Format, decode(kIsE4m3 ? kE4m3Format : kE5m2Format, bits & 0xFF)); };
   f.set(i.slot[0], element(pair >> 8u) << 16 | element(pair));
 }
 
@@ -160,13 +161,13 @@ void pack_fp8_from_f16(const Instruction& i, Frame& f) {
   const auto element = [&](uint32_t bits) {
     double value = f16_to_float(static_cast<uint16_t>(bits));
     if ((i.count & kRelu) && !std::isnan(value)) value = std::fmax(value, 0.0);
-    return encode(kIsE4m3 ? kE4m3 : kE5m2, value, Rounding::kNearest, i.count & kSaturate);
+    return encode(kIsE4m3 ? kE4m3Format : kE5m2Format, value, Rounding::kNearest, i.count & kSaturate);
   };
   f.set(i.slot[0], element(pair >> 16) << 8 | element(pair & 0xFFFF));
 }
 
 void round_to_tf32(const Instruction& i, Frame& f) {
-  f.set(i.slot[0], encode(kTf32, f.get<float>(i.slot[1]), rounding_of(i)) << 13);
+  f.set(i.slot[0], encode(kTf32Format, f.get<float>(i.slot[1]), rounding_of(i)) << 13);
 }
 
 bool is_float(Type type) { return type == Type::kF16 || type == Type::kBf16 || type == Type::kF32 || type == Type::kF64; }
