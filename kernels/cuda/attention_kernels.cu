@@ -10,7 +10,7 @@ namespace attention {
 
 /// Blocks on a multiprocessor that registers are rationed for: enough bytes under way for decode, enough warps for prefill.
 constexpr int min_blocks(int dims, AttentionTile tile) {
-  if (tile == AttentionTile::kNarrow) return dims <= 64 ? 6 : dims <= 96 ? 4 : dims <= 128 ? 3 : 2;
+  if (tile == AttentionTile::kNarrow) return dims <= 64 ? 5 : dims <= 96 ? 4 : dims <= 128 ? 3 : 2;
   return dims <= 64 ? 3 : dims <= 128 ? 2 : 1;
 }
 

@@ -10,13 +10,16 @@
 namespace terrace {
 
 inline constexpr int32_t kMostHeadDims = 256;
-inline constexpr int32_t kNarrowRows = 16;  // of the tile in which the warps of a block share the keys and dims of all rows
-inline constexpr int32_t kWideRows = 64;    // of the tile in which each warp has 16 rows
 
+/// How a block's 4 warps deal with query rows. Narrow: they share the keys and dims of 16 rows. Wide: each has 16 rows of its own, or two
+/// warps where registers would not do. A row's bits are the same in both.
 enum class AttentionTile { kNarrow, kWide };
+
+constexpr int32_t attention_rows(AttentionTile tile, int32_t head_dim) { return tile == AttentionTile::kNarrow ? 16 : head_dim <= 128 ? 64 : 32; }
+
 enum class KvElement { kF16, kBf16, kF32 };  // F32 is multiplied as f16
 
-/// At most kNarrowRows or kWideRows query rows of one KV head x keys [kv_begin, kv_end). Row r is query head r % heads (of those that
+/// At most attention_rows() query rows of one KV head x keys [kv_begin, kv_end). Row r is query head r % heads (of those that
 /// read the KV head) of token r / heads (of the task's).
 struct AttentionUnit {
   int32_t first_token;     // in the batch, of row 0

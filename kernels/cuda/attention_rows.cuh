@@ -6,8 +6,8 @@
 // No other row has a say: what rows of a tile share is whether O is multiplied by 1 or not at all. A key beyond a row's position is
 // masked in the scores (select), and an infinite or NaN value of such a key is left out of that row's sums.
 //
-// Two tiles of equal bits. Wide: each of the 4 warps has 16 rows, all keys and dims. Narrow: all warps have the same 16 rows; of a
-// step's keys a warp scores 8, then shares its weights, and sums a quarter of the dims.
+// Tiles of equal bits: where several warps (kSharers) have the same 16 rows, each scores its part of a step's keys, they exchange maxima and
+// weights through shared memory, and each sums its part of the dims.
 //
 // Fragments (PTX manual, mma.m16n8k16): lane l has, of a 16 x 8 accumulator, rows l/4 (elements 0, 1) and l/4 + 8 (2, 3), columns
 // 2 (l % 4) and the next. That is also how an A fragment lies, 8 columns to two registers.
@@ -32,7 +32,7 @@ class Rows {
   /// After load_queries() and a barrier.
   __device__ __forceinline__ Rows(const AttentionParams& params, const AttentionUnit& unit, SharedMemory& shared)
       : params_(params), unit_(unit), shared_(shared), lane_(threadIdx.x % 32), warp_(threadIdx.x / 32) {
-    first_row_ = kNarrow ? 0 : 16 * warp_;
+    first_row_ = 16 * (warp_ / kSharers);
     active_ = first_row_ < unit.num_rows;
     first_position_ = position(first_row_);
     last_position_ = position(first_row_ + 15);
@@ -51,7 +51,7 @@ class Rows {
 
   /// Takes in the step's keys from `first_key` on; all lanes of the block.
   __device__ __forceinline__ void step(const Stage& stage, int first_key) {
-    if constexpr (!kNarrow) {
+    if constexpr (kSharers == 1) {
       if (!active_ || first_key > last_position_) return;
     }
     const bool masked = first_key + kStepKeys - 1 > first_position_;
@@ -82,28 +82,29 @@ class Rows {
 
   /// Writes what was folded.
   __device__ __forceinline__ void finish() const {
-    if constexpr (!kFoldInMemory) {
-      if (unit_.partial >= 0) return;
+    if (unit_.partial >= 0) return;
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        float* out = output_row(i);
-        for_each_dims([&](int n, int dim) { store(out + dim, total_[n][2 * i], total_[n][2 * i + 1]); }, i);
-      }
+    for (int i = 0; i < 2; ++i) {
+      if (!owns(i)) continue;
+      float* out = params_.out + (unit_.first_token + row(i) / unit_.heads) * params_.out_stride + (unit_.first_head + row(i) % unit_.heads) * params_.head_dim;
+      store_dims(out, [&](int n, int e) { return total_[n][2 * i + e]; });
     }
   }
 
  private:
-  static constexpr bool kNarrow = kTile == AttentionTile::kNarrow;
-  static constexpr int kKeyTiles = kNarrow ? 1 : 4;                       // of 8 keys, that this warp scores
-  static constexpr int kDimTiles = kNarrow ? kDims / 32 : kDims / 8;      // of 8 dims, that it sums
-  static constexpr bool kQueriesInRegisters = kNarrow || kDims <= 128;
-  static constexpr bool kFoldInMemory = !kNarrow && kDims > 128;          // registers would not do: once per 256 keys through the output
+  static constexpr int kSharers = kWarps / SharedMemory::kGroups;     // warps that have the same 16 rows
+  static constexpr int kKeyTiles = kStepKeys / 8 / kSharers;          // of 8 keys, that this warp scores
+  static constexpr int kDimTiles = kDims / 8 / kSharers;              // of 8 dims, that it sums
+  static constexpr bool kQueriesInRegisters = kDims / kSharers <= 96;
   using P = Product<kElement>;
 
   __device__ __forceinline__ int position(int row) const {
     const int last = unit_.num_rows - 1;
     return unit_.first_position + (unit_.first_row + (row < last ? row : last)) / unit_.heads;
   }
+
+  __device__ __forceinline__ int first_key_tile() const { return warp_ % kSharers * kKeyTiles; }
+  __device__ __forceinline__ int first_dim_tile() const { return warp_ % kSharers * kDimTiles; }
 
   /// Dims [16 i, 16 i + 16) of the warp's rows.
   __device__ __forceinline__ void load_query(int i, uint32_t (&a)[4]) const {
@@ -123,7 +124,7 @@ class Rows {
   }
 
   __device__ __forceinline__ void score(const Stage& stage, float (&scores)[kKeyTiles][4]) const {
-    const uint16_t* keys = &stage.k[(kNarrow ? 8 * warp_ : 0) + lane_ % 8][lane_ / 8 * 8];
+    const uint16_t* keys = &stage.k[8 * first_key_tile() + lane_ % 8][lane_ / 8 * 8];
 #pragma unroll
     for (int j = 0; j < kKeyTiles; ++j) {
 #pragma unroll
@@ -152,7 +153,7 @@ class Rows {
   }
 
   __device__ __forceinline__ void mask(int first_key, float (&scores)[kKeyTiles][4]) const {
-    const int key = first_key + (kNarrow ? 8 * warp_ : 0) + lane_ % 4 * 2;
+    const int key = first_key + 8 * first_key_tile() + lane_ % 4 * 2;
 #pragma unroll
     for (int j = 0; j < kKeyTiles; ++j) {
 #pragma unroll
@@ -171,7 +172,7 @@ class Rows {
       largest[i] = fmaxf(largest[i], __shfl_xor_sync(kAllLanes, largest[i], 1));
       largest[i] = fmaxf(largest[i], __shfl_xor_sync(kAllLanes, largest[i], 2));
     }
-    if constexpr (kNarrow) share_maxima(largest);
+    if constexpr (kSharers > 1) share_maxima(largest);
     bool raise[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) raise[i] = (largest[i] - maximum_[i]) * scale_[i] > kMaximumLag;
@@ -197,7 +198,7 @@ class Rows {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w) largest[i] = fmaxf(largest[i], shared_.maxima[w][lane_ / 4 + 8 * i]);
+      for (int w = 0; w < kSharers; ++w) largest[i] = fmaxf(largest[i], shared_.maxima[warp_ / kSharers * kSharers + w][lane_ / 4 + 8 * i]);
     }
   }
 
@@ -209,12 +210,17 @@ class Rows {
 #pragma unroll
       for (int i = 0; i < 2; ++i) packed[j][i] = P::pack(weight(scores[j][2 * i], i), weight(scores[j][2 * i + 1], i));
     }
-    if constexpr (kNarrow) {
-      *reinterpret_cast<uint2*>(&shared_.weights[warp_ / 2][lane_][warp_ % 2 * 2]) = make_uint2(packed[0][0], packed[0][1]);
+    if constexpr (kSharers > 1) {
+      auto& shared = shared_.weights[warp_ / kSharers];
+#pragma unroll
+      for (int j = 0; j < kKeyTiles; ++j) {
+        const int tile = first_key_tile() + j;
+        *reinterpret_cast<uint2*>(&shared[tile / 2][lane_][tile % 2 * 2]) = make_uint2(packed[j][0], packed[j][1]);
+      }
       __syncthreads();
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        const uint4 all = *reinterpret_cast<const uint4*>(shared_.weights[k][lane_]);
+        const uint4 all = *reinterpret_cast<const uint4*>(shared[k][lane_]);
         weights[k][0] = all.x, weights[k][1] = all.y, weights[k][2] = all.z, weights[k][3] = all.w;
       }
     } else {
@@ -231,7 +237,7 @@ class Rows {
   __device__ __forceinline__ void add_values(const Stage& stage, int first_key, bool masked, const uint32_t (&weights)[2][4]) {
     P::mma(sum_, weights[0], P::kOnes, P::kOnes);
     P::mma(sum_, weights[1], P::kOnes, P::kOnes);
-    const uint16_t* values = &stage.v[lane_][kNarrow ? kDims / kWarps * warp_ : 0];
+    const uint16_t* values = &stage.v[lane_][8 * first_dim_tile()];
 #pragma unroll
     for (int n = 0; n < kDimTiles; ++n) {
       uint32_t b[4];  // of 8 keys each
@@ -269,50 +275,34 @@ class Rows {
     }
   }
 
-  /// Calls use(tile, first dim) for those of this lane's dims that the head has, if row i of the lane's two is one of the unit's.
-  template <class Function>
-  __device__ __forceinline__ void for_each_dims(Function use, int i) const {
-    if (first_row_ + lane_ / 4 + 8 * i >= unit_.num_rows) return;
-    const int first = (kNarrow ? kDims / kWarps * warp_ : 0) + lane_ % 4 * 2;
+  /// Of the lane's two rows, in the task; and whether it is one of the unit's.
+  __device__ __forceinline__ int row(int i) const { return unit_.first_row + first_row_ + lane_ / 4 + 8 * i; }
+  __device__ __forceinline__ bool owns(int i) const { return first_row_ + lane_ / 4 + 8 * i < unit_.num_rows; }
+
+  /// value(tile, 0 or 1) of those of this lane's dims that the head has.
+  template <class Value>
+  __device__ __forceinline__ void store_dims(float* row, Value value) const {
+    const int first = 8 * first_dim_tile() + lane_ % 4 * 2;
 #pragma unroll
     for (int n = 0; n < kDimTiles; ++n) {
-      if (first + 8 * n < params_.head_dim) use(n, first + 8 * n);
+      if (first + 8 * n < params_.head_dim) *reinterpret_cast<float2*>(row + first + 8 * n) = make_float2(value(n, 0), value(n, 1));
     }
   }
 
-  static __device__ __forceinline__ void store(float* to, float first, float second) { *reinterpret_cast<float2*>(to) = make_float2(first, second); }
-
-  __device__ __forceinline__ float* output_row(int i) const {
-    const int row = unit_.first_row + first_row_ + lane_ / 4 + 8 * i;
-    return params_.out + (unit_.first_token + row / unit_.heads) * params_.out_stride + (unit_.first_head + row % unit_.heads) * params_.head_dim;
-  }
-
   __device__ __forceinline__ void store_partial(int i, float share, float lse) const {
-    const int row = unit_.first_row + first_row_ + lane_ / 4 + 8 * i;
-    const int64_t partial = static_cast<int64_t>(unit_.partial + row / unit_.heads) * params_.most_heads + row % unit_.heads;
-    float* out = params_.partial_out + partial * params_.head_dim;
-    for_each_dims([&](int n, int dim) {
-      store(out + dim, out_[n][2 * i] * share, out_[n][2 * i + 1] * share);
-      if (dim == 0) params_.partial_lse[partial] = lse;
-    }, i);
+    if (!owns(i)) return;
+    const int64_t partial = static_cast<int64_t>(unit_.partial + row(i) / unit_.heads) * params_.most_heads + row(i) % unit_.heads;
+    store_dims(params_.partial_out + partial * params_.head_dim, [&](int n, int e) { return out_[n][2 * i + e] * share; });
+    if (warp_ % kSharers == 0 && lane_ % 4 == 0) params_.partial_lse[partial] = lse;
   }
 
   __device__ __forceinline__ void fold(int i, float share, float lse, bool first) {
     const JoinWeights weights = first ? JoinWeights{0, 1, lse} : join_weights(total_lse_[i], lse);
     total_lse_[i] = weights.lse;
-    const auto joined = [&](float before, float piece) { return first ? piece : join(before, piece, weights); };
-    if constexpr (kFoldInMemory) {
-      float* out = output_row(i);
-      for_each_dims([&](int n, int dim) {
-        const float2 before = first ? make_float2(0, 0) : *reinterpret_cast<const float2*>(out + dim);
-        store(out + dim, joined(before.x, out_[n][2 * i] * share), joined(before.y, out_[n][2 * i + 1] * share));
-      }, i);
-    } else {
 #pragma unroll
-      for (int n = 0; n < kDimTiles; ++n) {
+    for (int n = 0; n < kDimTiles; ++n) {
 #pragma unroll
-        for (int e = 2 * i; e < 2 * i + 2; ++e) total_[n][e] = joined(total_[n][e], out_[n][e] * share);
-      }
+      for (int e = 2 * i; e < 2 * i + 2; ++e) total_[n][e] = first ? out_[n][e] * share : join(total_[n][e], out_[n][e] * share, weights);
     }
   }
 
@@ -333,7 +323,7 @@ class Rows {
   uint32_t queries_[kQueriesInRegisters ? kDims / 16 : 1][4];
   float sum_[4];                                  // of the weights; all columns alike
   float out_[kDimTiles][4];                       // of this piece, not normalised
-  float total_[kFoldInMemory ? 1 : kDimTiles][4]; // folded so far
+  float total_[kDimTiles][4];                     // folded so far
 };
 
 }  // namespace terrace::attention

@@ -16,7 +16,8 @@ inline constexpr int kStepKeys = 32;  // keys of a step: part of the arithmetic 
 
 template <int kDims, AttentionTile kTile>
 struct Shared {
-  static constexpr int kRows = kTile == AttentionTile::kNarrow ? kNarrowRows : kWideRows;
+  static constexpr int kRows = attention_rows(kTile, kDims);
+  static constexpr int kGroups = kRows / 16;             // of warps that share 16 rows
   static constexpr int kStride = kDims + 8;              // elements
   static constexpr int kStages = kDims > 128 ? 2 : 3;
   struct Stage {
@@ -26,9 +27,9 @@ struct Shared {
 
   alignas(16) uint16_t q[kRows][kStride];
   alignas(16) Stage stages[kStages];
-  alignas(16) uint32_t weights[2][32][4];  // narrow: of a step, as a lane's A fragments of 16 keys each
-  float maxima[kWarps][kNarrowRows];       // narrow: over each warp's keys
-  float scale[kRows];                      // turns a row's scores into exponents of 2
+  alignas(16) uint32_t weights[kGroups][2][32][4];  // of a step, as a lane's A fragments of 16 keys each; this and the next where warps share
+  float maxima[kWarps][16];                         // over each warp's keys
+  float scale[kRows];                               // turns a row's scores into exponents of 2
 };
 
 /// Zeros in the dims that heads don't have, which no copy writes.

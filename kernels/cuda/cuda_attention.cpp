@@ -76,8 +76,9 @@ void CudaAttention::plan() {
   wide_.clear();
   joins_.clear();
   const bool decode = std::ranges::all_of(batch_.runs, [](const AttentionRun& run) { return run.num_tokens == 1; });
-  const int num_workers = decode && geometry_.most_heads <= kNarrowRows ? blocks_narrow_ : blocks_wide_;
-  const AttentionPlan plan = plan_attention(batch_.runs, {geometry_.num_kv_heads, num_workers, std::max(1, kWideRows / geometry_.most_heads), 1});
+  const int num_workers = decode && geometry_.most_heads <= attention_rows(AttentionTile::kNarrow, geometry_.kind.head_dim) ? blocks_narrow_ : blocks_wide_;
+  const int32_t tile_tokens = std::max(1, attention_rows(AttentionTile::kWide, geometry_.kind.head_dim) / geometry_.most_heads);
+  const AttentionPlan plan = plan_attention(batch_.runs, {geometry_.num_kv_heads, num_workers, tile_tokens, 1});
   for (const AttentionTask& task : plan.tasks) {
     for (int32_t i = 0; i < task.num_kv_heads; ++i) add_units(task, task.kv_head + i, task.partial < 0 ? -1 : task.partial + i);
   }
@@ -106,9 +107,11 @@ void CudaAttention::add_units(const AttentionTask& task, int32_t kv_head, int32_
   unit.partial = partial;
   unit.heads = heads;
   unit.first_head = first_head;
-  for (; unit.first_row < num_rows; unit.first_row += kWideRows) {
-    unit.num_rows = std::min(kWideRows, num_rows - unit.first_row);
-    (unit.num_rows <= kNarrowRows ? narrow_ : wide_).push_back(unit);
+  const int32_t wide_rows = attention_rows(AttentionTile::kWide, geometry_.kind.head_dim);
+  const int32_t narrow_rows = attention_rows(AttentionTile::kNarrow, geometry_.kind.head_dim);
+  for (; unit.first_row < num_rows; unit.first_row += wide_rows) {
+    unit.num_rows = std::min(wide_rows, num_rows - unit.first_row);
+    (unit.num_rows <= narrow_rows ? narrow_ : wide_).push_back(unit);
   }
 }
 
