@@ -19,18 +19,20 @@ AttentionWorldOptions small_world(std::vector<int32_t> lengths) {
   return options;
 }
 
-void expect_close(const AttentionWorld& world, int32_t sequence, const std::vector<int32_t>& positions, int64_t cols) {
-  const std::vector<float>& output = world.output(sequence);
-  for (const int32_t position : positions) {
-    const std::vector<double> expected = world.expected(sequence, position);
-    for (int64_t i = 0; i < cols; ++i) {
-      const float actual = output[static_cast<size_t>(position * cols + i)];
-      ASSERT_NEAR(actual, expected[static_cast<size_t>(i)], 5e-6) << "position " << position << " column " << i;
+class AttentionTest : public BackendTest {
+ protected:
+  static void expect_close(const AttentionWorld& world, int32_t sequence, const std::vector<int32_t>& positions, int64_t cols) {
+    const std::vector<float>& output = world.output(sequence);
+    for (const int32_t position : positions) {
+      const AttentionWorld::Expected expected = world.expected(sequence, position);
+      for (int64_t i = 0; i < cols; ++i) {
+        const float actual = output[static_cast<size_t>(position * cols + i)];
+        const double tolerance = 5e-6 + (GetParam().half_products ? expected.half_error[static_cast<size_t>(i)] : 0.0);
+        ASSERT_NEAR(actual, expected.output[static_cast<size_t>(i)], tolerance) << "position " << position << " column " << i;
+      }
     }
   }
-}
-
-class AttentionTest : public BackendTest {};
+};
 INSTANTIATE_TEST_SUITE_P(Backends, AttentionTest, testing::ValuesIn(backend_cases()), backend_case_name);
 
 TEST_P(AttentionTest, MatchesTheReferenceForEveryHeadSizeAndType) {
@@ -67,6 +69,30 @@ TEST_P(AttentionTest, ServesHeadsThatShardsCutUnevenly) {
     world.step({{0, 299}});
     world.step({{0, 1}});
     expect_close(world, 0, {0, 7, 254, 255, 256, 298, 299}, static_cast<int64_t>(kv_head_of_q.size()) * 16);
+  }
+}
+
+TEST_P(AttentionTest, ServesMoreQueryHeadsThanATileHasRows) {
+  AttentionWorldOptions options = small_world({70});
+  options.kv_head_of_q = std::vector<int32_t>(70, 0);
+  options.num_kv_heads = 1;
+  AttentionWorld world(*backend_, options);
+  world.step({{0, 69}});
+  world.step({{0, 1}});
+  expect_close(world, 0, {0, 31, 32, 68, 69}, 70 * 16);
+}
+
+// Scores as ever, but no query fits into f16.
+TEST_P(AttentionTest, ServesQueriesBeyondTheRangeOf16Bits) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    AttentionWorldOptions options = small_world({40});
+    options.dtype = dtype;
+    options.q_deviation = 0x1p21f;
+    options.k_deviation = 0x1p-20f;
+    AttentionWorld world(*backend_, options);
+    world.step({{0, 39}});
+    world.step({{0, 1}});
+    expect_close(world, 0, {0, 20, 39}, 9 * 16);
   }
 }
 

@@ -24,8 +24,8 @@ AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& op
   for (size_t i = 0; i < options.lengths.size(); ++i) {
     const int64_t length = options.lengths[i];
     Sequence sequence;
-    sequence.q = random_floats(options.seed + 10 * i, length * q_cols(), 2.0f);
-    sequence.k = random_floats(options.seed + 10 * i + 1, length * kv_cols());
+    sequence.q = random_floats(options.seed + 10 * i, length * q_cols(), options.q_deviation);
+    sequence.k = random_floats(options.seed + 10 * i + 1, length * kv_cols(), options.k_deviation);
     sequence.v = random_floats(options.seed + 10 * i + 2, length * kv_cols());
     if (options.nan_from >= 0) {
       const auto spoil = [&](std::vector<float>& values) {
@@ -122,32 +122,62 @@ float AttentionWorld::stored(float value) const {
   }
 }
 
-std::vector<double> AttentionWorld::expected(int32_t sequence_index, int32_t position) const {
+// The error that 16-bit products may add (half_error). u: unit roundoff of what is multiplied, 2^-11 (f16) or 2^-8 (bf16). Queries are rounded, keys of
+// F32 pages too, so that score j is off by at most r u t_j, where t_j = scale * sum |q_d k_d| and r = 1 or 2; a weight is rounded once more. It is
+// hence w_j (1 + e_j) with |e_j| <= (1 + u) exp(r u t_j) - 1, and since the same rounded weights are summed for the normaliser,
+//   O~ - O = sum w_j e_j (v_j - O) / (1 + sum w_j e_j),   |O~ - O| <= sum w_j |e_j| |v_j - O| / (1 - max |e_j|).
+// Weights of f16 below 2^-14 are off by up to 2^-25 instead (the largest of a piece is at least 1); values of F32 pages are rounded: u sum w_j |v_j|.
+AttentionWorld::Expected AttentionWorld::expected(int32_t sequence_index, int32_t position) const {
   const Sequence& sequence = sequences_[static_cast<size_t>(sequence_index)];
   const auto dims = static_cast<size_t>(options_.head_dim);
   const auto q_stride = static_cast<size_t>(q_cols());
   const auto kv_stride = static_cast<size_t>(kv_cols());
-  std::vector<double> result(q_stride);
+  Expected result{std::vector<double>(q_stride), std::vector<double>(q_stride)};
   for (size_t head = 0; head < options_.kv_head_of_q.size(); ++head) {
     const float* q = sequence.q.data() + static_cast<size_t>(position) * q_stride + head * dims;
     const size_t kv_offset = static_cast<size_t>(options_.kv_head_of_q[head]) * dims;
-    std::vector<double> scores;
+    std::vector<double> scores, magnitudes;
     for (size_t j = 0; j <= static_cast<size_t>(position); ++j) {
-      double dot = 0;
-      for (size_t d = 0; d < dims; ++d)
-        dot += static_cast<double>(q[d]) * stored(sequence.k[j * kv_stride + kv_offset + d]);
-      scores.push_back(dot / std::sqrt(static_cast<double>(dims)));
-    }
-    const double largest = *std::max_element(scores.begin(), scores.end());
-    double total = 0;
-    for (double& score : scores) total += score = std::exp(score - largest);
-    for (size_t j = 0; j < scores.size(); ++j) {
+      double dot = 0, magnitude = 0;
       for (size_t d = 0; d < dims; ++d) {
-        result[head * dims + d] += scores[j] / total * stored(sequence.v[j * kv_stride + kv_offset + d]);
+        const double product = static_cast<double>(q[d]) * stored(sequence.k[j * kv_stride + kv_offset + d]);
+        dot += product;
+        magnitude += std::abs(product);
       }
+      scores.push_back(dot / std::sqrt(static_cast<double>(dims)));
+      magnitudes.push_back(magnitude / std::sqrt(static_cast<double>(dims)));
     }
+    expect_head(sequence, head, scores, magnitudes, result);
   }
   return result;
+}
+
+void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const std::vector<double>& scores, const std::vector<double>& magnitudes,
+                                 Expected& result) const {
+  const auto dims = static_cast<size_t>(options_.head_dim);
+  const auto kv_stride = static_cast<size_t>(kv_cols());
+  const double roundoff = options_.dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+  const double rounded = options_.dtype == DType::kF32 ? 2 : 1;  // factors of a score
+  const double largest = *std::max_element(scores.begin(), scores.end());
+  double total = 0;
+  for (const double score : scores) total += std::exp(score - largest);
+  const auto value = [&](size_t j, size_t d) { return stored(sequence.v[j * kv_stride + static_cast<size_t>(options_.kv_head_of_q[head]) * dims + d]); };
+  double* output = result.output.data() + head * dims;
+  double* error = result.half_error.data() + head * dims;
+  double largest_change = 0;
+  for (size_t j = 0; j < scores.size(); ++j) {
+    for (size_t d = 0; d < dims; ++d) output[d] += std::exp(scores[j] - largest) / total * value(j, d);
+  }
+  for (size_t j = 0; j < scores.size(); ++j) {
+    const double weight = std::exp(scores[j] - largest) / total;
+    const double change = (1 + roundoff) * std::exp(rounded * roundoff * magnitudes[j]) - 1;
+    largest_change = std::max(largest_change, change);
+    for (size_t d = 0; d < dims; ++d) {
+      error[d] += (weight * change + 0x1p-25) * std::abs(value(j, d) - output[d]);
+      if (options_.dtype == DType::kF32) error[d] += roundoff * weight * std::abs(value(j, d));
+    }
+  }
+  for (size_t d = 0; d < dims; ++d) error[d] /= 1 - largest_change;
 }
 
 }  // namespace terrace

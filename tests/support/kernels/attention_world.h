@@ -18,6 +18,8 @@ struct AttentionWorldOptions {
   int32_t page_tokens = 16;
   DType dtype = DType::kF16;
   uint64_t seed = 1;
+  float q_deviation = 2.0f;  // of the random queries; of keys:
+  float k_deviation = 1.0f;
   int32_t nan_from = -1;  // K and V of each sequence are NaN from this position on; < 0: nowhere
 };
 
@@ -36,8 +38,11 @@ class AttentionWorld {
   void finish(int32_t sequence, int32_t chunk);
   /// Of the tokens run so far, [length, num_q_heads * head_dim].
   const std::vector<float>& output(int32_t sequence) const { return sequences_[static_cast<size_t>(sequence)].output; }
-  /// In double, from K and V as the pages hold them.
-  std::vector<double> expected(int32_t sequence, int32_t position) const;
+  struct Expected {
+    std::vector<double> output;      // [num_q_heads * head_dim], in double, from K and V as the pages hold them
+    std::vector<double> half_error;  // likewise: how far 16-bit products may be off, see expected()
+  };
+  Expected expected(int32_t sequence, int32_t position) const;
 
  private:
   struct Sequence {
@@ -49,6 +54,8 @@ class AttentionWorld {
   int64_t q_cols() const { return static_cast<int64_t>(options_.kv_head_of_q.size()) * options_.head_dim; }
   int64_t kv_cols() const { return static_cast<int64_t>(options_.num_kv_heads) * options_.head_dim; }
   float stored(float value) const;
+  /// Adds one head's part: `scores` of the keys, and the sums of magnitudes that they are sums of.
+  void expect_head(const Sequence& sequence, size_t head, const std::vector<double>& scores, const std::vector<double>& magnitudes, Expected& result) const;
 
   Backend& backend_;
   AttentionWorldOptions options_;
