@@ -178,6 +178,8 @@ void note_access(const Access& access);
 /// Prints "cudasim: ERROR ..." (naming block and thread if a lane runs), counts it and makes the current device fail for ever (cudaErrorLaunchFailure).
 /// A process with findings that nobody took exits with 86.
 void report(const std::string& sentence);
+/// The sentences so far, of all devices.
+size_t num_findings();
 /// For tests of the simulator: the sentences so far; forgets them and heals the devices.
 std::vector<std::string> take_findings();
 /// Prints and ends the process (exit code 87): what cannot be simulated.
@@ -190,12 +192,16 @@ struct MemoryRange {
   size_t bytes = 0;
 };
 
+enum class OperationKind : uint8_t { kLibrary, kKernel, kCopy, kFill, kHostFunction, kMarker };
+
 /// Something that a stream does. Runs when its stream comes to it: at a synchronisation, or earlier, by seed. Copied into graphs by capture.
 struct Operation {
   std::string name;                         // "copy of 4096 bytes to the device", "ncclAllReduce of 1024 floats"
   std::function<void()> run;                // device memory is open; may be null (markers)
   std::vector<MemoryRange> reads, writes;   // device or pinned memory; a kernel's are noted as it runs
   bool waits_for_peers = false;             // run() blocks until other ranks come: never run but when somebody waits for it
+  OperationKind kind = OperationKind::kLibrary;
+  const void* kernel = nullptr;             // a launch's function: graph updates may not change it
 };
 /// Queues (or captures) it. Findings: legacy default stream, unknown stream, a range that is no live allocation.
 cudaError_t enqueue(cudaStream_t stream, Operation operation);
@@ -214,6 +220,8 @@ struct Settings {
   int num_devices = 8;
   bool driver = true;
   size_t device_bytes = size_t{1} << 30;
+  int compute_capability = 80;   // 10 major + minor
+  int num_multiprocessors = 4;   // few: grids of so many blocks a multiprocessor stay small
   uint64_t fail_call = 0;
   bool count_calls = false, leaks = false, statistics = false;
 };

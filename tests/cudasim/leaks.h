@@ -1,0 +1,11 @@
+// What has not been given back when the process ends.
+#pragma once
+
+#include <cstddef>
+
+namespace cudasim {
+
+/// Prints a line for each allocation, stream, event and graph that is still there; their number.
+size_t print_leaks();
+
+}  // namespace cudasim

@@ -1,1 +1,0 @@
-namespace cudasim { void placeholder() {} }
