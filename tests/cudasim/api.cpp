@@ -2,13 +2,13 @@
 
 namespace cudasim {
 
-cudaError_t& last_error() {
+cudaError_t& last_api_error() {
   thread_local cudaError_t error = cudaSuccess;
   return error;
 }
 
 cudaError_t remember(cudaError_t error) {
-  if (error != cudaSuccess && error != cudaErrorNotReady) last_error() = error;
+  if (error != cudaSuccess && error != cudaErrorNotReady) last_api_error() = error;
   return error;
 }
 

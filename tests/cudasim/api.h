@@ -10,7 +10,7 @@
 
 namespace cudasim {
 
-cudaError_t& last_error();
+cudaError_t& last_api_error();
 /// Keeps it for cudaGetLastError.
 cudaError_t remember(cudaError_t error);
 /// No driver or no device, or a call from inside an operation.

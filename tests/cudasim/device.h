@@ -217,6 +217,22 @@ inline int __dp4a(int a, int b, int c) {
   for (int i = 0; i < 4; ++i) c += static_cast<int8_t>(a >> (8 * i)) * static_cast<int8_t>(b >> (8 * i));
   return c;
 }
+// cuda_fp16.h and cuda_bf16.h lack these on the host. The sum is made odd where it is not exact, so that rounding it again rounds once.
+namespace cudasim {
+inline double fma_odd(double a, double b, double c) {
+  const double product = a * b, sum = product + c;  // the product of two 11-bit numbers is exact
+  const double part = sum - product, error = (product - (sum - part)) + (c - part);
+  if (error == 0 || !std::isfinite(sum) || (bits_as<uint64_t>(sum) & 1) != 0) return sum;
+  return std::nextafter(sum, error > 0 ? HUGE_VAL : -HUGE_VAL);
+}
+}  // namespace cudasim
+inline __half __hfma(__half a, __half b, __half c) { return __double2half(::cudasim::fma_odd(__half2float(a), __half2float(b), __half2float(c))); }
+inline __half2 __hfma2(__half2 a, __half2 b, __half2 c) { return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)}; }
+inline __nv_bfloat16 __hfma(__nv_bfloat16 a, __nv_bfloat16 b, __nv_bfloat16 c) {
+  return __double2bfloat16(::cudasim::fma_odd(__bfloat162float(a), __bfloat162float(b), __bfloat162float(c)));
+}
+inline __nv_bfloat162 __hfma2(__nv_bfloat162 a, __nv_bfloat162 b, __nv_bfloat162 c) { return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)}; }
+
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }

@@ -183,12 +183,12 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 
 cudaError_t cudaGetLastError() {
-  const cudaError_t error = last_error();
-  last_error() = cudaSuccess;
+  const cudaError_t error = last_api_error();
+  last_api_error() = cudaSuccess;
   return error;
 }
 
-cudaError_t cudaPeekAtLastError() { return last_error(); }
+cudaError_t cudaPeekAtLastError() { return last_api_error(); }
 
 const char* cudaGetErrorName(cudaError_t code) {
   const ErrorName* error = find_error(code);
