@@ -33,7 +33,7 @@ function(terrace_compile_kernels result folder suffix)
   foreach(source ${cuda_kernels})
     cmake_path(GET source STEM name)
     set(output "${CMAKE_BINARY_DIR}/${folder}/${name}${suffix}")
-    add_custom_command(OUTPUT "${output}" COMMAND ${ARGN} -MD -MF "${output}.d" -o "${output}" "${source}"
+    add_custom_command(OUTPUT "${output}" COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${ARGN} -MD -MF "${output}.d" -o "${output}" "${source}"
       DEPENDS "${source}" DEPFILE "${output}.d" COMMENT "Compiling ${folder}/${name}${suffix}" VERBATIM COMMAND_EXPAND_LISTS)
     list(APPEND outputs "${output}")
   endforeach()
