@@ -143,4 +143,21 @@ __device__ __forceinline__ uint32_t byte_permute(uint32_t a, uint32_t b, uint32_
 #endif
 }
 
+/// a * b + c of two f16 each, rounded once.
+__device__ __forceinline__ uint32_t fma_f16x2(uint32_t a, uint32_t b, uint32_t c) {
+#ifdef TERRACE_CUDASIM
+  uint32_t result = 0;
+  for (int shift = 0; shift < 32; shift += 16) {
+    const auto half = [&](uint32_t pair) { return static_cast<double>(__half2float(__ushort_as_half(static_cast<unsigned short>(pair >> shift)))); };
+    // Exact in double but for terms more than 2^30 apart.
+    result |= static_cast<uint32_t>(__half_as_ushort(__double2half(half(a) * half(b) + half(c)))) << shift;
+  }
+  return result;
+#else
+  uint32_t result;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+  return result;
+#endif
+}
+
 }  // namespace terrace::ptx

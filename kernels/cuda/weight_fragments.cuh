@@ -26,13 +26,12 @@ struct WeightFragments {
 /// Eight 4-bit codes of one output, nibble i + 4 j of the word being column 2 i + j: elements `at` and `at` + 2 of both steps.
 __device__ __forceinline__ void expand_nibbles(uint32_t word, const DeviceWeight& weight, int at, WeightFragments& out) {
   const __half2 bias = as_half2(weight.code_bias);
-  const __half2 high_bias = as_half2(weight.high_code_bias);
-  const __half2 sixteenth = as_half2(0x2c002c00u);
+  constexpr uint32_t kSixteenth = 0x2c002c00u;  // two f16
 #pragma unroll
   for (int s = 0; s < 2; ++s) {
     const uint32_t codes = word >> (8 * s);
     out.step[s][at] = half2_bits(__hsub2(as_half2((codes & 0x000f000fu) | 0x64006400u), bias));
-    out.step[s][at + 2] = half2_bits(__hfma2(as_half2((codes & 0x00f000f0u) | 0x64006400u), sixteenth, high_bias));
+    out.step[s][at + 2] = ptx::fma_f16x2((codes & 0x00f000f0u) | 0x64006400u, kSixteenth, weight.high_code_bias);
   }
 }
 
