@@ -48,7 +48,8 @@ def run(*command):
 
 def short_names(mangled):
     names = subprocess.run(["c++filt", *mangled], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {m: re.sub(r"^void ", "", n).split("(")[0].replace("terrace::", "") for m, n in zip(mangled, names)}
+    plain = [re.sub(r"\((\w+::)*\w+\)(?=-?\d)", "", re.sub(r"^void ", "", n)) for n in names]  # (enum)3 as 3
+    return {m: n.split("(")[0].replace("terrace::", "") for m, n in zip(mangled, plain)}
 
 
 def read_resources(log):
