@@ -23,64 +23,87 @@ struct TileShape {
   static __host__ __device__ constexpr int slot_bytes(int record_bytes) { return kStripsAt + kBlockStrips * record_bytes; }
 };
 
-/// Where a block works.
-struct TilePlace {
-  int first_row;
-  int first_strip;  // of this warp
-  int lane;
-};
-
-template <int kRows>
-__device__ __forceinline__ void load_rows(const DeviceRows& x, bool with_sums, int first_row, int stage, unsigned char* slot) {
-  const int64_t row_halves = static_cast<int64_t>(x.num_stages) * kStageColumns;
-#pragma unroll
-  for (int i = 0; i < kRows * 8 / kThreads; ++i) {
-    const int chunk = static_cast<int>(threadIdx.x) + i * kThreads;
-    const int row = chunk / 4 % kRows, group = chunk / (4 * kRows);
-    const bool valid = first_row + row < x.padded_rows;
-    const uint16_t* source = x.values + (valid ? (first_row + row) * row_halves : 0) + stage * kStageColumns + group * kGroupColumns + chunk % 4 * 8;
-    ptx::cp_async_16(slot + chunk * 16, source, valid);
-  }
-  const int chunk = static_cast<int>(threadIdx.x);
-  if (with_sums && chunk < kRows * kStageGroups / 4) {
-    const int row = first_row + chunk % (kRows / 4) * 4, group = chunk / (kRows / 4);
-    const bool valid = row < x.padded_rows;
-    const float* source = x.sums + static_cast<int64_t>(stage * kStageGroups + group) * x.padded_rows + (valid ? row : 0);
-    ptx::cp_async_16(slot + TileShape<kRows>::kSumsAt + chunk * 16, source, valid);
-  }
-}
-
-/// One strip of one stage by one warp.
-template <CodeKind kKind>
-__device__ __forceinline__ void load_strip(const DeviceWeight& weight, int strip, int stage, int lane, unsigned char* to) {
-  if constexpr (kKind == CodeKind::kHalves) {
-    const int64_t row_bytes = static_cast<int64_t>(weight.num_stages) * kStageColumns * 2;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int chunk = lane + 32 * i;
-      const int output = strip * kStripOutputs + chunk / 4 % kStripOutputs, group = chunk / 64;
-      const bool valid = output < weight.num_outputs;
-      const uint8_t* source = weight.data + (valid ? output : 0) * row_bytes + stage * kStageColumns * 2 + group * 64 + chunk % 4 * 16;
-      ptx::cp_async_16(to + chunk * 16, source, valid);
-    }
-  } else {
-    const bool valid = strip * kStripOutputs < weight.num_outputs;
-    const uint8_t* source = weight.data + (static_cast<int64_t>(valid ? strip : 0) * weight.num_stages + stage) * weight.record_bytes;
-    for (int at = lane * 16; at < weight.record_bytes; at += 32 * 16) ptx::cp_async_16(to + at, source + at, valid);
-  }
-}
-
+/// What this lane copies of each stage: pointers to its pieces of the stage that is loaded next, which move on by a stage.
 template <CodeKind kKind, int kRows>
-__device__ __forceinline__ void load_stage(const DeviceProduct& product, const TilePlace& place, int stage, unsigned char* slot) {
-  using Shape = TileShape<kRows>;
-  load_rows<kRows>(product.x, product.weight.has_min, place.first_row, stage, slot);
-  const int warp = static_cast<int>(threadIdx.x) / 32;
+class StageLoader {
+ public:
+  __device__ __forceinline__ StageLoader(const DeviceProduct& product, int first_row, int first_strip)
+      : weight_(product.weight), sums_step_(static_cast<int64_t>(product.x.padded_rows) * kStageGroups * 4) {
+    const int thread = static_cast<int>(threadIdx.x);
+    const DeviceRows& x = product.x;
+    const int row = first_row + thread / 4 % kRows;
+    const int64_t row_bytes = static_cast<int64_t>(x.num_stages) * kStageColumns * 2;
 #pragma unroll
-  for (int f = 0; f < Shape::kStrips; ++f) {
-    unsigned char* to = slot + Shape::kStripsAt + (warp * Shape::kStrips + f) * product.weight.record_bytes;
-    load_strip<kKind>(product.weight, place.first_strip + f, stage, place.lane, to);
+    for (int i = 0; i < kRowHops; ++i) row_valid_[i] = row + 32 * i < x.padded_rows;
+    rows_ = reinterpret_cast<const unsigned char*>(x.values) + (row_valid_[0] ? row * row_bytes : 0) + thread / (4 * kRows) * 64 + thread % 4 * 16;
+    row_hop_ = 32 * row_bytes;
+    const int sums_row = first_row + thread % (kRows / 4) * 4;
+    sums_valid_ = sums_row < x.padded_rows;
+    sums_ = reinterpret_cast<const unsigned char*>(x.sums + static_cast<int64_t>(thread / (kRows / 4)) * x.padded_rows + (sums_valid_ ? sums_row : 0));
+    place_strips(first_strip, thread % 32);
   }
-}
+
+  /// Starts the copies of the next stage.
+  __device__ __forceinline__ void load(unsigned char* slot) {
+    load_rows(slot);
+    unsigned char* strips = slot + Shape::kStripsAt + static_cast<int>(threadIdx.x) / 32 * Shape::kStrips * weight_.record_bytes;
+#pragma unroll
+    for (int f = 0; f < Shape::kStrips; ++f) load_strip(f, strips + f * weight_.record_bytes);
+    rows_ += kStageColumns * 2;
+    sums_ += sums_step_;
+    strips_ += kKind == CodeKind::kHalves ? kStageColumns * 2 : weight_.record_bytes;
+  }
+
+ private:
+  using Shape = TileShape<kRows>;
+  static constexpr int kRowHops = kRows >= 32 ? kRows / 32 : 1;  // rows of one group that a lane copies
+
+  __device__ __forceinline__ void place_strips(int first_strip, int lane) {
+    const int64_t output_bytes = static_cast<int64_t>(weight_.num_stages) * kStageColumns * 2;
+    strip_hop_ = kKind == CodeKind::kHalves ? kStripOutputs * output_bytes : static_cast<int64_t>(weight_.num_stages) * weight_.record_bytes;
+    output_ = first_strip * kStripOutputs + lane / 4;
+#pragma unroll
+    for (int f = 0; f < Shape::kStrips; ++f) strip_valid_[f] = (first_strip + f) * kStripOutputs < weight_.num_outputs;
+    const int64_t first = strip_valid_[0] ? first_strip * strip_hop_ : 0;
+    strips_ = weight_.data + first + lane % 4 * 16 + (kKind == CodeKind::kHalves ? lane / 4 * output_bytes : lane / 4 * 64);
+    half_hop_ = 8 * output_bytes;
+  }
+
+  __device__ __forceinline__ void load_rows(unsigned char* slot) {
+    const int thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+    for (int i = 0; i < kRows * 8 / kThreads; ++i) {
+      const int hop = i % kRowHops;
+      ptx::cp_async_16(slot + thread * 16 + i * kThreads * 16, row_valid_[hop] ? rows_ + hop * row_hop_ + i / kRowHops * 64 : rows_, row_valid_[hop]);
+    }
+    if (kKind != CodeKind::kHalves && weight_.has_min && thread < kRows * kStageGroups / 4) {
+      ptx::cp_async_16(slot + Shape::kSumsAt + thread * 16, sums_, sums_valid_);
+    }
+  }
+
+  /// Strip `f` of this warp.
+  __device__ __forceinline__ void load_strip(int f, unsigned char* to) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const unsigned char* from = strip_valid_[f] ? strips_ + f * strip_hop_ : strips_;
+    if constexpr (kKind == CodeKind::kHalves) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const bool inside = output_ + f * kStripOutputs + i % 2 * 8 < weight_.num_outputs;
+        ptx::cp_async_16(to + (lane + 32 * i) * 16, inside ? from + i % 2 * half_hop_ + i / 2 * 64 : weight_.data, inside);
+      }
+    } else {
+      for (int at = 0; at + lane * 16 < weight_.record_bytes; at += 32 * 16) ptx::cp_async_16(to + at + lane * 16, from + at, strip_valid_[f]);
+    }
+  }
+
+  const DeviceWeight& weight_;
+  const unsigned char* rows_;
+  const unsigned char* sums_;
+  const unsigned char* strips_;
+  int64_t row_hop_, sums_step_, strip_hop_, half_hop_;
+  int output_;
+  bool row_valid_[kRowHops], strip_valid_[Shape::kStrips], sums_valid_;
+};
 
 template <CodeKind kKind>
 __device__ __forceinline__ LanePieces<kKind> read_pieces(const unsigned char* strip, int lane) {
@@ -159,29 +182,30 @@ __global__ void __launch_bounds__(kThreads, TileShape<kRows>::kMinBlocks) gemm_k
   const int num_stages = product.weight.num_stages;
   const int slot_bytes = Shape::slot_bytes(product.weight.record_bytes);
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  const TilePlace place = {static_cast<int>(blockIdx.y) * kRows, static_cast<int>(blockIdx.x) * Shape::kBlockStrips + warp * Shape::kStrips,
-                           static_cast<int>(threadIdx.x) % 32};
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int first_row = static_cast<int>(blockIdx.y) * kRows, first_strip = static_cast<int>(blockIdx.x) * Shape::kBlockStrips + warp * Shape::kStrips;
+  StageLoader<kKind, kRows> loader(product, first_row, first_strip);
 #pragma unroll
   for (int stage = 0; stage < Shape::kSlots - 1; ++stage) {
-    if (stage < num_stages) load_stage<kKind, kRows>(product, place, stage, shared + stage * slot_bytes);
+    if (stage < num_stages) loader.load(shared + stage * slot_bytes);
     ptx::cp_async_commit();
   }
   float acc[Shape::kStrips][kRows / 8][4] = {};
-  int slot = 0, next_slot = Shape::kSlots - 1;
+  unsigned char* const end = shared + Shape::kSlots * slot_bytes;
+  unsigned char *slot = shared, *next_slot = end - slot_bytes;
   for (int stage = 0; stage < num_stages; ++stage) {
     ptx::cp_async_wait<Shape::kSlots - 2>();
     __syncthreads();  // this stage is there, and all have read the one whose slot is filled next
-    const int next = stage + Shape::kSlots - 1;
-    if (next < num_stages) load_stage<kKind, kRows>(product, place, next, shared + next_slot * slot_bytes);
+    if (stage + Shape::kSlots - 1 < num_stages) loader.load(next_slot);
     ptx::cp_async_commit();
-    multiply_stage<kKind, kRows>(product.weight, shared + slot * slot_bytes, place.lane, acc);
-    slot = slot + 1 == Shape::kSlots ? 0 : slot + 1;
-    next_slot = next_slot + 1 == Shape::kSlots ? 0 : next_slot + 1;
+    multiply_stage<kKind, kRows>(product.weight, slot, lane, acc);
+    slot = slot + slot_bytes == end ? shared : slot + slot_bytes;
+    next_slot = next_slot + slot_bytes == end ? shared : next_slot + slot_bytes;
   }
 #pragma unroll
   for (int f = 0; f < Shape::kStrips; ++f) {
 #pragma unroll
-    for (int j = 0; j < kRows / 8; ++j) store_sums<kKind>(product, place.first_row + j * 8, place.first_strip + f, place.lane, acc[f][j]);
+    for (int j = 0; j < kRows / 8; ++j) store_sums<kKind>(product, first_row + j * 8, first_strip + f, lane, acc[f][j]);
   }
 }
 

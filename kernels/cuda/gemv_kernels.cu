@@ -23,45 +23,70 @@ struct LaneStage {
   ScalePair scales[kStageGroups][2];
 };
 
-template <CodeKind kKind>
-__device__ __forceinline__ void load_codes(const DeviceWeight& weight, int strip, int stage, int lane, LanePieces<kKind>& pieces) {
-  if constexpr (kKind == CodeKind::kHalves) {
-    const int64_t row_bytes = static_cast<int64_t>(weight.num_stages) * kStageColumns * 2;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int output = strip * kStripOutputs + lane / 4 + i % 2 * 8;
-      const int inside = output < weight.num_outputs ? output : weight.num_outputs - 1;  // sums of outputs beyond are not stored
-      pieces.piece[i] = ptx::load_streaming(weight.data + inside * row_bytes + stage * kStageColumns * 2 + i / 2 * 64 + lane % 4 * 16);
-    }
-  } else {
-    const uint8_t* record = weight.data + (static_cast<int64_t>(strip) * weight.num_stages + stage) * weight.record_bytes;
-#pragma unroll
-    for (int i = 0; i < LanePieces<kKind>::kPerStage; ++i) pieces.piece[i] = ptx::load_streaming(record + i * 512 + lane * 16);
-  }
-}
-
+/// A lane's pointers into the stages that its warp takes, of which the first is `stage`; they move on by kWarps stages a hop.
 template <CodeKind kKind, bool kHalfScales, bool kHasMin>
-__device__ __forceinline__ void load_stage(const DeviceProduct& product, int strip, int stage, int lane, LaneStage<kKind>& to) {
-  const DeviceWeight& weight = product.weight;
-  const DeviceRows& x = product.x;
-  load_codes<kKind>(weight, strip, stage, lane, to.pieces);
-  const int row = lane / 4;
-  const int64_t row_halves = static_cast<int64_t>(x.num_stages) * kStageColumns;
-  const uint8_t* entries = weight.data + (static_cast<int64_t>(strip) * weight.num_stages + stage) * weight.record_bytes + code_bytes(kKind);
-  constexpr int kEntryBytes = scale_entry_bytes(kHalfScales, kHasMin);
-#pragma unroll
-  for (int group = 0; group < kStageGroups; ++group) {
-    to.x[group] = make_uint4(0, 0, 0, 0);
-    if (row < x.num_rows) to.x[group] = *reinterpret_cast<const uint4*>(x.values + row * row_halves + stage * kStageColumns + group * kGroupColumns + lane % 4 * 8);
-    if constexpr (kHasMin) {
-      to.sums[group] = *reinterpret_cast<const float2*>(x.sums + static_cast<int64_t>(stage * kStageGroups + group) * x.padded_rows + lane % 4 * 2);
-    }
-#pragma unroll
-    for (int i = 0; i < scale_groups(kKind); ++i) {
-      to.scales[group][i] = read_scales(entries + ((group * scale_groups(kKind) + i) * 8 + row) * kEntryBytes, kHalfScales, kHasMin);
+class StageReader {
+ public:
+  __device__ __forceinline__ StageReader(const DeviceProduct& product, int strip, int stage, int lane)
+      : record_hop_(kWarps * (kKind == CodeKind::kHalves ? kStageColumns * 2 : product.weight.record_bytes)),
+        sums_hop_(static_cast<int64_t>(kWarps) * kStageGroups * product.x.padded_rows),
+        padded_rows_(product.x.padded_rows),
+        has_row_(lane / 4 < product.x.num_rows) {
+    const DeviceWeight& weight = product.weight;
+    const int64_t row_bytes = static_cast<int64_t>(weight.num_stages) * kStageColumns * 2;
+    x_ = reinterpret_cast<const uint8_t*>(product.x.values) + (has_row_ ? lane / 4 * row_bytes : 0) + stage * kStageColumns * 2 + lane % 4 * 16;
+    sums_ = product.x.sums + static_cast<int64_t>(stage) * kStageGroups * padded_rows_ + lane % 4 * 2;
+    if constexpr (kKind == CodeKind::kHalves) {
+      const int output = strip * kStripOutputs + lane / 4, last = weight.num_outputs - 1;  // sums of outputs beyond are not stored
+      const uint8_t* column = weight.data + stage * kStageColumns * 2 + lane % 4 * 16;
+      codes_ = column + (output < last ? output : last) * row_bytes;
+      lower_ = column + (output + 8 < last ? output + 8 : last) * row_bytes;
+    } else {
+      const uint8_t* record = weight.data + (static_cast<int64_t>(strip) * weight.num_stages + stage) * weight.record_bytes;
+      codes_ = record + lane * 16;
+      lower_ = record + code_bytes(kKind) + lane / 4 * kEntryBytes;
     }
   }
-}
+
+  /// Of the stage `hop` hops on.
+  __device__ __forceinline__ void read(int hop, LaneStage<kKind>& to) const {
+    const int64_t hop_bytes = static_cast<int64_t>(hop) * record_hop_;
+#pragma unroll
+    for (int i = 0; i < LanePieces<kKind>::kPerStage; ++i) {
+      const uint8_t* piece = kKind == CodeKind::kHalves ? (i % 2 == 0 ? codes_ : lower_) + i / 2 * 64 : codes_ + i * 512;
+      to.pieces.piece[i] = ptx::load_streaming(piece + hop_bytes);
+    }
+#pragma unroll
+    for (int group = 0; group < kStageGroups; ++group) {
+      to.x[group] = make_uint4(0, 0, 0, 0);
+      if (has_row_) to.x[group] = *reinterpret_cast<const uint4*>(x_ + hop * kWarps * kStageColumns * 2 + group * 64);
+      if constexpr (kHasMin) to.sums[group] = *reinterpret_cast<const float2*>(sums_ + hop * sums_hop_ + group * padded_rows_);
+#pragma unroll
+      for (int i = 0; i < scale_groups(kKind); ++i) {
+        to.scales[group][i] = read_scales(lower_ + hop_bytes + (group * scale_groups(kKind) + i) * 8 * kEntryBytes, kHalfScales, kHasMin);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void skip(int hops) {
+    codes_ += static_cast<int64_t>(hops) * record_hop_;
+    lower_ += static_cast<int64_t>(hops) * record_hop_;
+    x_ += hops * kWarps * kStageColumns * 2;
+    sums_ += hops * sums_hop_;
+  }
+
+ private:
+  static constexpr int kEntryBytes = scale_entry_bytes(kHalfScales, kHasMin);
+
+  const uint8_t* codes_;
+  const uint8_t* lower_;  // the entries of scales; kHalves: output g + 8
+  const uint8_t* x_;
+  const float* sums_;
+  int record_hop_;
+  int64_t sums_hop_;
+  int padded_rows_;
+  bool has_row_;
+};
 
 template <CodeKind kKind, bool kHasMin>
 __device__ __forceinline__ void multiply_stage(const DeviceWeight& weight, const LaneStage<kKind>& stage, float (&acc)[4]) {
@@ -78,16 +103,18 @@ __global__ void __launch_bounds__(kThreads, 2) gemv_kernel(DeviceProduct product
   const int strip = static_cast<int>(blockIdx.x), warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int num_stages = product.weight.num_stages;
   float acc[4] = {};
-  for (int first = warp; first < num_stages; first += kWarps * kAhead<kKind>) {
+  StageReader<kKind, kHalfScales, kHasMin> reader(product, strip, warp, lane);
+  for (int left = (num_stages - warp + kWarps - 1) / kWarps; left > 0; left -= kAhead<kKind>) {  // stages of this warp
     LaneStage<kKind> stages[kAhead<kKind>];
 #pragma unroll
     for (int i = 0; i < kAhead<kKind>; ++i) {
-      if (first + i * kWarps < num_stages) load_stage<kKind, kHalfScales, kHasMin>(product, strip, first + i * kWarps, lane, stages[i]);
+      if (i < left) reader.read(i, stages[i]);
     }
 #pragma unroll
     for (int i = 0; i < kAhead<kKind>; ++i) {
-      if (first + i * kWarps < num_stages) multiply_stage<kKind, kHasMin>(product.weight, stages[i], acc);
+      if (i < left) multiply_stage<kKind, kHasMin>(product.weight, stages[i], acc);
     }
+    reader.skip(kAhead<kKind>);
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) partial[warp][(lane % 4 * 2 + i % 2) * kPartialStride + lane / 4 + i / 2 * 8] = acc[i];

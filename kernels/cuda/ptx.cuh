@@ -88,7 +88,18 @@ __device__ __forceinline__ void mma_f16(float (&d)[4], const uint32_t (&a)[4], u
 #endif
 }
 
-/// The same of bf16 products.
+/// d = a * b: the first step of a sum.
+__device__ __forceinline__ void mma_f16_first(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+#ifdef TERRACE_CUDASIM
+  for (float& element : d) element = 0;
+  ::cudasim::mma_16816(d, a, b0, b1, ::cudasim::MmaType::kF16);
+#else
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
+               : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0f));
+#endif
+}
+
+/// mma_f16 of bf16 products.
 __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
 #ifdef TERRACE_CUDASIM
   ::cudasim::mma_16816(d, a, b0, b1, ::cudasim::MmaType::kBf16);

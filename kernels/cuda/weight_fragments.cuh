@@ -104,16 +104,15 @@ __device__ __forceinline__ void multiply_group(float (&acc)[4], const WeightFrag
     ptx::mma_f16(acc, weights.step[1], x.z, x.w);
     return;
   }
-  float sum[4] = {};
-  ptx::mma_f16(sum, weights.step[0], x.x, x.y);
+  float sum[4];
+  ptx::mma_f16_first(sum, weights.step[0], x.x, x.y);
   if constexpr (kKind == CodeKind::kSixteenths) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      acc[i] = fmaf(scales[0].scale[i / 2], sum[i], acc[i]);
-      sum[i] = 0;
-    }
+    for (int i = 0; i < 4; ++i) acc[i] = fmaf(scales[0].scale[i / 2], sum[i], acc[i]);
+    ptx::mma_f16_first(sum, weights.step[1], x.z, x.w);
+  } else {
+    ptx::mma_f16(sum, weights.step[1], x.z, x.w);
   }
-  ptx::mma_f16(sum, weights.step[1], x.z, x.w);
   const ScalePair& last = scales[kKind == CodeKind::kSixteenths ? 1 : 0];
 #pragma unroll
   for (int i = 0; i < 4; ++i) acc[i] = fmaf(last.scale[i / 2], sum[i], acc[i]);
