@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "kernels/attention_planner.h"
+#include "kernels/base/function_ref.h"
 #include "kernels/base/tensor.h"
 #include "kernels/machine_limits.h"
 #include "kernels/page_layout.h"
@@ -53,6 +54,9 @@ struct StepBatch {
   std::span<const int32_t> kv_page;    // [num_tokens] index in `frames` of the page that the token's K and V go to
   std::span<const AttentionRun> runs;
   std::span<const uint32_t> frames;    // page tables of all runs, one after another
+
+  /// Every run is one token.
+  bool is_decode() const { return !tokens.empty() && runs.size() == tokens.size(); }
 };
 
 enum class RopeStyle { kAdjacentPairs, kHalves };  // pairs (2i, 2i+1), or (i, i + rotary_dim / 2)
@@ -133,6 +137,13 @@ class Backend {
   // ---- a step ----
   /// Takes over the step's data; `shape` and the head geometry come with attention().
   virtual void begin_step(const StepBatch& batch) = 0;
+  /// Rows to run the ops of a decode step with, >= num_tokens: rows beyond it belong to no token, are written nowhere, and let steps
+  /// of like size share a graph. begin_step() has seen to as many.
+  virtual int64_t padded_tokens(int64_t num_tokens) const { return num_tokens; }
+  /// Runs `ops`, a part of a decode step that calls nothing but this backend's ops and collectives on its stream. A backend may record
+  /// it and replay the record in later steps: calls with the same key must make the same calls with the same arguments, only the
+  /// step's data (StepBatch) differing.
+  virtual void run_graph(uint64_t key, FunctionRef<void()> ops);
   /// out[i] = table[batch.tokens[i]] * scale, [num_tokens, hidden].
   virtual void embed(const Weight& table, float scale, MatrixView out) = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight, row by row; out may be x.
@@ -166,6 +177,8 @@ inline size_t Backend::packed_bytes(DType dtype, int64_t rows, int64_t cols, con
 
 inline MachineLimits Backend::measure_limits(size_t) { return {}; }
 
+inline void Backend::run_graph(uint64_t, FunctionRef<void()> ops) { ops(); }
+
 inline void Backend::add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) {
   add(x, delta);
   rms_norm(x, weight, eps, out);
@@ -186,6 +199,7 @@ struct BackendOptions {
   std::string isa;       // "", or a cap: scalar avx2 avx512 vnni amx (TERRACE_ISA)
   int device = 0;        // CUDA: this rank's number among the ranks of its host
   Numerics numerics = Numerics::kFast;  // CUDA
+  bool graphs = true;    // CUDA: record decode steps and replay them
 };
 
 /// "auto", "cpu" or "cuda"; auto is CUDA where the module and a device are, else the CPU. Throws kInvalidValue for what cannot be had, saying why.

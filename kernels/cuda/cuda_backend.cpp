@@ -11,14 +11,14 @@
 namespace terrace {
 
 CudaBackend::CudaBackend(const BackendOptions& options)
-    : device_(options.device), numerics_(options.numerics), arrays_(device_), selector_(device_), linear_(device_, options), attention_(device_, options) {}
+    : device_(options.device), options_(options), arrays_(device_), selector_(device_), linear_(device_, options), attention_(device_, options), graphs_(device_) {}
 
 CudaBackend::~CudaBackend() = default;
 
 std::string CudaBackend::describe() const {
   const cudaDeviceProp& device = device_.properties();
   return fmt::format("cuda {} (sm_{}{}, {} GiB), {}", device.name, device.major, device.minor, device.totalGlobalMem >> 30,
-                     numerics_ == Numerics::kInvariant ? "invariant numerics" : "fast numerics");
+                     options_.numerics == Numerics::kInvariant ? "invariant numerics" : "fast numerics");
 }
 
 Buffer CudaBackend::allocate(size_t bytes) { return device_.allocate(bytes); }
@@ -50,22 +50,41 @@ std::unique_ptr<Weight> CudaBackend::make_embedding(const HostMatrix& matrix) { 
 void CudaBackend::begin_step(const StepBatch& batch) {
   device_.make_current();
   batch_ = batch;
-  frame_of_token_.clear();
-  for (const int32_t page : batch.kv_page) frame_of_token_.push_back(page < 0 ? StepArrays::kNoFrame : batch.frames[static_cast<size_t>(page)]);
+  const auto num_tokens = static_cast<int64_t>(batch.tokens.size());
+  const auto rows = static_cast<size_t>(batch.is_decode() ? padded_tokens(num_tokens) : num_tokens);
+  std::vector<int32_t> tokens(batch.tokens.begin(), batch.tokens.end());
+  std::vector<int32_t> positions(batch.positions.begin(), batch.positions.end());
+  std::vector<uint32_t> frame_of_token;
+  for (const int32_t page : batch.kv_page) frame_of_token.push_back(batch.frames[static_cast<size_t>(page)]);
+  tokens.resize(rows);  // rows of no token
+  positions.resize(rows);
+  frame_of_token.resize(rows, StepArrays::kNoFrame);
+
   arrays_.begin();
-  arrays_.add(batch.tokens);  // in the order of StepArrays::Common
-  arrays_.add(batch.positions);
-  arrays_.add(std::span<const uint32_t>(frame_of_token_));
+  arrays_.add<int32_t>(tokens);  // in the order of StepArrays::Common
+  arrays_.add<int32_t>(positions);
+  arrays_.add<uint32_t>(frame_of_token);
   arrays_.add(batch.frames);
   attention_.begin_step(batch, arrays_);
   arrays_.upload();
+}
+
+int64_t CudaBackend::padded_tokens(int64_t num_tokens) const {
+  if (!options_.graphs) return num_tokens;
+  if (num_tokens <= 2) return num_tokens;
+  const int64_t step = num_tokens <= 4 ? 4 : num_tokens <= 128 ? 8 : 64;
+  return (num_tokens + step - 1) / step * step;
+}
+
+void CudaBackend::run_graph(uint64_t key, FunctionRef<void()> ops) {
+  if (!options_.graphs) return ops();
+  graphs_.run(key, arrays_.generation(), ops);
 }
 
 void CudaBackend::embed(const Weight& table, float scale, MatrixView out) {
   for (const int32_t token : batch_.tokens) {
     if (token < 0 || token >= table.rows()) throw Error(ErrorCode::kInternal, fmt::format("embed: token {} of an embedding with {} rows", token, table.rows()));
   }
-  out.rows = static_cast<int64_t>(batch_.tokens.size());
   launch_embed(static_cast<const CudaEmbedding&>(table).table(), arrays_.slot<int32_t>(StepArrays::kTokens), scale, out, device_.stream());
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/cuda_attention.h"
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/cuda_graphs.h"
 #include "kernels/cuda/cuda_linear.h"
 #include "kernels/cuda/cuda_selector.h"
 #include "kernels/cuda/step_arrays.h"
@@ -34,6 +35,8 @@ class CudaBackend : public Backend {
   std::unique_ptr<Weight> make_embedding(const HostMatrix& matrix) override;
 
   void begin_step(const StepBatch& batch) override;
+  int64_t padded_tokens(int64_t num_tokens) const override;
+  void run_graph(uint64_t key, FunctionRef<void()> ops) override;
   void embed(const Weight& table, float scale, MatrixView out) override;
   void rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) override;
   void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) override;
@@ -48,13 +51,13 @@ class CudaBackend : public Backend {
 
  private:
   CudaDevice device_;  // first: outlives what holds its memory
-  Numerics numerics_;
-  StepBatch batch_;                       // of the step
-  std::vector<uint32_t> frame_of_token_;  // of the step
+  BackendOptions options_;
+  StepBatch batch_;  // of the step
   StepArrays arrays_;
   CudaSelector selector_;
   CudaLinear linear_;
   CudaAttention attention_;
+  CudaGraphs graphs_;
 };
 
 }  // namespace terrace

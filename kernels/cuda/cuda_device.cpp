@@ -42,6 +42,7 @@ void CudaDevice::make_current() const { check_cuda(cudaSetDevice(index_), "choos
 Buffer CudaDevice::allocate(size_t bytes) {
   if (bytes == 0) return {};
   make_current();
+  ++num_allocations_;
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
   if (status != cudaSuccess) {

@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,6 +29,8 @@ class CudaDevice {
   const cudaDeviceProp& properties() const { return properties_; }
   /// Bytes that allocate() can still give.
   size_t free_memory() const;
+  /// Calls of allocate() so far: while it stands still, no address has been given anew.
+  uint64_t num_allocations() const { return num_allocations_; }
 
   /// Makes this device the calling thread's: CUDA's choice is per thread, and a step may run in another than the constructor's.
   void make_current() const;
@@ -48,6 +51,7 @@ class CudaDevice {
 
   int index_ = 0;
   cudaDeviceProp properties_ = {};
+  uint64_t num_allocations_ = 0;
   std::unique_ptr<CUstream_st, DestroyStream> stream_;
   std::unique_ptr<PinnedRing> staging_;
 };

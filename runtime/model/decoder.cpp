@@ -1,5 +1,6 @@
 #include "runtime/model/decoder.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <utility>
@@ -39,13 +40,22 @@ Decoder::Decoder(ModelConfig model, Shard shard, DecoderWeights weights, Backend
 
 void Decoder::forward(const StepBatch& batch, const KvPool& kv) {
   backend_.begin_step(batch);
-  const auto num_tokens = static_cast<int64_t>(batch.tokens.size());
-  const Activations a = top(activations_, num_tokens);
-  const int64_t hidden = model_.hidden_size;
-  const auto partial = [&] {  // where a block writes what the ranks then sum: the collective's own memory
-    return MatrixView{collective_.buffer(static_cast<size_t>(num_tokens * hidden)).data(), num_tokens, hidden, hidden};
-  };
+  auto rows = static_cast<int64_t>(batch.tokens.size());
+  if (batch.is_decode()) rows = std::min(backend_.padded_tokens(rows), activations_.residual.rows);
+  const Activations a = top(activations_, rows);
   backend_.embed(*weights_.embedding, 1.0f, a.residual);
+  if (batch.is_decode()) {
+    backend_.run_graph(static_cast<uint64_t>(rows), [&] { run_layers(a, kv); });
+  } else {
+    run_layers(a, kv);
+  }
+}
+
+void Decoder::run_layers(const Activations& a, const KvPool& kv) {
+  const MatrixView shape = a.residual;
+  const auto partial = [&] {  // where a block writes what the ranks then sum: the collective's own memory
+    return MatrixView{collective_.buffer(static_cast<size_t>(shape.rows * shape.cols)).data(), shape.rows, shape.cols, shape.cols};
+  };
   backend_.rms_norm(a.residual, floats(weights_.layers.front().attention_norm), model_.rms_eps, a.normed);
   for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
     const LayerWeights& weights = weights_.layers[layer];

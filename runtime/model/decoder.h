@@ -35,6 +35,7 @@ class Decoder {
   int64_t take_all_reduce_us();
 
  private:
+  void run_layers(const Activations& a, const KvPool& kv);
   MatrixView all_reduce(MatrixView partial);
 
   ModelConfig model_;
