@@ -178,8 +178,7 @@ void CudaAttention::run(const AttentionArgs& args) {
   };
   start(AttentionTile::kWide, wide_, slots_.wide, slots_.num_wide, blocks_wide_);
   start(AttentionTile::kNarrow, narrow_, slots_.narrow, slots_.num_narrow, blocks_narrow_);
-  const bool decode = wide_.empty();  // a graph of it must serve steps with and without joins
-  if (joins_.empty() && !decode) return;
+  if (joins_.empty() && !batch_.is_decode()) return;  // a decode step's graph must serve steps with and without joins
   start_attention_joins(kJoinBlocks * device_.num_multiprocessors(),
                         {arrays_->slot<AttentionJoin>(slots_.joins), arrays_->slot<int32_t>(slots_.num_joins), params.partial_out, params.partial_lse,
                          geometry_.most_heads, args.head_dim, args.out.data, args.out.stride},

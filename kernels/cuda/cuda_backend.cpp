@@ -78,7 +78,7 @@ int64_t CudaBackend::padded_tokens(int64_t num_tokens) const {
 
 void CudaBackend::run_graph(uint64_t key, FunctionRef<void()> ops) {
   if (!options_.graphs) return ops();
-  graphs_.run(key, arrays_.generation(), ops);
+  graphs_.run(key, arrays_.generation() + attention_.generation(), ops);
 }
 
 void CudaBackend::embed(const Weight& table, float scale, MatrixView out) {
