@@ -31,7 +31,7 @@ void land_groups(int end) {
 }
 
 bool lands_at_once() {
-  if (settings().cp_async == Settings::CpAsync::kRandom) return Scheduler::of_this_thread().random().next() & 1;
+  if (settings().cp_async == Settings::CpAsync::kRandom) return Scheduler::running().random().next() & 1;
   return settings().cp_async == Settings::CpAsync::kAtOnce;
 }
 

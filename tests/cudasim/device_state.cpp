@@ -129,8 +129,10 @@ void note_access(const Access& access) {
   if (current_lane == nullptr) return;
   const Block& block = *current_block;
   const auto* p = static_cast<const unsigned char*>(access.address);
-  if (block.device->heap.contains(p) || (!block.shared.contains(p, 1) && find_allocation(p, 1).kind == MemoryKind::kPinned)) {
-    if (!access.async || !access.write) block.device->footprint.add(p, static_cast<size_t>(access.bytes), access.write);
+  const std::vector<unsigned char>& params = block.kernel->params;
+  const bool private_memory = (p >= current_lane->stack && p < current_lane->stack + kStackBytes) || block.shared.contains(p, 1) || (p >= params.data() && p < params.data() + params.size());
+  if (!private_memory && (block.device->heap.contains(p) || find_allocation(p, 1).kind == MemoryKind::kPinned)) {
+    block.device->footprint.add(p, static_cast<size_t>(access.bytes), access.write);
   }
   if (checker() != nullptr) checker()->on_access(access);
 }

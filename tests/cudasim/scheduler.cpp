@@ -18,6 +18,7 @@ namespace cudasim {
 
 thread_local constinit Lane* current_lane = nullptr;
 thread_local constinit Block* current_block = nullptr;
+thread_local constinit Scheduler* Scheduler::running_ = nullptr;
 
 namespace {
 
@@ -57,6 +58,8 @@ void Scheduler::run(Device& device, const Kernel& kernel, KernelStatistics& stat
   const PtxKernel* ptx = kernel.image->ptx;
   std::unique_lock<std::mutex> alone(shared_variables(), std::defer_lock);
   if (ptx == nullptr) alone.lock();
+  running_ = this;
+  order_ = settings().order;
   statistics_ = &statistics;
   ++statistics.launches;
   abandoned_ = false;
@@ -90,8 +93,8 @@ void Scheduler::run(Device& device, const Kernel& kernel, KernelStatistics& stat
 std::vector<uint32_t> Scheduler::block_order(size_t count) {
   std::vector<uint32_t> order(count);
   std::iota(order.begin(), order.end(), 0u);
-  if (settings().order == Settings::Order::kReverse) std::reverse(order.begin(), order.end());
-  if (settings().order >= Settings::Order::kRandom) {
+  if (order_ == Settings::Order::kReverse) std::reverse(order.begin(), order.end());
+  if (order_ >= Settings::Order::kRandom) {
     for (size_t i = count; i > 1; --i) std::swap(order[i - 1], order[random().below(static_cast<uint32_t>(i))]);
   }
   return order;
@@ -136,12 +139,12 @@ void Scheduler::set_up_lanes(uint32_t linear) {
     lane.groups = 0;
     // Without the skew the tops of all stacks fall into one set of the cache.
     make_fiber(fibers_[static_cast<size_t>(i)], lane.stack, kStackBytes, static_cast<size_t>(i % 64) * 960 / 64 * 64, lane_main);
-    ready_.push_back(settings().order == Settings::Order::kReverse ? i : block_.num_lanes - 1 - i);
+    ready_.push_back(order_ == Settings::Order::kReverse ? i : block_.num_lanes - 1 - i);
   }
 }
 
 void Scheduler::lane_main() {
-  Scheduler& self = of_this_thread();
+  Scheduler& self = running();
   fiber_started(self.host_);
   const Kernel& kernel = *self.block_.kernel;
   if (kernel.image->ptx != nullptr) {
@@ -178,8 +181,8 @@ Lane* Scheduler::lanes_of_warp(int warp, int& count) {
 Lane* Scheduler::pick() {
   if (ready_.empty()) return nullptr;
   size_t chosen = ready_.size() - 1;
-  if (settings().order == Settings::Order::kRandom) chosen = random().below(static_cast<uint32_t>(ready_.size()));
-  if (settings().order == Settings::Order::kWarpFirst && current_lane != nullptr) {
+  if (order_ == Settings::Order::kRandom) chosen = random().below(static_cast<uint32_t>(ready_.size()));
+  if (order_ == Settings::Order::kWarpFirst && current_lane != nullptr) {
     const auto same_warp = [&](int id) { return id / kWarpLanes == current_lane->warp; };
     const auto found = std::find_if(ready_.begin(), ready_.end(), same_warp);
     if (found != ready_.end()) chosen = static_cast<size_t>(found - ready_.begin());
@@ -211,7 +214,7 @@ void Scheduler::make_ready(Lane& lane) {
 }
 
 void Scheduler::step_aside() {
-  if (settings().order != Settings::Order::kRandom) return;
+  if (order_ != Settings::Order::kRandom) return;
   make_ready(*current_lane);
   give_up_control(false);
 }
@@ -272,11 +275,11 @@ void Scheduler::report_deadlock() {
   report(sentence);
 }
 
-void barrier(int id, int count, CallSite site) { Scheduler::of_this_thread().arrive(id, count, site); }
+void barrier(int id, int count, CallSite site) { Scheduler::running().arrive(id, count, site); }
 
 void lane_trap(const char* what, CallSite site) {
   report(fmt::format("{} at {}:{}", what, site.file, site.line));
-  Scheduler::of_this_thread().abandon();
+  Scheduler::running().abandon();
 }
 
 }  // namespace cudasim

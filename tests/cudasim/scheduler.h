@@ -25,6 +25,8 @@ struct NamedBarrier {
 class Scheduler {
  public:
   static Scheduler& of_this_thread();
+  /// The same, for its lanes.
+  static Scheduler& running() { return *running_; }
   ~Scheduler();
 
   void run(Device& device, const Kernel& kernel, KernelStatistics& statistics);
@@ -56,6 +58,9 @@ class Scheduler {
   void report_deadlock();
   std::vector<uint32_t> block_order(size_t count);
 
+  static thread_local constinit Scheduler* running_ __attribute__((tls_model("initial-exec")));
+
+  Settings::Order order_ = Settings::Order::kRandom;
   Block block_;
   KernelStatistics* statistics_ = nullptr;
   std::vector<Lane> lanes_;

@@ -36,7 +36,7 @@ void read_rows(Lane* const* lanes, int matrix, unsigned char (&rows)[8][16]) {
     conflicts += (banks & group) != 0;
     banks |= group;
   }
-  KernelStatistics& statistics = Scheduler::of_this_thread().statistics();
+  KernelStatistics& statistics = Scheduler::running().statistics();
   ++statistics.ldmatrix_phases;
   statistics.ldmatrix_conflicts += conflicts;
 }

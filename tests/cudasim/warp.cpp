@@ -136,7 +136,7 @@ Gathering& join_gathering(std::vector<Gathering>& open, unsigned mask, WarpOp op
 }  // namespace
 
 void warp_collective(WarpOp op, unsigned mask, const void* in, int in_bytes, void* out, int out_bytes, int immediate, int width, CallSite site) {
-  Scheduler& scheduler = Scheduler::of_this_thread();
+  Scheduler& scheduler = Scheduler::running();
   Lane& self = *current_lane;
   ++scheduler.statistics().collectives;
   check_mask(scheduler, self, op, mask, site);
