@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/cudasim/core.h"
+#include "tests/cudasim/device_state.h"
 #include "tests/cudasim/nccl/sum_order.h"
 
 namespace cudasim {
@@ -59,6 +60,7 @@ ncclResult_t Communicator::run_host_call(std::function<ncclResult_t(Communicator
   if (worker_.joinable()) worker_.join();
   busy_ = 1;
   worker_ = std::thread([this, work = std::move(work)] {
+    choose_device(device_);
     work(*this);
     busy_ = 0;
   });
@@ -153,7 +155,6 @@ ncclResult_t Communicator::flush() {
     const std::lock_guard lock(mutex_);
     streams.swap(streams_);
   }
-  cudaSetDevice(device_);  // this is NCCL's thread
   for (cudaStream_t stream : streams) {
     if (cudaStreamSynchronize(stream) == cudaSuccess) continue;
     fail(ncclUnhandledCudaError, "ncclCommFinalize: the stream has failed");
