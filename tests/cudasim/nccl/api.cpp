@@ -49,7 +49,7 @@ std::shared_ptr<Communicator> take(ncclComm* comm, const char* function) {
 }
 
 ncclResult_t inject(const char* function) {
-  set_last_error(fmt::format("{}: injected failure", function));
+  set_last_nccl_error(fmt::format("{}: injected failure", function));
   return ncclSystemError;
 }
 
@@ -166,12 +166,12 @@ const char* ncclGetErrorString(ncclResult_t result) {
   }
 }
 
-const char* ncclGetLastError(ncclComm_t) { return last_error(); }
+const char* ncclGetLastError(ncclComm_t) { return last_nccl_error(); }
 
 ncclResult_t ncclMemAlloc(void** memory, size_t bytes) {
   if (call_fails("ncclMemAlloc")) return inject("ncclMemAlloc");
   if (cudaMalloc(memory, bytes) != cudaSuccess) {
-    set_last_error(fmt::format("cudaMalloc of {} bytes failed", bytes));
+    set_last_nccl_error(fmt::format("cudaMalloc of {} bytes failed", bytes));
     return ncclUnhandledCudaError;
   }
   const std::lock_guard lock(handles().mutex);

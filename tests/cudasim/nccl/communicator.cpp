@@ -17,12 +17,12 @@ std::string last_error_text;
 
 }  // namespace
 
-void set_last_error(const std::string& sentence) {
+void set_last_nccl_error(const std::string& sentence) {
   const std::lock_guard lock(last_error_mutex);
   last_error_text = sentence;
 }
 
-const char* last_error() {
+const char* last_nccl_error() {
   static thread_local std::string copy;
   const std::lock_guard lock(last_error_mutex);
   copy = last_error_text;
@@ -46,7 +46,7 @@ Communicator::~Communicator() {
 }
 
 void Communicator::fail(ncclResult_t result, const std::string& sentence) {
-  set_last_error(sentence);
+  set_last_nccl_error(sentence);
   const std::lock_guard lock(mutex_);
   if (failure_ == ncclSuccess) failure_ = result;
 }

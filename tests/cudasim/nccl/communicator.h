@@ -60,7 +60,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 };
 
 /// For ncclGetLastError.
-void set_last_error(const std::string& sentence);
-const char* last_error();
+void set_last_nccl_error(const std::string& sentence);
+const char* last_nccl_error();
 
 }  // namespace cudasim
