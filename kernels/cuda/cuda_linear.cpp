@@ -48,13 +48,14 @@ struct CudaLinear::State {
   CudaDevice& device;
   Numerics numerics;
   ThreadPool pool;  // packs weights
-  Scratch converted, largest, dequantised, factor;
+  Scratch converted, largest, dequantised, factor, partials;
   std::optional<CublasMatmul> library;  // made when first needed
 
   State(CudaDevice& on, const BackendOptions& options) : device(on), numerics(options.numerics), pool(options.num_threads, false) {}
 
   DeviceRows convert(MatrixView x, bool one_scale);
   void multiply_by_library(const DeviceProduct& product);
+  void multiply_in_splits(DeviceProduct product);
 };
 
 /// x as f16, with a scale for each row, or one for all.
@@ -98,6 +99,15 @@ void CudaLinear::State::multiply_by_library(const DeviceProduct& product) {
   }
 }
 
+void CudaLinear::State::multiply_in_splits(DeviceProduct product) {
+  product.num_splits = useful_splits(product.weight, product.x.num_rows, device.num_multiprocessors());
+  if (product.num_splits > 1) {
+    const size_t floats = static_cast<size_t>(product.num_splits) * static_cast<size_t>(product.x.num_rows) * static_cast<size_t>(product.weight.num_outputs);
+    product.partials = reinterpret_cast<float*>(partials.at_least(device, floats * sizeof(float)));
+  }
+  launch_gemm(product, device.stream());
+}
+
 CudaLinear::CudaLinear(CudaDevice& device, const BackendOptions& options) : state_(std::make_unique<State>(device, options)) { prepare_gemm(); }
 
 CudaLinear::~CudaLinear() = default;
@@ -122,6 +132,8 @@ void CudaLinear::run(MatrixView x, std::span<const LinearOutput> outputs) {
       state_->multiply_by_library(product);
     } else if (fast && x.rows <= kGemvRows) {
       launch_gemv(product, state_->device.stream());
+    } else if (fast) {
+      state_->multiply_in_splits(product);
     } else {
       launch_gemm(product, state_->device.stream());
     }

@@ -54,6 +54,9 @@ struct DeviceProduct {
   float* out = nullptr;        // [num_rows, num_outputs]
   int64_t out_stride = 0;      // floats
   const float* bias = nullptr; // [num_outputs] or none
+  // In more than one piece of the columns, whose sums wait in `partials`, [num_splits, num_rows, num_outputs], to be added up in order.
+  int num_splits = 1;
+  float* partials = nullptr;
 };
 
 constexpr int code_bytes(CodeKind kind) {  // of one strip of one stage

@@ -12,11 +12,16 @@ namespace terrace::gemm {
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 
+// Splitting: enough blocks for all multiprocessors, pieces long enough to fill the ring, and few enough partial sums to add.
+constexpr int kBlocksPerMultiprocessor = 2;
+constexpr int kLeastStages = 4;
+constexpr int kMostSplits = 16;
+
 template <int kRows>
 struct TileShape {
-  static constexpr int kStrips = kRows >= 64 ? 2 : 1;  // of a warp
-  static constexpr int kSlots = kRows >= 64 ? 3 : 5;
-  static constexpr int kMinBlocks = kRows >= 64 ? 2 : 6;  // of a multiprocessor, for their registers
+  static constexpr int kStrips = kRows >= 32 ? 2 : 1;  // of a warp
+  static constexpr int kSlots = kRows >= 64 ? 3 : kRows == 32 ? 4 : 5;
+  static constexpr int kMinBlocks = kRows >= 64 ? 2 : kRows == 32 ? 3 : 6;  // of a multiprocessor, for their registers
   static constexpr int kBlockStrips = kWarps * kStrips;
   static constexpr int kSumsAt = kRows * kStageColumns * 2;
   static constexpr int kStripsAt = kSumsAt + kRows * kStageGroups * 4;
@@ -27,7 +32,7 @@ struct TileShape {
 template <CodeKind kKind, int kRows>
 class StageLoader {
  public:
-  __device__ __forceinline__ StageLoader(const DeviceProduct& product, int first_row, int first_strip)
+  __device__ __forceinline__ StageLoader(const DeviceProduct& product, int first_row, int first_strip, int first_stage)
       : weight_(product.weight), sums_step_(static_cast<int64_t>(product.x.padded_rows) * kStageGroups * 4) {
     const int thread = static_cast<int>(threadIdx.x);
     const DeviceRows& x = product.x;
@@ -41,6 +46,7 @@ class StageLoader {
     sums_valid_ = sums_row < x.padded_rows;
     sums_ = reinterpret_cast<const unsigned char*>(x.sums + static_cast<int64_t>(thread / (kRows / 4)) * x.padded_rows + (sums_valid_ ? sums_row : 0));
     place_strips(first_strip, thread % 32);
+    skip(first_stage);
   }
 
   /// Starts the copies of the next stage.
@@ -49,14 +55,18 @@ class StageLoader {
     unsigned char* strips = slot + Shape::kStripsAt + static_cast<int>(threadIdx.x) / 32 * Shape::kStrips * weight_.record_bytes;
 #pragma unroll
     for (int f = 0; f < Shape::kStrips; ++f) load_strip(f, strips + f * weight_.record_bytes);
-    rows_ += kStageColumns * 2;
-    sums_ += sums_step_;
-    strips_ += kKind == CodeKind::kHalves ? kStageColumns * 2 : weight_.record_bytes;
+    skip(1);
   }
 
  private:
   using Shape = TileShape<kRows>;
   static constexpr int kRowHops = kRows >= 32 ? kRows / 32 : 1;  // rows of one group that a lane copies
+
+  __device__ __forceinline__ void skip(int stages) {
+    rows_ += stages * kStageColumns * 2;
+    sums_ += stages * sums_step_;
+    strips_ += static_cast<int64_t>(stages) * (kKind == CodeKind::kHalves ? kStageColumns * 2 : weight_.record_bytes);
+  }
 
   __device__ __forceinline__ void place_strips(int first_strip, int lane) {
     const int64_t output_bytes = static_cast<int64_t>(weight_.num_stages) * kStageColumns * 2;
@@ -171,7 +181,11 @@ __device__ __forceinline__ void store_sums(const DeviceProduct& product, int fir
   for (int i = 0; i < 4; ++i) {
     const int row = first_row + lane % 4 * 2 + i % 2, output = strip * kStripOutputs + lane / 4 + i / 2 * 8;
     if (row >= product.x.num_rows || output >= product.weight.num_outputs) continue;
-    product.out[row * product.out_stride + output] = finish_sum<kKind>(product, acc[i], row, output);
+    if (product.num_splits == 1) {
+      product.out[row * product.out_stride + output] = finish_sum(product, kKind, acc[i], row, output);
+    } else {
+      product.partials[(static_cast<int64_t>(blockIdx.z) * product.x.num_rows + row) * product.weight.num_outputs + output] = acc[i];
+    }
   }
 }
 
@@ -179,12 +193,14 @@ template <CodeKind kKind, int kRows>
 __global__ void __launch_bounds__(kThreads, TileShape<kRows>::kMinBlocks) gemm_kernel(DeviceProduct product) {
   using Shape = TileShape<kRows>;
   TERRACE_DYNAMIC_SHARED(shared);
-  const int num_stages = product.weight.num_stages;
+  const int split = static_cast<int>(blockIdx.z);
+  const int first_stage = split * product.weight.num_stages / product.num_splits;
+  const int num_stages = (split + 1) * product.weight.num_stages / product.num_splits - first_stage;
   const int slot_bytes = Shape::slot_bytes(product.weight.record_bytes);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int first_row = static_cast<int>(blockIdx.y) * kRows, first_strip = static_cast<int>(blockIdx.x) * Shape::kBlockStrips + warp * Shape::kStrips;
-  StageLoader<kKind, kRows> loader(product, first_row, first_strip);
+  StageLoader<kKind, kRows> loader(product, first_row, first_strip, first_stage);
 #pragma unroll
   for (int stage = 0; stage < Shape::kSlots - 1; ++stage) {
     if (stage < num_stages) loader.load(shared + stage * slot_bytes);
@@ -213,17 +229,31 @@ template <CodeKind kKind, int kRows>
 void launch_tile(const DeviceProduct& product, cudaStream_t stream) {
   using Shape = TileShape<kRows>;
   const int block_outputs = Shape::kBlockStrips * kStripOutputs;
-  const dim3 grid((product.weight.num_outputs + block_outputs - 1) / block_outputs, (product.x.num_rows + kRows - 1) / kRows);
+  const dim3 grid((product.weight.num_outputs + block_outputs - 1) / block_outputs, (product.x.num_rows + kRows - 1) / kRows, product.num_splits);
   launch("the matrix product", {grid, dim3(kThreads), static_cast<size_t>(Shape::kSlots * Shape::slot_bytes(product.weight.record_bytes)), stream},
          gemm_kernel<kKind, kRows>, product);
 }
 
+__global__ void __launch_bounds__(kThreads) add_splits_kernel(DeviceProduct product) {
+  const int output = static_cast<int>(blockIdx.x * kThreads + threadIdx.x), row = static_cast<int>(blockIdx.y);
+  if (output >= product.weight.num_outputs) return;
+  const int64_t split_floats = static_cast<int64_t>(product.x.num_rows) * product.weight.num_outputs;
+  const float* partial = product.partials + static_cast<int64_t>(row) * product.weight.num_outputs + output;
+  float sum = 0;
+  for (int split = 0; split < product.num_splits; ++split) sum += partial[split * split_floats];
+  product.out[row * product.out_stride + output] = finish_sum(product, product.weight.kind, sum, row, output);
+}
+
+int tile_rows(int num_rows) { return num_rows <= 16 ? 16 : num_rows <= 32 ? 32 : 64; }
+
+int tile_outputs(int rows) { return rows == 16 ? TileShape<16>::kBlockStrips * kStripOutputs : TileShape<64>::kBlockStrips * kStripOutputs; }
+
 template <CodeKind kKind>
 void launch_kind(const DeviceProduct& product, cudaStream_t stream) {
-  if (product.x.num_rows <= 16) {
-    launch_tile<kKind, 16>(product, stream);
-  } else {
-    launch_tile<kKind, 64>(product, stream);
+  switch (tile_rows(product.x.num_rows)) {
+    case 16: return launch_tile<kKind, 16>(product, stream);
+    case 32: return launch_tile<kKind, 32>(product, stream);
+    default: return launch_tile<kKind, 64>(product, stream);
   }
 }
 
@@ -234,28 +264,42 @@ void prepare_tile() {
   if (bytes > 48 * 1024) allow_shared_bytes("the matrix product's shared memory", gemm_kernel<kKind, kRows>, bytes);
 }
 
+template <CodeKind kKind>
+void prepare_kind() {
+  prepare_tile<kKind, 16>();
+  prepare_tile<kKind, 32>();
+  prepare_tile<kKind, 64>();
+}
+
 }  // namespace terrace::gemm
 
 namespace terrace {
 
 void prepare_gemm() {
-  gemm::prepare_tile<CodeKind::kNibbles, 16>();
-  gemm::prepare_tile<CodeKind::kNibbles, 64>();
-  gemm::prepare_tile<CodeKind::kBytes, 16>();
-  gemm::prepare_tile<CodeKind::kBytes, 64>();
-  gemm::prepare_tile<CodeKind::kSixteenths, 16>();
-  gemm::prepare_tile<CodeKind::kSixteenths, 64>();
-  gemm::prepare_tile<CodeKind::kHalves, 16>();
-  gemm::prepare_tile<CodeKind::kHalves, 64>();
+  gemm::prepare_kind<CodeKind::kNibbles>();
+  gemm::prepare_kind<CodeKind::kBytes>();
+  gemm::prepare_kind<CodeKind::kSixteenths>();
+  gemm::prepare_kind<CodeKind::kHalves>();
+}
+
+int useful_splits(const DeviceWeight& weight, int num_rows, int num_multiprocessors) {
+  const int rows = gemm::tile_rows(num_rows), outputs = gemm::tile_outputs(rows);
+  const int tiles = (num_rows + rows - 1) / rows * ((weight.num_outputs + outputs - 1) / outputs);
+  const int wanted = gemm::kBlocksPerMultiprocessor * num_multiprocessors / tiles, most = weight.num_stages / gemm::kLeastStages;
+  const int splits = wanted < most ? wanted : most;
+  return splits < 1 ? 1 : splits < gemm::kMostSplits ? splits : gemm::kMostSplits;
 }
 
 void launch_gemm(const DeviceProduct& product, cudaStream_t stream) {
   switch (product.weight.kind) {
-    case CodeKind::kNibbles: return gemm::launch_kind<CodeKind::kNibbles>(product, stream);
-    case CodeKind::kBytes: return gemm::launch_kind<CodeKind::kBytes>(product, stream);
-    case CodeKind::kSixteenths: return gemm::launch_kind<CodeKind::kSixteenths>(product, stream);
-    case CodeKind::kHalves: return gemm::launch_kind<CodeKind::kHalves>(product, stream);
+    case CodeKind::kNibbles: gemm::launch_kind<CodeKind::kNibbles>(product, stream); break;
+    case CodeKind::kBytes: gemm::launch_kind<CodeKind::kBytes>(product, stream); break;
+    case CodeKind::kSixteenths: gemm::launch_kind<CodeKind::kSixteenths>(product, stream); break;
+    case CodeKind::kHalves: gemm::launch_kind<CodeKind::kHalves>(product, stream); break;
   }
+  if (product.num_splits == 1) return;
+  const dim3 grid((product.weight.num_outputs + gemm::kThreads - 1) / gemm::kThreads, product.x.num_rows);
+  launch("the sum of a product's pieces", {grid, dim3(gemm::kThreads), 0, stream}, gemm::add_splits_kernel, product);
 }
 
 }  // namespace terrace

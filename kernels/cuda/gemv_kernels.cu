@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kThreads, 2) gemv_kernel(DeviceProduct product
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) sum += partial[i][row * kPartialStride + in_strip];
-  product.out[row * product.out_stride + output] = finish_sum<kKind>(product, sum, row, output);
+  product.out[row * product.out_stride + output] = finish_sum(product, kKind, sum, row, output);
 }
 
 template <CodeKind kKind, bool kHalfScales, bool kHasMin>

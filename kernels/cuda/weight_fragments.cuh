@@ -124,10 +124,9 @@ __device__ __forceinline__ void add_min(float (&acc)[4], const ScalePair& scales
   for (int i = 0; i < 4; ++i) acc[i] = fmaf(scales.min[i / 2], i % 2 == 0 ? sums.x : sums.y, acc[i]);
 }
 
-/// The output's value from the sum over all columns.
-template <CodeKind kKind>
-__device__ __forceinline__ float finish_sum(const DeviceProduct& product, float sum, int row, int output) {
-  const float scaled = kKind == CodeKind::kHalves ? sum * product.weight.scale : sum;
+/// The output's value from the sum over all columns; `kind` is the weight's.
+__device__ __forceinline__ float finish_sum(const DeviceProduct& product, CodeKind kind, float sum, int row, int output) {
+  const float scaled = kind == CodeKind::kHalves ? sum * product.weight.scale : sum;
   const float bias = product.bias == nullptr ? 0.0f : product.bias[output];
   return fmaf(scaled, product.x.scale[row], bias);
 }
