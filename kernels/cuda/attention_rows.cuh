@@ -33,9 +33,8 @@ class Rows {
   __device__ __forceinline__ Rows(const AttentionParams& params, const AttentionUnit& unit, SharedMemory& shared)
       : params_(params), unit_(unit), shared_(shared), lane_(threadIdx.x % 32), warp_(threadIdx.x / 32) {
     first_row_ = 16 * (warp_ / kSharers);
-    active_ = first_row_ < unit.num_rows;
     first_position_ = position(first_row_);
-    last_position_ = position(first_row_ + 15);
+    last_position_ = first_row_ < unit.num_rows ? position(first_row_ + 15) : -1;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int row = first_row_ + lane_ / 4 + 8 * i;
@@ -52,7 +51,7 @@ class Rows {
   /// Takes in the step's keys from `first_key` on; all lanes of the block.
   __device__ __forceinline__ void step(const Stage& stage, int first_key) {
     if constexpr (kSharers == 1) {
-      if (!active_ || first_key > last_position_) return;
+      if (first_key > last_position_) return;
     }
     const bool masked = first_key + kStepKeys - 1 > first_position_;
     float scores[kKeyTiles][4];
@@ -70,7 +69,7 @@ class Rows {
     for (int i = 0; i < 2; ++i) {
       if (piece > position_[i]) continue;  // no key of the piece
       const float share = 1.0f / sum_[2 * i];
-      const float lse = offset_[i] + ptx::log2_approx(sum_[2 * i]);
+      const float lse = offset(i) + ptx::log2_approx(sum_[2 * i]);
       if (unit_.partial >= 0) {
         store_partial(i, share, lse);
       } else {
@@ -113,7 +112,7 @@ class Rows {
 
   __device__ __forceinline__ void begin_piece() {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) maximum_[i] = -INFINITY, offset_[i] = 0;
+    for (int i = 0; i < 2; ++i) maximum_[i] = -INFINITY;
 #pragma unroll
     for (int e = 0; e < 4; ++e) sum_[e] = 0;
 #pragma unroll
@@ -181,7 +180,6 @@ class Rows {
     for (int i = 0; i < 2; ++i) {
       const float factor = raise[i] ? ptx::exp2_approx((maximum_[i] - largest[i]) * scale_[i]) : 1.0f;
       maximum_[i] = raise[i] ? largest[i] : maximum_[i];
-      offset_[i] = raise[i] ? largest[i] * scale_[i] : offset_[i];
       sum_[2 * i] *= factor;
 #pragma unroll
       for (int n = 0; n < kDimTiles; ++n) out_[n][2 * i] *= factor, out_[n][2 * i + 1] *= factor;
@@ -232,7 +230,9 @@ class Rows {
     }
   }
 
-  __device__ __forceinline__ float weight(float score, int i) const { return ptx::exp2_approx(fmaf(score, scale_[i], -offset_[i])); }
+  /// The running maximum as an exponent of 2; 0 before the first.
+  __device__ __forceinline__ float offset(int i) const { return maximum_[i] > -INFINITY ? maximum_[i] * scale_[i] : 0.0f; }
+  __device__ __forceinline__ float weight(float score, int i) const { return ptx::exp2_approx(fmaf(score, scale_[i], -offset(i))); }
 
   __device__ __forceinline__ void add_values(const Stage& stage, int first_key, bool masked, const uint32_t (&weights)[2][4]) {
     P::mma(sum_, weights[0], P::kOnes, P::kOnes);
@@ -311,13 +311,11 @@ class Rows {
   SharedMemory& shared_;
   const int lane_, warp_;
   int first_row_;                       // of the warp's 16
-  bool active_;                         // one of them is the unit's
-  int first_position_, last_position_;  // of them
+  int first_position_, last_position_;  // of them; the last is -1 where none is the unit's
   // Of the lane's two rows:
   int position_[2];
   float scale_[2];
-  float maximum_[2];    // running, of the unscaled scores; offset_: scaled, 0 before the first
-  float offset_[2];
+  float maximum_[2];    // running, of the unscaled scores
   float total_lse_[2];  // of the pieces folded so far
   // Fragments:
   uint32_t queries_[kQueriesInRegisters ? kDims / 16 : 1][4];
