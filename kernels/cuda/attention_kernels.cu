@@ -21,17 +21,17 @@ __global__ void __launch_bounds__(kThreads, min_blocks(kDims, kTile)) attention_
   SharedMemory& shared = *reinterpret_cast<SharedMemory*>(memory);
   constexpr int kAhead = SharedMemory::kStages - 1;
   clear_padding(shared, params.head_dim);
-  const AttentionUnit* units = *params.units;
-  const int num_units = **params.num_units;
-  for (int index = blockIdx.x; index < num_units; index += gridDim.x) {
-    const AttentionUnit& unit = units[index];  // read again where it is needed: registers are dear
+  for (int index = blockIdx.x; index < **params.num_units; index += gridDim.x) {
     __syncthreads();  // the last unit's tiles have been read
-    KvStager<kDims, kTile, kElement> stager(params, unit);
+    if (threadIdx.x == 0) open_unit(shared, params, index);
+    __syncthreads();
+    const AttentionUnit& unit = shared.unit;
+    KvStager<kDims, kTile, kElement> stager(params, shared);
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) stager.copy(shared.stages[i], unit.kv_begin + i * kStepKeys);
-    load_queries<kDims, kTile, kElement>(shared, params, unit);
+    load_queries<kDims, kTile, kElement>(shared, params);
     __syncthreads();
-    Rows<kDims, kTile, kElement> rows(params, unit, shared);
+    Rows<kDims, kTile, kElement> rows(params, shared);
     int slot = 0;
     for (int key = unit.kv_begin; key < unit.kv_end; key += kStepKeys) {
       ptx::cp_async_wait<kAhead - 1>();

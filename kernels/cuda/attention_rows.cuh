@@ -30,11 +30,11 @@ class Rows {
   using Stage = typename SharedMemory::Stage;
 
   /// After load_queries() and a barrier.
-  __device__ __forceinline__ Rows(const AttentionParams& params, const AttentionUnit& unit, SharedMemory& shared)
-      : params_(params), unit_(unit), shared_(shared), lane_(threadIdx.x % 32), warp_(threadIdx.x / 32) {
+  __device__ __forceinline__ Rows(const AttentionParams& params, SharedMemory& shared)
+      : params_(params), unit_(shared.unit), shared_(shared), lane_(threadIdx.x % 32), warp_(threadIdx.x / 32) {
     first_row_ = 16 * (warp_ / kSharers);
     first_position_ = position(first_row_);
-    last_position_ = first_row_ < unit.num_rows ? position(first_row_ + 15) : -1;
+    last_position_ = first_row_ < unit_.num_rows ? position(first_row_ + 15) : -1;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int row = first_row_ + lane_ / 4 + 8 * i;

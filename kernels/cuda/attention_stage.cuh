@@ -25,6 +25,9 @@ struct Shared {
     uint16_t v[kStepKeys][kStride];
   };
 
+  AttentionUnit unit;                                // what the block works on: registers are dear
+  const uint32_t* frames;                            // of its sequence
+  const std::byte* kv;                               // the pool, with the layer's and the head's offset added
   alignas(16) uint16_t q[kRows][kStride];
   alignas(16) Stage stages[kStages];
   alignas(16) uint32_t weights[kGroups][2][32][4];  // of a step, as a lane's A fragments of 16 keys each; this and the next where warps share
@@ -45,9 +48,17 @@ __device__ __forceinline__ void clear_padding(Shared<kDims, kTile>& shared, int 
   }
 }
 
+template <int kDims, AttentionTile kTile>
+__device__ __forceinline__ void open_unit(Shared<kDims, kTile>& shared, const AttentionParams& params, int index) {
+  shared.unit = (*params.units)[index];
+  shared.frames = *params.frames + shared.unit.first_page;
+  shared.kv = params.kv + shared.unit.kv_head * params.head_stride;
+}
+
 /// The unit's query rows as 16-bit elements, each row less a power of two where it would not fit. Rows and dims beyond: zeros.
 template <int kDims, AttentionTile kTile, KvElement kElement>
-__device__ __forceinline__ void load_queries(Shared<kDims, kTile>& shared, const AttentionParams& params, const AttentionUnit& unit) {
+__device__ __forceinline__ void load_queries(Shared<kDims, kTile>& shared, const AttentionParams& params) {
+  const AttentionUnit& unit = shared.unit;
   constexpr int kPasses = (kDims + 127) / 128;
   const int lane = threadIdx.x % 32;
   for (int row = threadIdx.x / 32; row < Shared<kDims, kTile>::kRows; row += kWarps) {
@@ -84,24 +95,19 @@ class KvStager {
  public:
   using Stage = typename Shared<kDims, kTile>::Stage;
 
-  __device__ __forceinline__ KvStager(const AttentionParams& params, const AttentionUnit& unit)
-      : params_(params),
-        frames_(*params.frames + unit.first_page),
-        kv_(params.kv + unit.kv_head * params.head_stride),
-        row_(threadIdx.x / 32 * 8 + threadIdx.x / 8 % 4 + threadIdx.x / 4 % 2 * 4),
-        last_key_(unit.kv_end - 1) {
-    find_frame(unit.kv_begin);
+  __device__ __forceinline__ KvStager(const AttentionParams& params, const Shared<kDims, kTile>& shared) : params_(params), shared_(shared) {
+    find_frame(shared.unit.kv_begin);
   }
 
   /// Starts the copies of the keys from `first_key` on; zeros from the unit's end on. One group per call, empty if all are beyond. Steps
   /// come in order: the page of the next one is looked up here.
   __device__ __forceinline__ void copy(Stage& stage, int first_key) {
-    if (first_key <= last_key_) {
-      const bool valid = first_key + row_ <= last_key_;
+    if (first_key < shared_.unit.kv_end) {
+      const bool valid = first_key + row() < shared_.unit.kv_end;
       const int in_page = key_of(first_key) & ((1 << params_.page_shift) - 1);
-      const std::byte* src = kv_ + frame_ * params_.page_stride + in_page * params_.row_bytes;
-      uint16_t* const k = stage.k[row_];
-      uint16_t* const v = stage.v[row_];
+      const std::byte* src = shared_.kv + frame_ * params_.page_stride + in_page * params_.row_bytes;
+      uint16_t* const k = stage.k[row()];
+      uint16_t* const v = stage.v[row()];
       if constexpr (kElement == KvElement::kF32) {
         copy_row<4>(k, v, src, [valid](uint16_t* dst, const std::byte* from) { convert(dst, from, valid); });
       } else if (params_.head_dim % 8 == 0) {
@@ -115,9 +121,14 @@ class KvStager {
   }
 
  private:
+  /// Of a stage, that this lane helps to copy.
+  static __device__ __forceinline__ int row() { return threadIdx.x / 32 * 8 + threadIdx.x / 8 % 4 + threadIdx.x / 4 % 2 * 4; }
   /// This lane's; the unit's last stands in for those beyond.
-  __device__ __forceinline__ int key_of(int first_key) const { return first_key + row_ < last_key_ ? first_key + row_ : last_key_; }
-  __device__ __forceinline__ void find_frame(int first_key) { frame_ = frames_[key_of(first_key) >> params_.page_shift]; }
+  __device__ __forceinline__ int key_of(int first_key) const {
+    const int last = shared_.unit.kv_end - 1;
+    return first_key + row() < last ? first_key + row() : last;
+  }
+  __device__ __forceinline__ void find_frame(int first_key) { frame_ = shared_.frames[key_of(first_key) >> params_.page_shift]; }
 
   /// kElements elements at a time by copy(to, from).
   template <int kElements, class Copy>
@@ -139,10 +150,7 @@ class KvStager {
   }
 
   const AttentionParams& params_;
-  const uint32_t* frames_;
-  const std::byte* kv_;
-  int row_;       // of a stage, that this lane helps to copy
-  int last_key_;
+  const Shared<kDims, kTile>& shared_;
   uint32_t frame_;  // of the next step's key
 };
 
