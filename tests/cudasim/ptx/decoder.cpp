@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "tests/cudasim/core.h"
+#include "tests/cudasim/ptx/text_arena.h"
 
 namespace cudasim::ptx {
 
@@ -66,7 +67,6 @@ Decoder::Decoder(const Module& module, const Function& function, Program& progra
   program_.local_bytes = (function.local_bytes + 15) / 16 * 16;
   program_.shared_bytes = function.shared_bytes;
   program_.max_threads = function.max_threads;
-  program_.texts.reserve(function.statements.size() + 1);  // Instruction::text points into it
 }
 
 void Decoder::run() {
@@ -92,20 +92,22 @@ void Decoder::run() {
 
 void Decoder::statement() {
   const size_t before = program_.code.size();
+  std::string text;
   opcode = Opcode(statement_->opcode);
   try {
     const DecodeStatement decode = find_decoder(opcode);
     if (decode == nullptr) fail("unknown opcode");
     decode(*this);
     if (!opcode.left_over().empty()) fail(fmt::format("modifier .{} is not simulated", opcode.left_over()));
-    program_.texts.push_back(describe(statement_->opcode));
+    text = describe(statement_->opcode);
   } catch (const PtxError& error) {
     program_.code.resize(before);
     while (!fixups_.empty() && fixups_.back().instruction >= before) fixups_.pop_back();
     emit(stop, {});
-    program_.texts.emplace_back(error.what());
+    text = error.what();
   }
-  for (size_t i = before; i < program_.code.size(); ++i) program_.code[i].text = program_.texts.back().c_str();
+  const char* const kept = keep_text(text);
+  for (size_t i = before; i < program_.code.size(); ++i) program_.code[i].text = kept;
 }
 
 std::string Decoder::describe(std::string_view what) const {

@@ -46,4 +46,6 @@ const PtxKernel* find_ptx(const std::string& mangled_name) {
   }
 }
 
+bool ptx::owns_variable(const void* address, size_t bytes) { return ptx_wanted() && folder().library->owns(address, bytes); }
+
 }  // namespace cudasim

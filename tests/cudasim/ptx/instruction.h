@@ -21,7 +21,7 @@ constexpr int kMaxSlots = 14;  // of an instruction: mma has 4 + 4 + 2 + 4
 struct Instruction {
   Execute execute = nullptr;
   int64_t immediate = 0;   // offset of an address, target of a branch, modes: as its execute() says
-  const char* text = "";   // "file.ptx:120 (kernel.cu:33): ld.shared.f32", for messages and the checker
+  const char* text = "";   // "file.ptx:120 (kernel.cu:33): ld.shared.f32", for messages and the checker; kept for ever
   uint32_t line = 0;       // in the .ptx
   uint16_t guard = 0;      // runs if the lowest bit of this slot is not `guard_negated`
   uint16_t slot[kMaxSlots] = {};
@@ -86,7 +86,6 @@ struct Program {
   std::string name;
   std::vector<Instruction> code;
   std::vector<uint64_t> initial;  // slots at a call: constants set, registers poisoned
-  std::vector<std::string> texts; // what Instruction::text points into
   std::vector<std::vector<int64_t>> branch_tables;  // of brx.idx: targets
   std::vector<Call> calls;
   uint64_t param_bytes = 0, local_bytes = 0, shared_bytes = 0;

@@ -67,6 +67,17 @@ void Library::run(Entry& entry, const unsigned char* params) {
   entry.executed.fetch_add(run_lane(program, params), std::memory_order_relaxed);
 }
 
+bool Library::owns(const void* address, size_t bytes) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  for (const auto& module : modules_) {
+    for (const auto& variable : module->variables) {
+      if (variable->space != Space::kShared && at >= variable->offset && at + bytes <= variable->offset + variable->bytes) return true;
+    }
+  }
+  return false;
+}
+
 std::string Library::statistics() const {
   const std::lock_guard lock(mutex_);
   std::string text;

@@ -23,6 +23,8 @@ class Library {
 
   /// Null: no such entry. Lives as long as the library.
   const PtxKernel* find(const std::string& name);
+  /// Whether a .global or .const variable of a module lies there.
+  bool owns(const void* address, size_t bytes) const;
   /// "kernel: N lane instructions", a line each.
   std::string statistics() const;
 
@@ -42,5 +44,8 @@ class Library {
   std::map<const Function*, std::unique_ptr<Program>> programs_;
   std::map<std::string, Entry, std::less<>> entries_;
 };
+
+/// Of the library that CUDASIM_PTX names.
+bool owns_variable(const void* address, size_t bytes);
 
 }  // namespace cudasim::ptx
