@@ -28,12 +28,17 @@ set(cuda_includes "${TERRACE_CUDA_INCLUDE}" "${TERRACE_CUBLAS_INCLUDE}" "${TERRA
 list(REMOVE_DUPLICATES cuda_includes)
 
 # Adds an object or PTX file for each kernel file, made by `command... -o OUTPUT INPUT`; their paths go to `result`.
+# Objects go through objcopy with `kernel_objcopy_flags` if that is set.
 function(terrace_compile_kernels result folder suffix)
   set(outputs "")
   foreach(source ${cuda_kernels})
     cmake_path(GET source STEM name)
     set(output "${CMAKE_BINARY_DIR}/${folder}/${name}${suffix}")
-    add_custom_command(OUTPUT "${output}" COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${ARGN} -MD -MF "${output}.d" -o "${output}" "${source}"
+    set(then "")
+    if(kernel_objcopy_flags AND suffix STREQUAL ".o")
+      set(then COMMAND "${CMAKE_OBJCOPY}" ${kernel_objcopy_flags} "${output}")
+    endif()
+    add_custom_command(OUTPUT "${output}" COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${ARGN} -MD -MF "${output}.d" -o "${output}" "${source}" ${then}
       DEPENDS "${source}" DEPFILE "${output}.d" COMMENT "Compiling ${folder}/${name}${suffix}" VERBATIM COMMAND_EXPAND_LISTS)
     list(APPEND outputs "${output}")
   endforeach()

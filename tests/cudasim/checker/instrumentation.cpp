@@ -1,4 +1,5 @@
 // What -fsanitize=thread calls in kernels: every load and store goes to note_access(). Host code in .cu files comes here too and passes through. No ThreadSanitizer run time is linked.
+#include "tests/cudasim/checker/install.h"
 #include "tests/cudasim/core.h"
 
 namespace {
@@ -10,6 +11,9 @@ inline void note(const void* address, int bytes, bool write, const void* pc) {
   access.pc = pc;
   cudasim::note_access(access);
 }
+
+// This file is linked where kernels are instrumented, and only there.
+[[maybe_unused]] const bool installed = (cudasim::install_race_checker(), true);
 
 }  // namespace
 
@@ -46,6 +50,11 @@ void* __tsan_memcpy(void* dst, const void* src, size_t bytes) {
   note(src, static_cast<int>(bytes), false, CUDASIM_RETURN);
   note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN);
   return __builtin_memcpy(dst, src, bytes);
+}
+void* __tsan_memmove(void* dst, const void* src, size_t bytes) {
+  note(src, static_cast<int>(bytes), false, CUDASIM_RETURN);
+  note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN);
+  return __builtin_memmove(dst, src, bytes);
 }
 void* __tsan_memset(void* dst, int value, size_t bytes) {
   note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "tests/cudasim/checker/install.h"
 #include "tests/cudasim/core.h"
 #include "tests/cudasim/ptx/library.h"
 
@@ -18,6 +19,7 @@ struct Folder {
     if (path == nullptr || *path == '\0') return;
     try {
       library = std::make_unique<ptx::Library>(path);
+      install_race_checker();
     } catch (const ptx::PtxError& error) {
       unsupported(fmt::format("CUDASIM_PTX: {}", error.what()));
     }
