@@ -7,6 +7,10 @@
 #include "tests/cudasim/bugs/bug_kernels.h"
 #include "tests/cudasim/core.h"
 
+namespace bugs {
+static void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+}  // namespace bugs
+
 namespace {
 
 std::vector<bugs::Case> all_cases() {
@@ -29,7 +33,10 @@ class SeededBugs : public testing::TestWithParam<bugs::Case> {
     for (float** each : {&memory.zeros, &memory.fresh}) EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(each), 4096 * sizeof(float)), cudaSuccess);
     EXPECT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
     EXPECT_EQ(cudaMemsetAsync(memory.zeros, 0, 4096 * sizeof(float), stream), cudaSuccess);
-    GetParam().launch(memory, stream);
+    try {
+      GetParam().launch(memory, stream);
+    } catch (const std::exception&) {  // the stream may run it at once
+    }
     (void)cudaStreamSynchronize(stream);
     std::vector<std::string> found = cudasim::take_findings();
     EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
@@ -57,6 +64,6 @@ TEST_P(SeededBugs, AreFoundInEveryOrder) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SeededBugs, testing::ValuesIn(all_cases()), [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, SeededBugs, testing::ValuesIn(all_cases()), [](const auto& one) { return std::string(one.param.name); });
 
 }  // namespace

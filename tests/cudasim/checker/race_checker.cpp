@@ -7,6 +7,7 @@
 #include "tests/cudasim/checker/read_only_memory.h"
 #include "tests/cudasim/checker/site.h"
 #include "tests/cudasim/ptx/library.h"
+#include "tests/cudasim/scheduler.h"
 
 namespace cudasim {
 
@@ -18,6 +19,15 @@ constexpr uint8_t all_of(int bytes, unsigned from) { return static_cast<uint8_t>
 
 /// The lane's clock when it made an access: stamps keep its lowest 15 bits.
 uint32_t full_clock(uint32_t lane_clock, uint32_t clock15) { return lane_clock - ((lane_clock - clock15) & 0x7FFF); }
+
+/// For messages: names shared memory by the block's own offsets.
+std::string describe_place(const void* address) {
+  const SharedMemory& shared = current_block->shared;
+  const auto* p = static_cast<const unsigned char*>(address);
+  if (p >= shared.dynamic_begin && p < shared.dynamic_end) return fmt::format("dynamic shared memory, offset {}", p - shared.dynamic_begin);
+  if (p >= shared.static_begin && p < shared.static_end) return fmt::format("static shared memory, offset {}", p - shared.static_begin);
+  return describe_address(address);
+}
 
 const Lane& lane_of(int id) { return (*current_block->lanes)[static_cast<size_t>(id)]; }
 
@@ -148,21 +158,21 @@ void RaceChecker::check_elsewhere(BlockState& block, const Access& access) {
   const AllocationInfo info = find_allocation(access.address, bytes);
   switch (info.kind) {
     case MemoryKind::kDevice: case MemoryKind::kPinned: return;  // another device's: order between devices is that of streams
-    case MemoryKind::kFreed: return finding(block, "use after free", access);
-    case MemoryKind::kPastEnd: return finding(block, "access past the end of an allocation", access);
+    case MemoryKind::kFreed: return stray(block, "use after free", access);
+    case MemoryKind::kPastEnd: return stray(block, "access past the end of an allocation", access);
     case MemoryKind::kUnknown: break;
   }
   const SharedMemory& shared = current_block->shared;
   constexpr ptrdiff_t kNear = 4096;
   for (const auto& [begin, end] : {std::pair(shared.static_begin, shared.static_end), std::pair(shared.dynamic_begin, shared.dynamic_end)}) {
-    if (p >= begin - kNear && p < end + kNear) return finding(block, "access outside the shared memory of the block", access);
+    if (p >= begin - kNear && p < end + kNear) return stray(block, "access outside the shared memory of the block", access);
   }
   const std::vector<Lane>& lanes = *current_block->lanes;
   if (std::any_of(lanes.begin(), lanes.end(), [&](const Lane& lane) { return inside(lane.stack, kStackBytes); })) {
-    return finding(block, "access to another thread's local memory", access);
+    return stray(block, "access to another thread's local memory", access);
   }
   if (!access.write && (is_read_only(access.address, bytes) || ptx::owns_variable(access.address, bytes))) return;
-  finding(block, "ordinary host memory used by a kernel", access);
+  stray(block, "ordinary host memory used by a kernel", access);
 }
 
 void RaceChecker::check_cells(BlockState& block, ShadowMemory& shadow, uint64_t scope, const Access& access) {
@@ -194,7 +204,7 @@ void RaceChecker::check_cell(BlockState& block, ShadowMemory::Cell cell, Stamp n
   const Stamp before(cell.write);
   cell.write = before.same_moment(now) ? before.with(now.bytes()).bits() : now.bits();
   cell.write_site = site_bits(access);
-  if (!access.async) cell.state |= now.bytes();
+  cell.state |= now.bytes();  // of a cp.async too: until it lands, its target is marked as such
 }
 
 void RaceChecker::check_contents(BlockState& block, ShadowMemory::Cell& cell, uint8_t bytes, const Access& access) {
@@ -248,16 +258,22 @@ void RaceChecker::note_read(BlockState& block, ShadowMemory::Cell& cell, Stamp n
 
 void RaceChecker::finding(BlockState& block, const char* kind, const Access& access) {
   if (block.reported.size() >= kMaxFindings || !block.reported.insert({kind, {site_bits(access), 0}}).second) return;
-  report(fmt::format("{}: {} of {} bytes at {}, {}", kind, access.write ? "write" : "read", access.bytes, describe_address(access.address), describe_site(access)));
+  report(fmt::format("{}: {} of {} bytes at {}, {}", kind, access.write ? "write" : "read", access.bytes, describe_place(access.address), describe_site(access)));
+}
+
+/// The access itself would only hit what is not the kernel's, so the kernel ends here.
+void RaceChecker::stray(BlockState& block, const char* kind, const Access& access) {
+  finding(block, kind, access);
+  Scheduler::of_this_thread().abandon();
 }
 
 void RaceChecker::race(BlockState& block, const char* kind, const Access& access, Stamp earlier, const char* earlier_kind, uint32_t earlier_site) {
   if (block.reported.size() >= kMaxFindings || !block.reported.insert({kind, {site_bits(access), earlier_site}}).second) return;
   const uint64_t other_block = earlier.scope() & ((1u << Stamp::kBlockBits) - 1);
   const bool same_block = earlier.scope() == block.shared_scope || earlier.scope() == block.device_scope;
-  report(fmt::format("{}: {} bytes at {}, {}; against a{} {} by thread {} of {}, {}", kind, access.bytes, describe_address(access.address), describe_site(access),
+  report(fmt::format("{}: {} bytes at {}, {}; against a{} {} by thread {} of {}, {}", kind, access.bytes, describe_place(access.address), describe_site(access),
                      earlier.atomic() ? "n atomic" : "", earlier_kind, earlier.lane(), same_block ? "the same block" : fmt::format("block {}", other_block),
-                     describe_site(earlier_site, access)));
+                     describe_site(earlier_site)));
 }
 
 }  // namespace cudasim

@@ -61,6 +61,7 @@ class RaceChecker : public Checker {
   static bool is_ordered(const BlockState& block, Stamp earlier, uint64_t scope);
   void note_read(BlockState& block, ShadowMemory::Cell& cell, Stamp now, uint64_t scope, uint32_t site);
   void finding(BlockState& block, const char* kind, const Access& access);
+  [[noreturn]] void stray(BlockState& block, const char* kind, const Access& access);
   void race(BlockState& block, const char* kind, const Access& access, Stamp earlier, const char* earlier_kind, uint32_t earlier_site);
 
   std::mutex mutex_;

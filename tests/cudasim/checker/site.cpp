@@ -48,14 +48,16 @@ std::string describe_site(const Access& access) {
   return access.async ? "cp.async" : "an unknown place";
 }
 
-std::string describe_site(uint32_t bits, const Access& near) {
+std::string describe_site(uint32_t bits) {
   if (bits == 0) return "cp.async";
-  const void* own = near.instruction != nullptr ? static_cast<const void*>(near.instruction) : near.pc;
-  if (own == nullptr) return fmt::format("a place {:#x} that a cp.async met", bits);
-  const int64_t distance = static_cast<int32_t>(bits - static_cast<uint32_t>(reinterpret_cast<uintptr_t>(own)));
-  const char* place = static_cast<const char*>(own) + distance;
-  if (near.instruction != nullptr) return ptx::is_kept_text(place) ? place : "an emulated instruction";
-  return describe_code(place);
+  const KernelImage& image = *current_block->kernel->image;
+  if (image.ptx != nullptr) {
+    const char* text = ptx::kept_text(bits);
+    return text != nullptr ? text : "an emulated instruction";
+  }
+  // A kernel and what it calls lie within 2 GiB of each other.
+  const auto* function = static_cast<const char*>(image.function);
+  return describe_code(function + static_cast<int32_t>(bits - static_cast<uint32_t>(reinterpret_cast<uintptr_t>(function))));
 }
 
 }  // namespace cudasim

@@ -15,7 +15,7 @@ inline uint32_t site_bits(const Access& access) {
 
 /// "attention_kernels.cu:120 in merge_kernel(...)" or the PTX instruction.
 std::string describe_site(const Access& access);
-/// Another access of the same kernel, whose site lies within 2 GiB of that of `near`.
-std::string describe_site(uint32_t bits, const Access& near);
+/// Of an access of the kernel that runs.
+std::string describe_site(uint32_t bits);
 
 }  // namespace cudasim

@@ -186,7 +186,8 @@ TEST(PtxArithmeticTest, WorksOnIntegersOfEveryWidth) {
     ASSERT_EQ(mul_wide.run<int64_t>(x, y), static_cast<int64_t>(x) * y);
     ASSERT_EQ(mad.run<uint32_t>(ux, uy, ux), ux * uy + ux);
     ASSERT_EQ(mul_hi64.run<int64_t>(lx, ly), static_cast<int64_t>(static_cast<__int128>(lx) * ly >> 64));
-    if (y != 0 && y != -1) ASSERT_EQ(rem.run<int32_t>(x, y), x % y);
+    const int32_t divisor = y == 0 || y == -1 ? 3 : y;
+    ASSERT_EQ(rem.run<int32_t>(x, divisor), x % divisor);
     ASSERT_EQ(shr.run<int32_t>(x, uy & 63), x >> std::min(uy & 63, 31u));
     ASSERT_EQ(shl.run<uint64_t>(lx, uy & 127), (uy & 127) > 63 ? 0 : static_cast<uint64_t>(lx) << (uy & 127));
     ASSERT_EQ(popc.run<uint32_t>(ux), static_cast<uint32_t>(std::popcount(ux)));

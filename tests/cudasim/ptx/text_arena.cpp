@@ -41,10 +41,11 @@ const char* keep_text(std::string_view text) {
   return copy;
 }
 
-bool is_kept_text(const char* text) {
+const char* kept_text(uint32_t address_bits) {
   Arena& all = arena();
   const std::lock_guard lock(all.mutex);
-  return all.begin != nullptr && text > all.begin && text < all.begin + all.used;
+  const uint32_t offset = address_bits - static_cast<uint32_t>(reinterpret_cast<uintptr_t>(all.begin));
+  return all.begin != nullptr && offset > 0 && offset < all.used ? all.begin + offset : nullptr;
 }
 
 }  // namespace cudasim::ptx
