@@ -145,6 +145,7 @@ struct Access {
   int bytes;
   bool write = false, atomic = false;
   bool async = false;                // a cp.async: its issue (both sides), and its landing as a write
+  bool any_alignment = false;        // joined by the host's compiler from smaller accesses
   const void* pc = nullptr;          // C++ path: a return address in the kernel
   const char* instruction = nullptr; // PTX path: its text
 };

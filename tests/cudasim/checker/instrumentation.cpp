@@ -4,10 +4,11 @@
 
 namespace {
 
-inline void note(const void* address, int bytes, bool write, const void* pc) {
+inline void note(const void* address, int bytes, bool write, const void* pc, bool any_alignment = false) {
   if (cudasim::current_lane == nullptr) return;
   cudasim::Access access{address, bytes};
   access.write = write;
+  access.any_alignment = any_alignment;
   access.pc = pc;
   cudasim::note_access(access);
 }
@@ -21,15 +22,15 @@ inline void note(const void* address, int bytes, bool write, const void* pc) {
 #define CUDASIM_ACCESS(bytes)                                                                              \
   void __tsan_read##bytes(void* address) { note(address, bytes, false, CUDASIM_RETURN); }                  \
   void __tsan_write##bytes(void* address) { note(address, bytes, true, CUDASIM_RETURN); }                  \
-  void __tsan_unaligned_read##bytes(void* address) { note(address, bytes, false, CUDASIM_RETURN); }        \
-  void __tsan_unaligned_write##bytes(void* address) { note(address, bytes, true, CUDASIM_RETURN); }        \
+  void __tsan_unaligned_read##bytes(void* address) { note(address, bytes, false, CUDASIM_RETURN, true); }  \
+  void __tsan_unaligned_write##bytes(void* address) { note(address, bytes, true, CUDASIM_RETURN, true); }  \
   void __tsan_read_write##bytes(void* address) {                                                           \
     note(address, bytes, false, CUDASIM_RETURN);                                                           \
     note(address, bytes, true, CUDASIM_RETURN);                                                            \
   }                                                                                                        \
   void __tsan_unaligned_read_write##bytes(void* address) {                                                 \
-    note(address, bytes, false, CUDASIM_RETURN);                                                           \
-    note(address, bytes, true, CUDASIM_RETURN);                                                            \
+    note(address, bytes, false, CUDASIM_RETURN, true);                                                     \
+    note(address, bytes, true, CUDASIM_RETURN, true);                                                      \
   }
 
 extern "C" {
@@ -47,17 +48,17 @@ void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
 void* __tsan_memcpy(void* dst, const void* src, size_t bytes) {
-  note(src, static_cast<int>(bytes), false, CUDASIM_RETURN);
-  note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN);
+  note(src, static_cast<int>(bytes), false, CUDASIM_RETURN, true);
+  note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN, true);
   return __builtin_memcpy(dst, src, bytes);
 }
 void* __tsan_memmove(void* dst, const void* src, size_t bytes) {
-  note(src, static_cast<int>(bytes), false, CUDASIM_RETURN);
-  note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN);
+  note(src, static_cast<int>(bytes), false, CUDASIM_RETURN, true);
+  note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN, true);
   return __builtin_memmove(dst, src, bytes);
 }
 void* __tsan_memset(void* dst, int value, size_t bytes) {
-  note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN);
+  note(dst, static_cast<int>(bytes), true, CUDASIM_RETURN, true);
   return __builtin_memset(dst, value, bytes);
 }
 

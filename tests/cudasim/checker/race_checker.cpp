@@ -128,7 +128,6 @@ void RaceChecker::on_access(const Access& access) {
   BlockState& block = state();
   if (block.epoch != current_block->epoch) begin_epoch(block);
   const auto bytes = static_cast<size_t>(access.bytes);
-  if (address % std::min<size_t>(bytes, 16) != 0 && (bytes & (bytes - 1)) == 0) finding(block, "misaligned access", access);
   for (ShadowMemory* shadow : {&block.shared_dynamic, &block.shared_static}) {
     if (shadow->contains(address, bytes)) return check_cells(block, *shadow, block.shared_scope, access);
   }
@@ -177,6 +176,8 @@ void RaceChecker::check_elsewhere(BlockState& block, const Access& access) {
 
 void RaceChecker::check_cells(BlockState& block, ShadowMemory& shadow, uint64_t scope, const Access& access) {
   const auto address = reinterpret_cast<uintptr_t>(access.address);
+  const auto bytes = static_cast<uintptr_t>(access.bytes);
+  if (!access.any_alignment && (bytes & (bytes - 1)) == 0 && bytes <= 16 && address % bytes != 0) finding(block, "misaligned access", access);
   const uintptr_t end = address + static_cast<uintptr_t>(access.bytes);
   for (uintptr_t at = address; at < end;) {
     const uintptr_t offset = at - shadow.begin();
