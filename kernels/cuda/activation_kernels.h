@@ -15,6 +15,7 @@ struct ConvertRows {
   int padded_rows = 0;       // zeros are written for rows from num_rows on
   int cols = 0;
   int num_stages = 0;
+  bool aligned = false;      // x and its rows to 16 bytes, and cols is a multiple of 32
   uint16_t* values = nullptr;  // as in DeviceRows
   float* sums = nullptr;
   float* scale = nullptr;

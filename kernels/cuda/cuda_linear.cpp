@@ -49,6 +49,7 @@ struct CudaLinear::State {
   Numerics numerics;
   ThreadPool pool;  // packs weights
   Scratch converted, largest, dequantised, factor, partials;
+  std::vector<DeviceProduct> products;  // of the call under way
   std::optional<CublasMatmul> library;  // made when first needed
 
   State(CudaDevice& on, const BackendOptions& options) : device(on), numerics(options.numerics), pool(options.num_threads, false) {}
@@ -65,8 +66,9 @@ DeviceRows CudaLinear::State::convert(MatrixView x, bool one_scale) {
   const size_t value_bytes = padded_rows * num_stages * kStageColumns * sizeof(uint16_t);
   const size_t sum_bytes = padded_rows * num_stages * kStageGroups * sizeof(float);
   std::byte* memory = converted.at_least(device, value_bytes + sum_bytes + padded_rows * sizeof(float));
+  const bool aligned = reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % 4 == 0 && x.cols % kGroupColumns == 0;
   ConvertRows args = {.x = x.data, .stride = x.stride, .num_rows = static_cast<int>(x.rows), .padded_rows = static_cast<int>(padded_rows),
-                      .cols = static_cast<int>(x.cols), .num_stages = static_cast<int>(num_stages), .values = reinterpret_cast<uint16_t*>(memory),
+                      .cols = static_cast<int>(x.cols), .num_stages = static_cast<int>(num_stages), .aligned = aligned, .values = reinterpret_cast<uint16_t*>(memory),
                       .sums = reinterpret_cast<float*>(memory + value_bytes), .scale = reinterpret_cast<float*>(memory + value_bytes + sum_bytes)};
   if (one_scale) {
     float* of_rows = reinterpret_cast<float*>(largest.at_least(device, padded_rows * sizeof(float)));
@@ -126,12 +128,15 @@ void CudaLinear::run(MatrixView x, std::span<const LinearOutput> outputs) {
   const bool fast = state_->numerics == Numerics::kFast;
   const bool by_library = fast && x.rows > kMostTileRows;
   const DeviceRows rows = state_->convert(x, by_library);
+  std::vector<DeviceProduct>& products = state_->products;
+  products.clear();
   for (const LinearOutput& output : outputs) {
-    const DeviceProduct product = {.x = rows, .weight = packed(output).device(), .out = output.out.data, .out_stride = output.out.stride, .bias = output.bias};
+    products.push_back({.x = rows, .weight = packed(output).device(), .out = output.out.data, .out_stride = output.out.stride, .bias = output.bias});
+  }
+  if (fast && x.rows <= kGemvRows) return launch_gemv(products.data(), static_cast<int>(products.size()), state_->device.stream());
+  for (const DeviceProduct& product : products) {
     if (by_library) {
       state_->multiply_by_library(product);
-    } else if (fast && x.rows <= kGemvRows) {
-      launch_gemv(product, state_->device.stream());
     } else if (fast) {
       state_->multiply_in_splits(product);
     } else {

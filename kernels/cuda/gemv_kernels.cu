@@ -10,6 +10,13 @@ constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kPartialStride = 20;  // floats from a row's 16 sums to the next row's: lanes then write to different banks
 
+/// Products of one launch: product i has the blocks from first_block[i] on.
+constexpr int kMostProducts = 3;
+struct Call {
+  DeviceProduct product[kMostProducts];
+  int first_block[kMostProducts] = {0, 1 << 30, 1 << 30};
+};
+
 /// Stages whose loads are under way at once: at least 16 KiB of codes a block.
 template <CodeKind kKind>
 constexpr int kAhead = kKind == CodeKind::kNibbles ? 4 : 2;
@@ -98,9 +105,17 @@ __device__ __forceinline__ void multiply_stage(const DeviceWeight& weight, const
 }
 
 template <CodeKind kKind, bool kHalfScales, bool kHasMin>
-__global__ void __launch_bounds__(kThreads, 2) gemv_kernel(DeviceProduct product) {
+__global__ void __launch_bounds__(kThreads, 2) gemv_kernel(Call call) {
   __shared__ float partial[kWarps][kGemvRows * kPartialStride];
-  const int strip = static_cast<int>(blockIdx.x), warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  DeviceProduct product = call.product[0];
+  int strip = static_cast<int>(blockIdx.x);
+#pragma unroll
+  for (int i = 1; i < kMostProducts; ++i) {
+    if (static_cast<int>(blockIdx.x) < call.first_block[i]) continue;
+    product = call.product[i];
+    strip = static_cast<int>(blockIdx.x) - call.first_block[i];
+  }
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int num_stages = product.weight.num_stages;
   float acc[4] = {};
   StageReader<kKind, kHalfScales, kHasMin> reader(product, strip, warp, lane);
@@ -128,21 +143,34 @@ __global__ void __launch_bounds__(kThreads, 2) gemv_kernel(DeviceProduct product
   product.out[row * product.out_stride + output] = finish_sum(product, kKind, sum, row, output);
 }
 
+unsigned num_strips(const DeviceProduct& product) { return static_cast<unsigned>((product.weight.num_outputs + kStripOutputs - 1) / kStripOutputs); }
+
+bool same_format(const DeviceWeight& a, const DeviceWeight& b) { return a.kind == b.kind && a.half_scales == b.half_scales && a.has_min == b.has_min; }
+
 template <CodeKind kKind, bool kHalfScales, bool kHasMin>
-void launch_format(const DeviceProduct& product, cudaStream_t stream) {
-  const unsigned num_strips = static_cast<unsigned>((product.weight.num_outputs + kStripOutputs - 1) / kStripOutputs);
-  launch("the product of few rows", {dim3(num_strips), dim3(kThreads), 0, stream}, gemv_kernel<kKind, kHalfScales, kHasMin>, product);
+void launch_format(const Call& call, unsigned num_blocks, cudaStream_t stream) {
+  launch("the product of few rows", {dim3(num_blocks), dim3(kThreads), 0, stream}, gemv_kernel<kKind, kHalfScales, kHasMin>, call);
 }
 
 /// The formats of 32 columns a scale that GGUF has: f16 scales without or with mins, float scales with mins.
 template <CodeKind kKind>
-void launch_kind(const DeviceProduct& product, cudaStream_t stream) {
-  if (!product.weight.half_scales) {
-    launch_format<kKind, false, true>(product, stream);
-  } else if (product.weight.has_min) {
-    launch_format<kKind, true, true>(product, stream);
+void launch_kind(const Call& call, unsigned num_blocks, cudaStream_t stream) {
+  const DeviceWeight& weight = call.product[0].weight;
+  if (!weight.half_scales) {
+    launch_format<kKind, false, true>(call, num_blocks, stream);
+  } else if (weight.has_min) {
+    launch_format<kKind, true, true>(call, num_blocks, stream);
   } else {
-    launch_format<kKind, true, false>(product, stream);
+    launch_format<kKind, true, false>(call, num_blocks, stream);
+  }
+}
+
+void launch_call(const Call& call, unsigned num_blocks, cudaStream_t stream) {
+  switch (call.product[0].weight.kind) {
+    case CodeKind::kNibbles: return launch_kind<CodeKind::kNibbles>(call, num_blocks, stream);
+    case CodeKind::kBytes: return launch_kind<CodeKind::kBytes>(call, num_blocks, stream);
+    case CodeKind::kSixteenths: return launch_format<CodeKind::kSixteenths, false, false>(call, num_blocks, stream);
+    case CodeKind::kHalves: return launch_format<CodeKind::kHalves, false, false>(call, num_blocks, stream);
   }
 }
 
@@ -150,12 +178,19 @@ void launch_kind(const DeviceProduct& product, cudaStream_t stream) {
 
 namespace terrace {
 
-void launch_gemv(const DeviceProduct& product, cudaStream_t stream) {
-  switch (product.weight.kind) {
-    case CodeKind::kNibbles: return gemv::launch_kind<CodeKind::kNibbles>(product, stream);
-    case CodeKind::kBytes: return gemv::launch_kind<CodeKind::kBytes>(product, stream);
-    case CodeKind::kSixteenths: return gemv::launch_format<CodeKind::kSixteenths, false, false>(product, stream);
-    case CodeKind::kHalves: return gemv::launch_format<CodeKind::kHalves, false, false>(product, stream);
+void launch_gemv(const DeviceProduct* products, int count, cudaStream_t stream) {
+  for (int first = 0; first < count;) {
+    gemv::Call call;
+    unsigned num_blocks = 0;
+    int taken = 0;
+    while (taken < gemv::kMostProducts && first + taken < count && gemv::same_format(products[first].weight, products[first + taken].weight)) {
+      call.product[taken] = products[first + taken];
+      call.first_block[taken] = static_cast<int>(num_blocks);
+      num_blocks += gemv::num_strips(products[first + taken]);
+      ++taken;
+    }
+    gemv::launch_call(call, num_blocks, stream);
+    first += taken;
   }
 }
 

@@ -10,6 +10,7 @@ namespace terrace {
 
 constexpr int kGemvRows = 8;
 
-void launch_gemv(const DeviceProduct& product, cudaStream_t stream);
+/// Of the same rows. Neighbours of one format share a launch, so that a small weight's blocks run beside a large one's.
+void launch_gemv(const DeviceProduct* products, int count, cudaStream_t stream);
 
 }  // namespace terrace

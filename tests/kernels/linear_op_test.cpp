@@ -190,7 +190,14 @@ TEST_P(LinearOpTest, BiasIsAddedToEveryRow) {
 
 TEST_P(LinearOpTest, OutputsOfOneCallMayDifferInFormatAndPrecision) {
   std::mt19937 random(5);
-  constexpr std::pair<DType, bool> kParts[] = {{DType::kQ4_1, false}, {DType::kQ8_0, true}, {DType::kF32, false}, {DType::kQ4_K, true}, {DType::kQ6_K, false}};
+  struct Part {
+    DType dtype;
+    int64_t outputs;
+    bool fine;
+  };
+  // Also more neighbours of one packing than a launch takes, and two that differ in their codes' offset alone.
+  constexpr Part kParts[] = {{DType::kQ4_1, 21, false}, {DType::kQ4_1, 5, false}, {DType::kQ4_1, 40, true}, {DType::kQ4_1, 16, false}, {DType::kQ8_0, 9, true},
+                             {DType::kQ5_0, 17, false}, {DType::kF32, 21, false}, {DType::kQ4_K, 18, true}, {DType::kQ6_K, 33, false}};
   for (const int64_t rows : {2, 30, 66}) {
     const std::vector<float> x = make_random_activations(rows, 256, random);
     TestMatrix input(*backend_, rows, 256);
@@ -199,10 +206,10 @@ TEST_P(LinearOpTest, OutputsOfOneCallMayDifferInFormatAndPrecision) {
     std::vector<std::unique_ptr<Weight>> weights;
     std::vector<TestMatrix> results;
     std::vector<LinearOutput> outputs;
-    for (const auto& [dtype, fine] : kParts) {
-      matrices.push_back(make_random_matrix(dtype, 21, 256, random));
-      weights.push_back(backend_->pack_linear(matrices.back().matrix, {.fine_activations = fine}));
-      results.emplace_back(*backend_, rows, 21);
+    for (const Part& part : kParts) {
+      matrices.push_back(make_random_matrix(part.dtype, part.outputs, 256, random));
+      weights.push_back(backend_->pack_linear(matrices.back().matrix, {.fine_activations = part.fine}));
+      results.emplace_back(*backend_, rows, part.outputs);
       outputs.push_back({weights.back().get(), results.back().view(), nullptr});
     }
     backend_->linear(input.view(), outputs);
