@@ -35,8 +35,9 @@ bool done_after_progress(Device& device, Stream& stream, uint64_t count) {
 // The device that owns an event or stream, which a thread may wait for whatever device it has chosen.
 template <typename Find>
 Device* owner_of(Find find) {
+  const int first = chosen_device();  // the others' locks may be held by ranks that wait for this one in a collective
   for (int i = 0; i < settings().num_devices; ++i) {
-    Device* device = existing_device(i);
+    Device* device = existing_device((first + i) % settings().num_devices);
     if (device == nullptr) continue;
     const std::lock_guard lock(device->mutex);
     if (find(*device)) return device;
