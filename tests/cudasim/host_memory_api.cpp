@@ -23,19 +23,10 @@ AllocationInfo pinned_info(const void* memory, size_t bytes, uint64_t number) {
   return info;
 }
 
-void run_all_devices() {
-  for (int i = 0; i < settings().num_devices; ++i) {
-    if (Device* device = existing_device(i)) {
-      const std::lock_guard lock(device->mutex);
-      device->run_all();
-    }
-  }
-}
-
 cudaError_t release_host(const char* function, void* memory, bool own_pages) {
-  return release_call(function, current_device(), [&](Device&) {
+  return release_call(function, current_device(), [&](Device& device) {
     if (memory == nullptr) return cudaSuccess;
-    run_all_devices();
+    device.run_all();  // not the others': each is a rank's of its own, which may hold its lock and wait for this one
     const AllocationInfo info = find_allocation(memory, 1);
     if (info.kind != MemoryKind::kPinned || info.begin != memory || (info.number != 0) != own_pages) {
       report(fmt::format("{} of what it did not give: {}", function, describe_address(memory)));
