@@ -53,23 +53,29 @@ int64_t num_units(const DeviceWeight& weight) {
 
 size_t layout_bytes(const DeviceWeight& weight) { return static_cast<size_t>(num_units(weight)) * unit_bytes(weight); }
 
-/// Where column `col` of a group of 32 lies: lane q, its step and the place among the four columns of that step.
-struct ColumnPlace {
-  int q, step, i;
-  explicit ColumnPlace(int col) : q(col % 16 / 4), step(col / 16), i(col % 4) {}
-};
+/// Eight 4-bit codes of lane q: the nibbles of its word, in the order that expand_nibbles (weight_fragments.cuh) takes them out.
+uint32_t nibble_word(const uint8_t* codes, int q) {
+  uint32_t word = 0;
+  for (int step = 0; step < 2; ++step) {
+    const uint8_t* four = codes + 16 * step + 4 * q;
+    word |= (four[0] | uint32_t{four[2]} << 4 | uint32_t{four[1]} << 16 | uint32_t{four[3]} << 20) << (8 * step);
+  }
+  return word;
+}
 
-/// Writes output `index` of the strip: its codes of group `group` (32 columns) of a record.
-void put_codes(CodeKind kind, const uint8_t* codes, int num_codes, int index, int group, int first, uint8_t* record) {
-  const int g = index % 8, upper = index / 8;
-  for (int n = 0; n < num_codes; ++n) {
-    const ColumnPlace place(first + n);
-    uint8_t* lane = record + (4 * g + place.q) * 16;
+/// Writes the codes of output `index` of the strip, from column `first` of a stage on, into its record.
+void put_codes(CodeKind kind, const uint8_t* codes, int num_codes, int index, int first, uint8_t* record) {
+  const int group = first / kGroupColumns;
+  uint8_t* lane = record + index % 8 * 64;
+  for (int q = 0; q < 4; ++q, lane += 16) {
     if (kind == CodeKind::kNibbles) {
-      const int nibble = 2 * place.step + place.i / 2 + 4 * (place.i % 2);
-      lane[8 * group + 4 * upper + nibble / 2] |= static_cast<uint8_t>(codes[n] << (4 * (nibble % 2)));
+      const uint32_t word = nibble_word(codes, q);
+      std::memcpy(lane + 8 * group + 4 * (index / 8), &word, sizeof word);
     } else {
-      lane[512 * group + 8 * upper + 4 * place.step + place.i] = codes[n];
+      for (int n = 0; n < num_codes; n += 16) {
+        const int step = (first + n) % kGroupColumns / 16;
+        std::memcpy(lane + 512 * group + 8 * (index / 8) + 4 * step, codes + n + 4 * q, 4);
+      }
     }
   }
 }
@@ -100,7 +106,7 @@ float pack_strip(const HostMatrix& matrix, const DeviceWeight& weight, int64_t s
       const QuantGroup group = read_group(matrix.dtype, row_of(matrix, first + index), matrix.first_col + col);
       uint8_t* record = records + col / kStageColumns * weight.record_bytes;
       const int in_stage = static_cast<int>(col % kStageColumns);
-      put_codes(weight.kind, group.codes, format.group_columns, index, in_stage / kGroupColumns, in_stage % kGroupColumns, record);
+      put_codes(weight.kind, group.codes, format.group_columns, index, in_stage, record);
       put_scale(weight, group, index, in_stage / format.group_columns, record);
       largest = std::fmax(largest, std::fabs(group.scale) * largest_code + std::fabs(group.min));
     }
@@ -114,13 +120,13 @@ std::vector<float> floats_of(const HostMatrix& matrix, int64_t output) {
   return values;
 }
 
-/// One output of kHalves.
+/// One output of kHalves, which is zeros before.
 void pack_halves(const HostMatrix& matrix, const DeviceWeight& weight, int64_t output, uint16_t* to) {
   const std::vector<float> values = floats_of(matrix, output);
   const float factor = 1.0f / weight.scale;
-  for (size_t col = 0; col < values.size(); ++col) {
-    const ColumnPlace place(static_cast<int>(col % kGroupColumns));
-    to[col / kGroupColumns * kGroupColumns + static_cast<size_t>(8 * place.q + 4 * place.step + place.i)] = float_to_f16(values[col] * factor);
+  for (size_t col = 0; col < values.size(); ++col) {  // step, q and i of DeviceRows' order
+    const size_t in_group = col % kGroupColumns;
+    to[col - in_group + in_group % 16 / 4 * 8 + in_group / 16 * 4 + in_group % 4] = float_to_f16(values[col] * factor);
   }
 }
 
