@@ -10,8 +10,7 @@
 namespace terrace {
 namespace {
 
-constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what cuBLAS itself takes on compute capability 9.0
-constexpr size_t kMostPlans = 4096;                   // then all are forgotten: rows vary from call to call
+constexpr size_t kMostPlans = 4096;  // then all are forgotten: rows vary from call to call
 
 void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;

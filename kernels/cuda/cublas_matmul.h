@@ -35,6 +35,8 @@ struct HalfProduct {
 
 class CublasMatmul {
  public:
+  static constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what cuBLAS itself takes on compute capability 9.0
+
   explicit CublasMatmul(CudaDevice& device);
   ~CublasMatmul();
   CublasMatmul(const CublasMatmul&) = delete;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_embedding.h"
 #include "kernels/cuda/cuda_page_mover.h"
@@ -33,7 +35,10 @@ void CudaBackend::write(void* dst, std::span<const std::byte> src) { device_.wri
 
 void CudaBackend::read(const void* src, std::span<std::byte> dst) { device_.read(src, dst); }
 
-std::optional<size_t> CudaBackend::free_memory() const { return device_.free_memory(); }
+std::optional<size_t> CudaBackend::free_memory() const {
+  const size_t free = device_.free_memory();
+  return free - std::min(free, linear_.scratch_bytes());
+}
 
 std::unique_ptr<PageMover> CudaBackend::make_page_mover(const PageMoverOptions& options) { return std::make_unique<CudaPageMover>(device_, options); }
 

@@ -19,6 +19,8 @@ class CudaLinear {
   ~CudaLinear();
   std::unique_ptr<Weight> pack(const HostMatrix& matrix, const PackOptions& options);
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const;
+  /// Device memory to leave for what run() takes at need, by a generous guess: converted activations, partial sums, a slice of weights as f16.
+  size_t scratch_bytes() const;
   void run(MatrixView x, std::span<const LinearOutput> outputs);
 
  private:
