@@ -209,6 +209,7 @@ cudaError_t enqueue(cudaStream_t stream, Operation operation);
 
 /// The first line of every API function: counts the call, injects the failure asked for by CUDASIM_FAIL_CALL (then returns true: fail plausibly).
 bool call_fails(const char* function);
+uint64_t num_api_calls();
 
 // ---- the rest ------------------------------------------------------------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ bool call_fails(const char* function) {
   return true;
 }
 
-uint64_t num_calls() { return calls; }
+uint64_t num_api_calls() { return calls; }
 
 void install_checker(Checker* one) { installed_checker = one; }
 Checker* checker() { return installed_checker.load(std::memory_order_relaxed); }

@@ -7,6 +7,5 @@ namespace cudasim {
 
 /// Registers what CUDASIM_COUNT_CALLS, CUDASIM_STATS, CUDASIM_LEAKS and unseen findings print at exit. Once; repeated calls do nothing.
 void register_exit_report();
-uint64_t num_calls();
 
 }  // namespace cudasim
