@@ -59,7 +59,10 @@ class AccessHistory {
   /// The accesses of one operation; reports what is not ordered before it.
   void add(const Footprint& footprint, const Clock& clock, size_t stream, uint64_t count, const std::string& name);
   /// When the host has waited for everything, nothing of the past can race.
-  void clear() { records_.clear(); }
+  void clear() {
+    records_.clear();
+    reported_.clear();
+  }
 
  private:
   struct Record {
@@ -76,7 +79,7 @@ class AccessHistory {
 
   Records records_;
   std::set<std::string> names_;
-  std::set<std::string> reported_;
+  std::set<std::string> reported_;  // one sentence for a pair of operations
 };
 
 template <typename Body>

@@ -1,5 +1,9 @@
 // Devices, threads, failures on demand, and what is said at the end of the process.
+#include <unistd.h>
+
+#include <cstdlib>
 #include <thread>
+#include <utility>
 
 #include "tests/cudasim/self/self_kernels.h"
 #include "tests/cudasim/self/simulated_test.h"
@@ -69,15 +73,15 @@ TEST_F(ApiTest, ThreadsWithADeviceEachWorkAtOnce) {
 }
 
 TEST_F(ApiTest, FailsTheCallAskedForAndOnlyThat) {
-  EXPECT_EXIT(
-      {
-        cudasim::settings().fail_call = 1u << 30;  // far away: how many calls there have been is not this test's business
-        void* memory = nullptr;
-        cudasim::settings().fail_call = cudasim::num_api_calls() + 2;
-        const cudaError_t first = cudaMalloc(&memory, 16), second = cudaMalloc(&memory, 16), third = cudaMalloc(&memory, 16);
-        _exit(first == cudaSuccess && second == cudaErrorMemoryAllocation && third == cudaSuccess ? 0 : 1);
-      },
-      testing::ExitedWithCode(0), "fails because CUDASIM_FAIL_CALL");
+  const auto three_calls = [] {
+    cudasim::settings().fail_call = cudasim::num_api_calls() + 2;
+    void* memory = nullptr;
+    const cudaError_t first = cudaMalloc(&memory, 16);
+    const cudaError_t second = cudaMalloc(&memory, 16);
+    const cudaError_t third = cudaMalloc(&memory, 16);
+    _exit(first == cudaSuccess && second == cudaErrorMemoryAllocation && third == cudaSuccess ? 0 : 1);
+  };
+  EXPECT_EXIT(three_calls(), testing::ExitedWithCode(0), "fails because CUDASIM_FAIL_CALL");
 }
 
 TEST_F(ApiTest, SpeaksOfLeaksAndFindingsAtTheEnd) {
