@@ -56,7 +56,8 @@ void RaceChecker::on_block_begin(Block& block) {
   own.epoch = block.epoch;
   const auto fit = [](ShadowMemory& shadow, const unsigned char* begin, const unsigned char* end) {
     const auto bytes = static_cast<size_t>(end - begin);
-    if (shadow.begin() != reinterpret_cast<uintptr_t>(begin) || !shadow.contains(reinterpret_cast<uintptr_t>(begin), bytes)) {
+    const auto address = reinterpret_cast<uintptr_t>(begin);
+    if (shadow.begin() != address || !shadow.contains(address, bytes) || shadow.contains(address, bytes + 1)) {  // a larger one would hide an overrun
       shadow = ShadowMemory(begin, bytes);
     } else {
       shadow.forget_contents();

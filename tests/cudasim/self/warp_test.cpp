@@ -128,7 +128,7 @@ TEST_F(WarpTest, BlocksRunInMoreThanOneOrder) {
   cudasim::settings().order = Order::kRandom;
   std::vector<int> last;
   for (int i = 0; i < 10; ++i) {
-    int* out = device<int>(1);
+    int* out = upload(std::vector<int>{-1});
     last_block(out, 8, a_);
     last.push_back(download(out, 1)[0]);
   }
