@@ -20,7 +20,6 @@ __global__ void __launch_bounds__(kThreads, min_blocks(kDims, kTile)) attention_
   TERRACE_DYNAMIC_SHARED(memory);
   SharedMemory& shared = *reinterpret_cast<SharedMemory*>(memory);
   constexpr int kAhead = SharedMemory::kStages - 1;
-  clear_padding(shared, params.head_dim);
   for (int index = blockIdx.x; index < **params.num_units; index += gridDim.x) {
     __syncthreads();  // the last unit's tiles have been read
     if (threadIdx.x == 0) open_unit(shared, params, index);

@@ -35,19 +35,6 @@ struct Shared {
   float scale[kRows];                               // turns a row's scores into exponents of 2
 };
 
-/// Zeros in the dims that heads don't have, which no copy writes.
-template <int kDims, AttentionTile kTile>
-__device__ __forceinline__ void clear_padding(Shared<kDims, kTile>& shared, int head_dim) {
-  const int words = (kDims - head_dim) / 4;  // of 4 elements, in a row
-  for (auto& stage : shared.stages) {
-    for (int i = threadIdx.x; i < kStepKeys * words; i += kThreads) {
-      const int dim = head_dim + i % words * 4;
-      *reinterpret_cast<uint2*>(&stage.k[i / words][dim]) = make_uint2(0, 0);
-      *reinterpret_cast<uint2*>(&stage.v[i / words][dim]) = make_uint2(0, 0);
-    }
-  }
-}
-
 template <int kDims, AttentionTile kTile>
 __device__ __forceinline__ void open_unit(Shared<kDims, kTile>& shared, const AttentionParams& params, int index) {
   shared.unit = (*params.units)[index];
@@ -109,11 +96,11 @@ class KvStager {
       uint16_t* const k = stage.k[row()];
       uint16_t* const v = stage.v[row()];
       if constexpr (kElement == KvElement::kF32) {
-        copy_row<4>(k, v, src, [valid](uint16_t* dst, const std::byte* from) { convert(dst, from, valid); });
+        copy_row<4>(k, v, src, valid, [](uint16_t* dst, const std::byte* from, bool wanted) { convert(dst, from, wanted); });
       } else if (params_.head_dim % 8 == 0) {
-        copy_row<8>(k, v, src, [valid](uint16_t* dst, const std::byte* from) { ptx::cp_async_16(dst, from, valid); });
+        copy_row<8>(k, v, src, valid, [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_16(dst, from, wanted); });
       } else {
-        copy_row<4>(k, v, src, [valid](uint16_t* dst, const std::byte* from) { ptx::cp_async_8(dst, from, valid); });
+        copy_row<4>(k, v, src, valid, [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_8(dst, from, wanted); });
       }
       find_frame(first_key + kStepKeys);
     }
@@ -130,17 +117,20 @@ class KvStager {
   }
   __device__ __forceinline__ void find_frame(int first_key) { frame_ = shared_.frames[key_of(first_key) >> params_.page_shift]; }
 
-  /// kElements elements at a time by copy(to, from).
+  /// kElements elements at a time by copy(to, from, or else zeros): a row that is not valid is zeros, as are the dims that heads don't have.
   template <int kElements, class Copy>
-  __device__ __forceinline__ void copy_row(uint16_t* k, uint16_t* v, const std::byte* src, Copy copy) const {
+  __device__ __forceinline__ void copy_row(uint16_t* k, uint16_t* v, const std::byte* src, bool valid, Copy copy) const {
     constexpr int kBytes = kElements * (kElement == KvElement::kF32 ? 4 : 2);
     const int lane = threadIdx.x % 4;
+    const int dims = valid ? params_.head_dim - lane * kElements : 0;
+    k += lane * kElements;
+    v += lane * kElements;
+    src += lane * kBytes;
+    const std::byte* const v_src = src + params_.v_offset;
 #pragma unroll
     for (int i = 0; i < kDims / (4 * kElements); ++i) {
-      const int chunk = 4 * i + lane;
-      if (chunk * kElements >= params_.head_dim) continue;
-      copy(k + chunk * kElements, src + chunk * kBytes);
-      copy(v + chunk * kElements, src + params_.v_offset + chunk * kBytes);
+      copy(k + 4 * i * kElements, src + 4 * i * kBytes, 4 * i * kElements < dims);
+      copy(v + 4 * i * kElements, v_src + 4 * i * kBytes, 4 * i * kElements < dims);
     }
   }
 

@@ -75,8 +75,8 @@ void CudaAttention::plan() {
   narrow_.clear();
   wide_.clear();
   joins_.clear();
-  const bool decode = std::ranges::all_of(batch_.runs, [](const AttentionRun& run) { return run.num_tokens == 1; });
-  const int num_workers = decode && geometry_.most_heads <= attention_rows(AttentionTile::kNarrow, geometry_.kind.head_dim) ? blocks_narrow_ : blocks_wide_;
+  const bool narrow = batch_.is_decode() && geometry_.most_heads <= attention_rows(AttentionTile::kNarrow, geometry_.kind.head_dim);
+  const int num_workers = narrow ? blocks_narrow_ : blocks_wide_;
   const int32_t tile_tokens = std::max(1, attention_rows(AttentionTile::kWide, geometry_.kind.head_dim) / geometry_.most_heads);
   const AttentionPlan plan = plan_attention(batch_.runs, {geometry_.num_kv_heads, num_workers, tile_tokens, 1});
   for (const AttentionTask& task : plan.tasks) {

@@ -22,8 +22,8 @@ class CudaAttention {
   void begin_step(const StepBatch& batch, StepArrays& arrays);
   void run(const AttentionArgs& args);
 
-  /// Changes when a launch of a later step differs from what run() launched for a step with the same `runs` shape before: a CUDA graph that
-  /// holds the old one is of no use any more. Like StepArrays::generation().
+  /// Changes when run() would launch something else for a decode step of the same size than before: a CUDA graph that holds the old launches
+  /// is of no use any more. Like StepArrays::generation().
   uint64_t generation() const { return generation_; }
 
  private:
