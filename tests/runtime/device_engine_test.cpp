@@ -23,7 +23,7 @@ class DeviceEngineTest : public testing::Test {
 Config device_config(DType format = DType::kF16) {
   Config config;
   config.model.load = "dummy";
-  config.model.geometry = {.layers = 2, .hidden_size = 128, .heads = 9, .kv_heads = 3, .head_dim = 64, .ffn_size = 192, .vocab_size = 256,
+  config.model.geometry = {.layers = 1, .hidden_size = 128, .heads = 9, .kv_heads = 3, .head_dim = 64, .ffn_size = 128, .vocab_size = 256,
                            .context_length = 512, .rope_base = 10000, .format = format};
   config.backend = "cuda";
   config.numerics = "invariant";
@@ -63,20 +63,20 @@ void expect_same_tokens(const Outputs& found, const Outputs& wanted, float margi
   }
 }
 
-std::vector<Request> some_requests() { return {make_request(1, 21, 6), make_request(2, 5, 5), make_request(3, 37, 4)}; }
+std::vector<Request> some_requests() { return {make_request(1, 21, 3), make_request(2, 5, 4)}; }
 
 TEST_F(DeviceEngineTest, GivesTheTokensOfTheCpuOnAnyNumberOfRanks) {
   struct Case {
     DType format;
     float margin;  // the CPU quantises the inputs of Q4_1 and Q8_0, the device rounds them to f16
   };
-  for (const auto& [format, margin] : {Case{DType::kF16, 0.02f}, Case{DType::kQ4_1, 0.1f}, Case{DType::kQ8_0, 0.1f}}) {
+  for (const auto& [format, margin] : {Case{DType::kF16, 0.02f}, Case{DType::kQ4_1, 0.1f}}) {
     Config config = device_config(format);
     config.backend = "cpu";
     const Outputs wanted = run_engine(config, 1, some_requests());
     for (const char* numerics : {"fast", "invariant"}) {
       for (const int ranks : {1, 2, 3}) {
-        if (format != DType::kF16 && ranks == 3) continue;
+        if ((format == DType::kF16) == (ranks == 2)) continue;  // F16 on 1 and 3, Q4_1 on 2
         config = device_config(format);
         config.numerics = numerics;
         expect_same_tokens(run_engine(config, ranks, some_requests()), wanted, margin, std::string(numerics) + ", ranks " + std::to_string(ranks));
@@ -97,19 +97,19 @@ TEST_F(DeviceEngineTest, AloneOrInABatchGivesEqualBits) {
 
 TEST_F(DeviceEngineTest, HowThePromptIsChunkedDoesNotMatter) {
   Config config = device_config();
-  const Outputs whole = run_engine(config, 1, {make_request(3, 50, 4)});
-  for (const int chunk : {7, 16}) {
+  const Outputs whole = run_engine(config, 1, {make_request(3, 36, 2)});
+  for (const int chunk : {7, 20}) {
     config.scheduler = {.max_tokens_per_step = chunk, .max_sequences = 1};
-    expect_bit_equal(run_engine(config, 1, {make_request(3, 50, 4)}).at(1), whole.at(1), "chunks of " + std::to_string(chunk));
+    expect_bit_equal(run_engine(config, 1, {make_request(3, 36, 2)}).at(1), whole.at(1), "chunks of " + std::to_string(chunk));
   }
 }
 
 TEST_F(DeviceEngineTest, PreemptedAndResumedGivesEqualBits) {
-  const std::vector<Request> requests = {make_request(1, 20, 16), make_request(2, 25, 16), make_request(3, 30, 12)};
+  const std::vector<Request> requests = {make_request(1, 10, 9), make_request(2, 12, 8)};
   const Outputs calm = run_engine(device_config(), 1, requests);
   Config config = device_config();
-  const int64_t page = 24576;  // 2 layers x (K, V) x 3 heads x 16 tokens x 64 x 2 bytes
-  config.cache.device = {page * 5, 0};
+  const int64_t page = 12288;  // 1 layer x (K, V) x 3 heads x 16 tokens x 64 x 2 bytes
+  config.cache.device = {page * 3, 0};
   EngineStats stats;
   const Outputs pressed = run_engine(config, 1, requests, &stats);
   EXPECT_GT(stats.preemptions, 0u);
@@ -117,11 +117,11 @@ TEST_F(DeviceEngineTest, PreemptedAndResumedGivesEqualBits) {
 }
 
 TEST_F(DeviceEngineTest, WholeRowsOfLogitsAndScoresOfGivenTokensComeFromTheDevice) {
-  Request sampled = make_request(1, 9, 4);  // top-p without top-k takes whole rows
+  Request sampled = make_request(1, 9, 2);  // top-p without top-k takes whole rows
   sampled.sampling.temperature = 0.8f;
   sampled.sampling.top_p = 0.9f;
   sampled.sampling.seed = 7;
-  Request scored = make_request(5, 12, 0);
+  Request scored = make_request(5, 7, 0);
   scored.prompt_logprobs = true;
   Config config = device_config();
   config.backend = "cpu";
