@@ -22,6 +22,7 @@ std::vector<bugs::Case> all_cases() {
 class SeededBugs : public testing::TestWithParam<bugs::Case> {
  protected:
   void SetUp() override {
+    if (cudasim::checker() == nullptr) GTEST_SKIP() << "the kernels are instrumented for a sanitizer, not for the checker";
     if (GetParam().path == bugs::Path::kPtxOnly && !cudasim::ptx_wanted()) GTEST_SKIP() << "shows only in what nvcc emits: run with CUDASIM_PTX";
   }
   void TearDown() override { cudasim::settings() = before_; }
