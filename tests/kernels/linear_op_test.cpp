@@ -160,17 +160,19 @@ TEST_P(LinearOpTest, ARowDoesNotDependOnTheOthersNorOnTheirNumber) {
   constexpr DType kKinds[] = {DType::kBF16, DType::kQ4_1, DType::kQ5_K, DType::kQ6_K};
   std::mt19937 random(3);
   for (const DType dtype : GetParam().half_products ? std::span<const DType>(kKinds) : std::span<const DType>(kAllDTypes)) {
-    const RandomMatrix matrix = make_random_matrix(dtype, 37, 256, random);
+    // Once so many outputs that a device would cut the columns of few rows only.
+    const size_t outputs = dtype == DType::kQ4_1 ? 140 : 37;
+    const RandomMatrix matrix = make_random_matrix(dtype, static_cast<int64_t>(outputs), 512, random);
     const std::unique_ptr<Weight> weight = backend_->pack_linear(matrix.matrix, {});
-    constexpr size_t kRows = 131, kCols = 256;
+    constexpr size_t kRows = 131, kCols = 512;
     const std::vector<float> x = make_random_activations(kRows, kCols, random);
     const std::vector<float> all = multiply(*weight, x);
-    for (const size_t rows : {2u, 16u, 17u, 64u, 65u}) {
+    for (const size_t rows : {2u, 16u, 17u, 65u}) {
       const std::vector<float> some = multiply(*weight, {x.begin(), x.begin() + static_cast<std::ptrdiff_t>(rows * kCols)});
-      EXPECT_TRUE(same_bits(some, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rows * 37)})) << dtype_info(dtype).name << ", the first " << rows << " rows";
+      EXPECT_TRUE(same_bits(some, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rows * outputs)})) << dtype_info(dtype).name << ", the first " << rows << " rows";
     }
-    for (const size_t row : {0u, 7u, 66u, 130u}) {
-      EXPECT_TRUE(same_bits(multiply(*weight, row_of(x, row, kCols)), row_of(all, row, 37))) << dtype_info(dtype).name << ", row " << row << " alone";
+    for (const size_t row : {7u, 66u, 130u}) {
+      EXPECT_TRUE(same_bits(multiply(*weight, row_of(x, row, kCols)), row_of(all, row, outputs))) << dtype_info(dtype).name << ", row " << row << " alone";
     }
   }
 }
