@@ -36,7 +36,10 @@ size_t print_leaks() {
   }
   const size_t graphs = GraphTable::get().size();
   if (graphs > 0) fmt::print(stderr, "cudasim: LEAK {} graphs\n", graphs);
-  return count + graphs;
+  const size_t communicators = live_nccl_communicators(), objects = live_cublas_objects();
+  if (communicators > 0) fmt::print(stderr, "cudasim: LEAK {} NCCL communicators\n", communicators);
+  if (objects > 0) fmt::print(stderr, "cudasim: LEAK {} cuBLASLt objects\n", objects);
+  return count + graphs + communicators + objects;
 }
 
 }  // namespace cudasim

@@ -10,6 +10,7 @@
 
 #include "tests/cudasim/core.h"
 #include "tests/cudasim/cublas/product.h"
+#include "tests/cudasim/leaks.h"
 
 namespace cudasim {
 namespace {
@@ -130,6 +131,12 @@ bool check_call(const Choice& choice, uint64_t product, const void* const (&matr
 }
 
 }  // namespace
+
+size_t live_cublas_objects() {
+  const std::lock_guard lock(live_mutex);
+  return live().size();
+}
+
 }  // namespace cudasim
 
 using namespace cudasim;

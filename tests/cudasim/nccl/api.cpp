@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/cudasim/core.h"
+#include "tests/cudasim/leaks.h"
 #include "tests/cudasim/nccl/communicator.h"
 
 struct ncclWindow_vidmem {
@@ -28,7 +29,7 @@ struct Handles {
 };
 
 Handles& handles() {
-  static Handles all;
+  static auto& all = *new Handles;  // asked at the exit
   return all;
 }
 
@@ -74,6 +75,12 @@ ncclResult_t collective(ncclComm* comm, const char* function, const CollectiveHe
 }
 
 }  // namespace
+
+size_t live_nccl_communicators() {
+  const std::lock_guard lock(handles().mutex);
+  return handles().communicators.size();
+}
+
 }  // namespace cudasim
 
 using namespace cudasim;
