@@ -60,6 +60,9 @@ std::vector<ConfigKey> machine_keys() {
       {"numerics", choice_value([](Config& c) -> S& { return c.numerics; }, {"auto", "invariant", "fast"}),
        "`invariant`: a sequence's logits are bit-equal whatever else is in the batch and however its prompt was cut. `fast` lets CUDA choose the quickest "
        "way for each number of rows; on the CPU it is the same as `invariant`. `auto`: invariant on the CPU, fast on CUDA."},
+      {"graphs", flag_value([](Config& c) -> bool& { return c.graphs; }),
+       "CUDA: the layers of a step that decodes are recorded once for each number of rows (1, 2, 4, then multiples of 8, beyond 128 of 64), and then "
+       "started as one graph. false: each kernel by itself, to compare."},
   };
 }
 

@@ -69,6 +69,7 @@ struct Config {
   ParallelSection parallel;
   CommSection comm;
   std::string numerics = "auto";         // auto (invariant on the CPU, fast on CUDA) | invariant (bit-equal whatever the batch) | fast
+  bool graphs = true;                    // CUDA: decode steps replay a recorded graph
   CacheSection cache;
   SchedulerSection scheduler;
   SamplingSection sampling;

@@ -70,6 +70,7 @@ BackendOptions backend_options(const Config& config, const RankGroup& group) {
   options.spin = group.spin;
   options.device = group.local_rank;
   options.numerics = config.numerics == "invariant" ? Numerics::kInvariant : Numerics::kFast;
+  options.graphs = config.graphs;
   return options;
 }
 

@@ -45,6 +45,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"parallel.threads", "2"},
     {"comm.pretend_hosts", "2"},
     {"numerics", "invariant"},
+    {"graphs", "false"},
     {"cache.enabled", "false"},
     {"cache.page_tokens", "32"},
     {"cache.format", "BF16"},

@@ -104,6 +104,16 @@ TEST_F(DeviceEngineTest, HowThePromptIsChunkedDoesNotMatter) {
   }
 }
 
+TEST_F(DeviceEngineTest, ReplayedStepsGiveTheBitsOfPlainOnes) {
+  for (const int ranks : {1, 2}) {
+    Config config = device_config();
+    const Outputs replayed = run_engine(config, ranks, some_requests());
+    config.graphs = false;
+    const Outputs plain = run_engine(config, ranks, some_requests());
+    for (const auto& [id, events] : plain) expect_bit_equal(replayed.at(id), events, "sequence " + std::to_string(id));
+  }
+}
+
 TEST_F(DeviceEngineTest, PreemptedAndResumedGivesEqualBits) {
   const std::vector<Request> requests = {make_request(1, 10, 9), make_request(2, 12, 8)};
   const Outputs calm = run_engine(device_config(), 1, requests);
