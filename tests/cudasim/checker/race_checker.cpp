@@ -14,6 +14,7 @@ namespace cudasim {
 namespace {
 
 constexpr size_t kMaxFindings = 8;  // of a launch
+constexpr uintptr_t kPageBytes = 4096;
 
 constexpr uint8_t all_of(int bytes, unsigned from) { return static_cast<uint8_t>(((1u << bytes) - 1) << from); }
 
@@ -34,8 +35,12 @@ const Lane& lane_of(int id) { return (*current_block->lanes)[static_cast<size_t>
 }  // namespace
 
 RaceChecker::BlockState& RaceChecker::state() {
-  thread_local BlockState block;
-  return block;
+  static thread_local constinit BlockState* current __attribute__((tls_model("initial-exec"))) = nullptr;  // one instruction, also in a module opened by dlopen
+  if (current == nullptr) {
+    thread_local BlockState block;
+    current = &block;
+  }
+  return *current;
 }
 
 RaceChecker::DeviceMemory& RaceChecker::memory_of(Device& device) {
@@ -48,7 +53,7 @@ RaceChecker::DeviceMemory& RaceChecker::memory_of(Device& device) {
 void RaceChecker::on_block_begin(Block& block) {
   BlockState& own = state();
   own.memory = &memory_of(*block.device);
-  own.recent = nullptr;
+  own.recent.fill(nullptr);
   own.device_scope = Stamp::launch_scope(block.launch_id, block.linear);
   own.shared_scope = Stamp::block_scope(block.block_id);
   own.seen.clear();
@@ -140,12 +145,13 @@ void RaceChecker::on_access(const Access& access) {
 ShadowMemory* RaceChecker::find(BlockState& block, const Access& access) {
   const auto address = reinterpret_cast<uintptr_t>(access.address);
   const auto bytes = static_cast<size_t>(access.bytes);
-  if (block.recent != nullptr && block.recent->contains(address, bytes)) return block.recent;
+  ShadowMemory*& recent = block.recent[address / kPageBytes % block.recent.size()];
+  if (recent != nullptr && recent->contains(address, bytes)) return recent;
   auto found = block.memory->allocations.upper_bound(address);
   if (found == block.memory->allocations.begin()) return nullptr;
   --found;
   if (!found->second.contains(address, bytes)) return nullptr;
-  return block.recent = &found->second;
+  return recent = &found->second;
 }
 
 void RaceChecker::check_elsewhere(BlockState& block, const Access& access) {

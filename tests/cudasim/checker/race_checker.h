@@ -5,6 +5,7 @@
 // atomic ones; __threadfence orders nothing, so a protocol between blocks is seen as a race.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -36,7 +37,7 @@ class RaceChecker : public Checker {
   /// The block that runs on this thread, as the checker sees it.
   struct BlockState {
     DeviceMemory* memory = nullptr;
-    ShadowMemory* recent = nullptr;  // allocation of the last access
+    std::array<ShadowMemory*, 64> recent{};  // allocations of the last accesses, by page of the address
     ShadowMemory shared_static, shared_dynamic;
     uint64_t device_scope = 0, shared_scope = 0;
     uint32_t epoch = 0;

@@ -105,6 +105,7 @@ void Decoder::statement() {
     while (!fixups_.empty() && fixups_.back().instruction >= before) fixups_.pop_back();
     emit(stop, {});
     text = error.what();
+    program_.unknown.push_back(text);
   }
   const char* const kept = keep_text(text);
   for (size_t i = before; i < program_.code.size(); ++i) program_.code[i].text = kept;

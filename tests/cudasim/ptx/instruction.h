@@ -90,6 +90,7 @@ struct Program {
   std::vector<Call> calls;
   uint64_t param_bytes = 0, local_bytes = 0, shared_bytes = 0;
   int max_threads = 0;
+  std::vector<std::string> unknown;  // statements that end the process when they are reached
 };
 
 /// Runs a kernel's program as the current lane; how many instructions it took.

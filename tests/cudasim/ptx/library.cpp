@@ -67,6 +67,18 @@ void Library::run(Entry& entry, const unsigned char* params) {
   entry.executed.fetch_add(run_lane(program, params), std::memory_order_relaxed);
 }
 
+std::vector<std::string> Library::unknown_statements() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> all;
+  for (const auto& module : modules_) {
+    for (const auto& [name, function] : module->functions) {
+      const Program& program = *decode(*module, name).program;
+      all.insert(all.end(), program.unknown.begin(), program.unknown.end());
+    }
+  }
+  return all;
+}
+
 bool Library::owns(const void* address, size_t bytes) const {
   const std::lock_guard lock(mutex_);
   const auto at = reinterpret_cast<uintptr_t>(address);

@@ -23,6 +23,8 @@ class Library {
 
   /// Null: no such entry. Lives as long as the library.
   const PtxKernel* find(const std::string& name);
+  /// What find() would give, for every entry of every file: statements that nobody can run.
+  std::vector<std::string> unknown_statements();
   /// Whether a .global or .const variable of a module lies there.
   bool owns(const void* address, size_t bytes) const;
   /// "kernel: N lane instructions", a line each.
