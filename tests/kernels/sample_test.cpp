@@ -25,9 +25,9 @@ std::vector<int32_t> largest_columns(const std::vector<float>& logits, size_t co
 
 class SelectTopTest : public BackendTest {
  protected:
-  std::vector<TopLogits> select(const std::vector<float>& logits, int64_t cols, int count) {
+  std::vector<TopLogits> select(const std::vector<float>& logits, int64_t cols, int count, int64_t padding = 1) {
     const auto rows = static_cast<int64_t>(logits.size()) / cols;
-    TestMatrix matrix(*backend_, rows, cols, 1);
+    TestMatrix matrix(*backend_, rows, cols, padding);
     matrix.set(logits);
     std::vector<TopLogits> out(static_cast<size_t>(rows));
     backend_->select_top(matrix.view(), count, out);
@@ -94,6 +94,18 @@ TEST_P(SelectTopTest, NeverSelectsNan) {
   for (size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(actual.top[i].token, expected[i]);
     EXPECT_EQ(std::signbit(actual.top[i].logit), std::signbit(logits[static_cast<size_t>(expected[i])]));
+  }
+}
+
+TEST_P(SelectTopTest, BitsDoNotDependOnHowRowsLie) {
+  const int64_t cols = 5002;
+  const std::vector<float> logits = random_floats(6, 2 * cols, 5.0f);
+  const std::vector<TopLogits> odd = select(logits, cols, 40), even = select(logits, cols, 40, 2);  // 16-byte aligned rows: the second
+  for (size_t row = 0; row < 2; ++row) {
+    EXPECT_EQ(odd[row].max, even[row].max);
+    EXPECT_EQ(odd[row].sum_exp, even[row].sum_exp);
+    ASSERT_EQ(odd[row].top.size(), even[row].top.size());
+    for (size_t i = 0; i < odd[row].top.size(); ++i) EXPECT_EQ(odd[row].top[i].token, even[row].top[i].token);
   }
 }
 
