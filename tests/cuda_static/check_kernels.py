@@ -105,7 +105,7 @@ def main_loop(instructions):
         names = [opcode for opcode, _, _ in instructions[begin:i + 1]]
         matrix = sum(name.startswith(("HMMA", "IMMA")) for name in names)
         loads = sum(name.startswith(("LDG", "LDS", "LDGSTS")) for name in names)
-        score = (matrix, loads, -len(names))
+        score = (matrix, 0 if matrix else loads, -len(names))
         if score > best_score:
             best, best_score = names, score
     return best
