@@ -35,10 +35,11 @@ const Lane& lane_of(int id) { return (*current_block->lanes)[static_cast<size_t>
 }  // namespace
 
 RaceChecker::BlockState& RaceChecker::state() {
-  static thread_local constinit BlockState* current __attribute__((tls_model("initial-exec"))) = nullptr;  // one instruction, also in a module opened by dlopen
+  // On the heap: a module that is opened by dlopen has hardly a kilobyte of thread_local memory.
+  static thread_local constinit BlockState* current __attribute__((tls_model("initial-exec"))) = nullptr;  // read by one instruction
   if (current == nullptr) {
-    thread_local BlockState block;
-    current = &block;
+    thread_local const std::unique_ptr<BlockState> block = std::make_unique<BlockState>();
+    current = block.get();
   }
   return *current;
 }
