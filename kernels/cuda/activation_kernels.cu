@@ -103,7 +103,8 @@ __global__ void __launch_bounds__(kMostThreads) largest_of_rows_kernel(ConvertRo
 namespace terrace {
 
 void launch_convert_rows(const ConvertRows& args, cudaStream_t stream) {
-  const LaunchShape shape = {dim3(static_cast<unsigned>(args.padded_rows)), dim3(activation::block_threads(args.num_stages * (kStageColumns / 8))), 0, stream};
+  const unsigned threads = activation::block_threads(args.num_stages * (kStageColumns / 8));
+  const LaunchShape shape = {dim3(static_cast<unsigned>(args.padded_rows)), dim3(threads), 0, stream};
   launch("the conversion of activations", shape, activation::convert_rows_kernel, args);
 }
 

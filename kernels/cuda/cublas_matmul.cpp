@@ -74,9 +74,11 @@ struct CublasMatmul::Plan {
     set(made, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, shape.out_alignment);
     cublasLtMatmulHeuristicResult_t result = {};
     int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), a.get(), b.get(), d.get(), d.get(), made, 1, &result, &found), "the choice of an algorithm");
+    check(cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), a.get(), b.get(), d.get(), d.get(), made, 1, &result, &found),
+          "the choice of an algorithm");
     if (found == 0) {
-      throw Error(ErrorCode::kInternal, fmt::format("cuBLASLt has no algorithm for {} rows x {} columns x {} outputs in f16", shape.rows, shape.cols, shape.outputs));
+      throw Error(ErrorCode::kInternal, fmt::format("cuBLASLt has no algorithm for {} rows x {} columns x {} outputs in f16: use numerics: invariant",
+                                                    shape.rows, shape.cols, shape.outputs));
     }
     algorithm = result.algo;
   }

@@ -67,16 +67,24 @@ DeviceRows CudaLinear::State::convert(MatrixView x, bool one_scale) {
   const size_t sum_bytes = padded_rows * num_stages * kStageGroups * sizeof(float);
   std::byte* memory = converted.at_least(device, value_bytes + sum_bytes + padded_rows * sizeof(float));
   const bool aligned = reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % 4 == 0 && x.cols % kGroupColumns == 0;
-  ConvertRows args = {.x = x.data, .stride = x.stride, .num_rows = static_cast<int>(x.rows), .padded_rows = static_cast<int>(padded_rows),
-                      .cols = static_cast<int>(x.cols), .num_stages = static_cast<int>(num_stages), .aligned = aligned, .values = reinterpret_cast<uint16_t*>(memory),
-                      .sums = reinterpret_cast<float*>(memory + value_bytes), .scale = reinterpret_cast<float*>(memory + value_bytes + sum_bytes)};
+  ConvertRows args = {.x = x.data,
+                      .stride = x.stride,
+                      .num_rows = static_cast<int>(x.rows),
+                      .padded_rows = static_cast<int>(padded_rows),
+                      .cols = static_cast<int>(x.cols),
+                      .num_stages = static_cast<int>(num_stages),
+                      .aligned = aligned,
+                      .values = reinterpret_cast<uint16_t*>(memory),
+                      .sums = reinterpret_cast<float*>(memory + value_bytes),
+                      .scale = reinterpret_cast<float*>(memory + value_bytes + sum_bytes)};
   if (one_scale) {
     float* of_rows = reinterpret_cast<float*>(largest.at_least(device, padded_rows * sizeof(float)));
     launch_largest_of_rows(args, of_rows, device.stream());
     args.largest = of_rows;
   }
   launch_convert_rows(args, device.stream());
-  return {.values = args.values, .sums = args.sums, .scale = args.scale, .num_rows = args.num_rows, .padded_rows = args.padded_rows, .num_stages = args.num_stages};
+  return {.values = args.values, .sums = args.sums, .scale = args.scale, .num_rows = args.num_rows, .padded_rows = args.padded_rows,
+          .num_stages = args.num_stages};
 }
 
 /// x has one scale for all rows.
@@ -87,12 +95,13 @@ void CudaLinear::State::multiply_by_library(const DeviceProduct& product) {
   float* alpha = reinterpret_cast<float*>(factor.at_least(device, sizeof(float)));
   launch_multiply_scalar(product.x.scale, weight.scale, alpha, device.stream());
   const bool as_they_lie = weight.kind == CodeKind::kHalves;
-  const int per_slice = static_cast<int>(std::max<size_t>(kSliceBytes / (static_cast<size_t>(cols) * sizeof(uint16_t)) / kStripOutputs, 1)) * kStripOutputs;
+  const size_t row_bytes = static_cast<size_t>(cols) * sizeof(uint16_t);
+  const int per_slice = static_cast<int>(std::max<size_t>(kSliceBytes / row_bytes / kStripOutputs, 1)) * kStripOutputs;
   for (int first = 0; first < weight.num_outputs; first += as_they_lie ? weight.num_outputs : per_slice) {
     const int count = as_they_lie ? weight.num_outputs : std::min(per_slice, weight.num_outputs - first);
     const uint16_t* rows = reinterpret_cast<const uint16_t*>(weight.data);
     if (!as_they_lie) {
-      uint16_t* slice = reinterpret_cast<uint16_t*>(dequantised.at_least(device, static_cast<size_t>(count) * static_cast<size_t>(cols) * sizeof(uint16_t)));
+      uint16_t* slice = reinterpret_cast<uint16_t*>(dequantised.at_least(device, static_cast<size_t>(count) * row_bytes));
       launch_dequantise(weight, first, count, slice, device.stream());
       rows = slice;
     }
@@ -104,7 +113,7 @@ void CudaLinear::State::multiply_by_library(const DeviceProduct& product) {
 void CudaLinear::State::multiply_in_splits(DeviceProduct product) {
   product.num_splits = useful_splits(product.weight, product.x.num_rows, device.num_multiprocessors());
   if (product.num_splits > 1) {
-    const size_t floats = static_cast<size_t>(product.num_splits) * static_cast<size_t>(product.x.num_rows) * static_cast<size_t>(product.weight.num_outputs);
+    const size_t floats = static_cast<size_t>(int64_t{product.num_splits} * product.x.num_rows * product.weight.num_outputs);
     product.partials = reinterpret_cast<float*>(partials.at_least(device, floats * sizeof(float)));
   }
   launch_gemm(product, device.stream());

@@ -17,9 +17,16 @@ struct Slice {
   uint16_t* rows;
 };
 
-__device__ __forceinline__ uint32_t weights_of(uint32_t codes, float scale, float min, float inverse_scale) {
+__device__ __forceinline__ uint32_t weight_pair(uint32_t codes, float scale, float min, float inverse_scale) {
   const float2 pair = __half22float2(as_half2(codes));
   return half2_bits(__floats2half2_rn(fmaf(scale, pair.x, min) * inverse_scale, fmaf(scale, pair.y, min) * inverse_scale));
+}
+
+/// A lane's eight weights of output g + 8 * upper in one group, in the order of DeviceRows.
+__device__ __forceinline__ uint4 weights_of(const WeightFragments& codes, const ScalePair& first, const ScalePair& second, int upper, float inverse_scale) {
+  const float scales[] = {first.scale[upper], second.scale[upper]}, mins[] = {first.min[upper], second.min[upper]};
+  const auto pair = [&](int step, int at) { return weight_pair(codes.step[step][at + upper], scales[step], mins[step], inverse_scale); };
+  return make_uint4(pair(0, 0), pair(0, 2), pair(1, 0), pair(1, 2));
 }
 
 template <CodeKind kKind>
@@ -43,13 +50,9 @@ __global__ void __launch_bounds__(kThreads) dequantise_kernel(DeviceWeight weigh
 #pragma unroll
       for (int upper = 0; upper < 2; ++upper) {
         const int output = static_cast<int>(blockIdx.x) * kStripOutputs + lane / 4 + 8 * upper;
-        if (output >= slice.num_outputs) continue;
-        const auto value = [&](int step, int at) {
-          const ScalePair& scales = step == 0 ? first_half : second_half;
-          return weights_of(codes.step[step][at + upper], scales.scale[upper], scales.min[upper], slice.inverse_scale);
-        };
-        uint16_t* to = slice.rows + (static_cast<int64_t>(output) * weight.num_stages + stage) * kStageColumns + group * kGroupColumns + lane % 4 * 8;
-        *reinterpret_cast<uint4*>(to) = make_uint4(value(0, 0), value(0, 2), value(1, 0), value(1, 2));
+        const int64_t stage_at = (static_cast<int64_t>(output) * weight.num_stages + stage) * kStageColumns;
+        const uint4 values = weights_of(codes, first_half, second_half, upper, slice.inverse_scale);
+        if (output < slice.num_outputs) *reinterpret_cast<uint4*>(slice.rows + stage_at + group * kGroupColumns + lane % 4 * 8) = values;
       }
     }
   }
@@ -63,7 +66,7 @@ namespace terrace {
 
 void launch_dequantise(const DeviceWeight& weight, int first_output, int num_outputs, uint16_t* rows, cudaStream_t stream) {
   using namespace dequantise;
-  const dim3 grid(static_cast<unsigned>((num_outputs + kStripOutputs - 1) / kStripOutputs), static_cast<unsigned>((weight.num_stages + kBlockStages - 1) / kBlockStages));
+  const dim3 grid((num_outputs + kStripOutputs - 1) / kStripOutputs, (weight.num_stages + kBlockStages - 1) / kBlockStages);
   const LaunchShape shape = {grid, dim3(kThreads), 0, stream};
   const Slice slice = {first_output, num_outputs, 1.0f / weight.scale, rows};
   switch (weight.kind) {

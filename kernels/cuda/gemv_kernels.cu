@@ -143,7 +143,9 @@ __global__ void __launch_bounds__(kThreads, 2) gemv_kernel(Call call) {
   product.out[row * product.out_stride + output] = finish_sum(product, kKind, sum, row, output);
 }
 
-unsigned num_strips(const DeviceProduct& product) { return static_cast<unsigned>((product.weight.num_outputs + kStripOutputs - 1) / kStripOutputs); }
+unsigned num_strips(const DeviceProduct& product) {
+  return static_cast<unsigned>((product.weight.num_outputs + kStripOutputs - 1) / kStripOutputs);
+}
 
 bool same_format(const DeviceWeight& a, const DeviceWeight& b) { return a.kind == b.kind && a.half_scales == b.half_scales && a.has_min == b.has_min; }
 

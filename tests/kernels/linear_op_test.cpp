@@ -169,7 +169,8 @@ TEST_P(LinearOpTest, ARowDoesNotDependOnTheOthersNorOnTheirNumber) {
     const std::vector<float> all = multiply(*weight, x);
     for (const size_t rows : {2u, 16u, 17u, 65u}) {
       const std::vector<float> some = multiply(*weight, {x.begin(), x.begin() + static_cast<std::ptrdiff_t>(rows * kCols)});
-      EXPECT_TRUE(same_bits(some, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rows * outputs)})) << dtype_info(dtype).name << ", the first " << rows << " rows";
+      EXPECT_TRUE(same_bits(some, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rows * outputs)}))
+          << dtype_info(dtype).name << ", the first " << rows << " rows";
     }
     for (const size_t row : {7u, 66u, 130u}) {
       EXPECT_TRUE(same_bits(multiply(*weight, row_of(x, row, kCols)), row_of(all, row, outputs))) << dtype_info(dtype).name << ", row " << row << " alone";
@@ -215,7 +216,9 @@ TEST_P(LinearOpTest, OutputsOfOneCallMayDifferInFormatAndPrecision) {
       outputs.push_back({weights.back().get(), results.back().view(), nullptr});
     }
     backend_->linear(input.view(), outputs);
-    for (size_t i = 0; i < outputs.size(); ++i) EXPECT_TRUE(same_bits(results[i].get(*backend_), multiply(*weights[i], x))) << "output " << i << ", rows " << rows;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      EXPECT_TRUE(same_bits(results[i].get(*backend_), multiply(*weights[i], x))) << "output " << i << ", rows " << rows;
+    }
   }
 }
 
