@@ -6,6 +6,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_embedding.h"
+#include "kernels/cuda/cuda_limits.h"
 #include "kernels/cuda/cuda_page_mover.h"
 #include "kernels/cuda/rope_kernels.h"
 #include "kernels/cuda/row_kernels.h"
@@ -41,6 +42,11 @@ std::optional<size_t> CudaBackend::free_memory() const {
 }
 
 std::unique_ptr<PageMover> CudaBackend::make_page_mover(const PageMoverOptions& options) { return std::make_unique<CudaPageMover>(device_, options); }
+
+MachineLimits CudaBackend::measure_limits(size_t set_bytes) {
+  device_.make_current();
+  return measure_device_limits(device_, set_bytes);
+}
 
 void* CudaBackend::stream() const { return device_.stream(); }
 

@@ -30,6 +30,7 @@ class CudaBackend : public Backend {
   std::optional<size_t> free_memory() const override;
   std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) override;
   void* stream() const override;
+  MachineLimits measure_limits(size_t set_bytes) override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const override;
   std::unique_ptr<Weight> make_embedding(const HostMatrix& matrix) override;

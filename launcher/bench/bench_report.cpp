@@ -47,10 +47,11 @@ std::vector<std::string> heading(const BenchReport& report) {
                                 report.first_token ? fmt::format(", {:.2f} s to the first token", report.first_token->seconds) : ""));
   }
   if (limits.instructions.empty()) return lines;
-  lines.push_back(fmt::format("this machine, all threads: reads {} from memory ({:.0f} MiB), {} over {}; {} int8 and "
-                              "{} fp32 multiply-adds/s ({})",
+  lines.push_back(fmt::format("this machine, all threads: reads {} from memory ({:.0f} MiB), {} over {}; {} {} and "
+                              "{} {} multiply-adds/s ({})",
                               bytes_rate(limits.memory_rate), mib(limits.memory_bytes), bytes_rate(limits.set_rate), read_set(report.machine),
-                              with_prefix(limits.int8_multiply_adds), with_prefix(limits.fp32_multiply_adds), limits.instructions));
+                              with_prefix(limits.int8_multiply_adds), limits.linear_type, with_prefix(limits.fp32_multiply_adds),
+                              limits.attention_type, limits.instructions));
   return lines;
 }
 
@@ -124,6 +125,7 @@ json::object machine_json(const BenchMachine& machine) {
           {"set_bytes_per_s", limits.set_rate},
           {"int8_multiply_adds_per_s", limits.int8_multiply_adds},
           {"fp32_multiply_adds_per_s", limits.fp32_multiply_adds},
+          {"types", limits.linear_type + " and " + limits.attention_type},
           {"instructions", limits.instructions}};
 }
 

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# For a person with a GPU: builds, runs every op test, the engine and end-to-end runs on the real device, and prints what the device can do and what terrace reaches.
+#   scripts/test_gpu.sh [MODEL.gguf]
+# NEVER RUN SO FAR: terrace was written without a GPU at hand. All that it calls has run on the simulator (docs/cuda.md); what it prints here would be the first real figures.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+source scripts/stages.sh
+source scripts/mpi_env.sh
+
+if [ ! -e /dev/nvidiactl ] && ! nvidia-smi -L >/dev/null 2>&1; then
+  echo "no NVIDIA GPU and driver on this machine: nothing to test"
+  exit 77
+fi
+cache=${TERRACE_CACHE:-$HOME/.cache/terrace}
+model=${1:-$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf}
+folder=build/cuda
+export TERRACE_CUDA_MODULE=$PWD/$folder/libterrace_cuda.so TERRACE_TEST_MODEL=$model
+gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+build() {
+  cmake --preset cuda && cmake --build --preset cuda -j "$(nproc)" --target terrace terrace_cuda terrace_tests_kernels terrace_tests_runtime
+}
+ops() { "$folder/terrace_tests_kernels" --gtest_brief=1 --gtest_filter='*cuda*'; }
+engine() { "$folder/terrace_tests_runtime" --gtest_brief=1 --gtest_filter='DeviceEngineTest.*'; }  # ranks as threads take a GPU each
+same_text() {
+  local ranks wanted found
+  wanted=$("$folder/terrace" run "$model" --raw -p "The capital of France is" --max-tokens 8 --progress none --set backend=cpu) || return 1
+  for ((ranks = 1; ranks <= (gpus < 3 ? gpus : 3); ++ranks)); do
+    found=$(mpirun -n "$ranks" "$folder/terrace" run "$model" --raw -p "The capital of France is" --max-tokens 8 --progress none --set backend=cuda) || return 1
+    echo "$ranks ranks: $found"
+    [ "$found" = "$wanted" ] || { echo "the CPU says: $wanted"; return 1; }
+  done
+}
+# Bandwidth and multiply-adds of the device, and tokens per second beside the bound that follows from them.
+figures() { "$folder/terrace" bench "$model" --set backend=cuda --repeat 3 --progress none; }
+
+use_ccache_if_there
+export folder model gpus
+stage build 1800 build || { printf '%s\n' "${stage_table[@]}"; exit 1; }
+stage ops 900 ops
+if [ "$gpus" -ge 3 ]; then stage engine 300 engine; else echo "engine tests: skipped, they need 3 GPUs and there are $gpus"; fi
+if [ -f "$model" ]; then
+  stage same-text 300 same_text
+  stage figures 600 figures
+else
+  echo "no model at $model: scripts/setup.sh fetches it"
+fi
+printf '\n== summary ==\n'
+printf '%s\n' "${stage_table[@]}"
+exit $((failed_stages > 0))
