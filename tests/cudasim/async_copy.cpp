@@ -43,7 +43,7 @@ void cp_async(void* shared, const void* global, int bytes, int valid_bytes) {
   if (bytes != 4 && bytes != 8 && bytes != 16) lane_trap("cp.async of other than 4, 8 or 16 bytes", site);
   if (valid_bytes < 0 || valid_bytes > bytes) lane_trap("cp.async with more valid bytes than bytes", site);
   if (misaligned(shared) || misaligned(global)) lane_trap("cp.async: an address is not aligned to the size", site);
-  if (!current_block->shared.contains(shared, static_cast<size_t>(bytes))) lane_trap("cp.async: the destination is not in shared memory", site);
+  if (!in_shared_memory(shared, static_cast<size_t>(bytes))) lane_trap("cp.async: the destination is not in shared memory", site);
   if (valid_bytes > 0) {
     const MemoryKind kind = find_allocation(global, static_cast<size_t>(valid_bytes)).kind;
     if (kind != MemoryKind::kDevice && kind != MemoryKind::kPinned) lane_trap(("cp.async: the source is " + describe_address(global)).c_str(), site);

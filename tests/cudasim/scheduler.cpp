@@ -37,6 +37,11 @@ bool same_site(CallSite a, CallSite b) { return a.line == b.line && (a.file == b
 
 }  // namespace
 
+bool in_shared_memory(const void* address, size_t bytes) {
+  if (current_block->shared.contains(address, bytes)) return true;
+  return kAsan && current_block->kernel->image->ptx == nullptr && find_allocation(address, bytes).kind == MemoryKind::kUnknown;
+}
+
 Scheduler& Scheduler::of_this_thread() {
   thread_local Scheduler scheduler;
   return scheduler;

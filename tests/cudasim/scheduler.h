@@ -22,6 +22,9 @@ struct NamedBarrier {
   CallSite site;
 };
 
+/// Whether the current block may use these bytes as shared memory. With AddressSanitizer static __shared__ variables lie among the host's, which it guards itself.
+bool in_shared_memory(const void* address, size_t bytes);
+
 class Scheduler {
  public:
   static Scheduler& of_this_thread();

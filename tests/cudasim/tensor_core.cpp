@@ -28,7 +28,7 @@ void read_rows(Lane* const* lanes, int matrix, unsigned char (&rows)[8][16]) {
     std::memcpy(&address, lane.call.in, sizeof address);
     current_lane = &lane;  // the access is that lane's
     if (reinterpret_cast<uintptr_t>(address) % 16 != 0) current_lane = caller, lane_trap("ldmatrix: a row's address is not 16-byte aligned", lane.site);
-    if (!current_block->shared.contains(address, 16)) current_lane = caller, lane_trap("ldmatrix: a row is not in shared memory", lane.site);
+    if (!in_shared_memory(address, 16)) current_lane = caller, lane_trap("ldmatrix: a row is not in shared memory", lane.site);
     touch(address, 16, false, false);
     current_lane = caller;
     std::memcpy(rows[r], address, 16);
