@@ -104,9 +104,10 @@ fetch_model() {
 
 # Kernels are tested as the PTX that nvcc emits, and looked at as the machine code that ptxas makes of it. Without these tools the tests are left out.
 fetch_cuda() {
-  local what
-  if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || [ -x "$cache/cuda/bin/nvcc" ]; then
-    say "CUDA's compiler is here"
+  local what nvcc
+  nvcc=$(PATH=$PATH:/usr/local/cuda/bin:$cache/cuda/bin command -v nvcc || true)
+  if [ -n "$nvcc" ] && "$nvcc" --version | grep -qE 'release (1[3-9]|[2-9][0-9])\.'; then
+    say "CUDA's compiler is $nvcc"
     if command -v nvdisasm >/dev/null || [ -x /usr/local/cuda/bin/nvdisasm ] || [ -x "$cache/cuda/bin/nvdisasm" ]; then return; fi
     what=disassembler
   else

@@ -1,8 +1,17 @@
 #!/usr/bin/env bash
 # Everything a change must pass: set-up, build, every test. Prints a table of stages and ends with ctest's summary line.
+#   scripts/test.sh          about half an hour on two cores
+#   scripts/test.sh --long   also every fault of the simulated device, and more seeds of it: an hour more
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source scripts/stages.sh
+
+test_limit=2700
+case "${1:-}" in
+  "") ;;
+  --long) export TERRACE_LONG_TESTS=1 TERRACE_CUDASIM_SEEDS="1 2 3 4"; test_limit=10000 ;;
+  *) echo "usage: scripts/test.sh [--long]" >&2; exit 2 ;;
+esac
 
 export log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -26,5 +35,5 @@ stage set-up 900 scripts/setup.sh --with-cuda || finish "$log"
 stage build 1500 build cpu || finish "$log"
 stage build-asan 1500 build asan && builds+=(asan)  # memory errors and undefined behaviour: every unit test, and 15 s of each fuzzer
 stage build-tsan 900 build tsan terrace_tests && builds+=(tsan)  # data races, where there are threads
-stage tests 1800 run_tests "${builds[@]}"
+stage tests $test_limit run_tests "${builds[@]}"
 finish "$log"

@@ -12,9 +12,6 @@ void check_cuda(cudaError_t status, const char* what) {
   switch (status) {
     case cudaErrorMemoryAllocation:
       throw Error(ErrorCode::kOutOfMemory, failure + ": use fewer pages (cache.device), more ranks, or free the device's memory");
-    case cudaErrorInsufficientDriver:
-    case cudaErrorNoDevice:
-      throw Error(ErrorCode::kInvalidValue, failure + ": install NVIDIA's driver for CUDA 13, or say backend: cpu");
     default: throw Error(ErrorCode::kInternal, failure);
   }
 }

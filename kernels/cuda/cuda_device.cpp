@@ -8,12 +8,22 @@
 
 namespace terrace {
 
+namespace {
+
+/// Whatever the driver says (none, too old, not in step with its library, still starting): `backend: auto` then goes on with the CPU.
+[[noreturn]] void no_device(cudaError_t status) {
+  throw Error(ErrorCode::kInvalidValue, fmt::format("looking for a CUDA device failed: {} ({}, CUDA error {}): install NVIDIA's driver for CUDA 13, or say backend: cpu",
+                                                    cudaGetErrorString(status), cudaGetErrorName(status), static_cast<int>(status)));
+}
+
+}  // namespace
+
 void CudaDevice::DestroyStream::operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
 
 CudaDevice::CudaDevice(int index) {
   int count = 0;
-  check_cuda(cudaGetDeviceCount(&count), "looking for a CUDA device");
-  if (count == 0) check_cuda(cudaErrorNoDevice, "looking for a CUDA device");
+  const cudaError_t found = cudaGetDeviceCount(&count);
+  if (found != cudaSuccess || count == 0) no_device(found == cudaSuccess ? cudaErrorNoDevice : found);
   index_ = index % count;
   make_current();
   check_cuda(cudaGetDeviceProperties(&properties_, index_), "asking for the device's properties");

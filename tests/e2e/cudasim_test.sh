@@ -35,6 +35,14 @@ same "a prompt in chunks of 5"
 expect 0 "$TERRACE" "${ask[@]}"
 same "backend auto"
 
+ptx=$(dirname "$TERRACE")/ptx/sm_90
+if [ -d "$ptx" ]; then  # nvcc's own instructions
+  for ranks in 1 2 3; do
+    expect 0 env CUDASIM_PTX="$ptx" CUDASIM_CAPABILITY=90 mpirun -n $ranks "$TERRACE" "${ask[@]}" "${cuda[@]}"
+    same "PTX for sm_90, mpirun -n $ranks"
+  done
+fi
+
 # A batch: text and log-probabilities of all lines, in a pool of 3 pages, so that sequences are put off and computed again.
 for id in 1 2 3; do
   echo "{\"custom_id\":\"$id\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"the hello $id 1 2\",\"max_tokens\":$((6 + id * 4)),\"temperature\":0,\"ignore_eos\":true}}"
