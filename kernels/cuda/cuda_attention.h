@@ -1,4 +1,4 @@
-// Paged attention on the device: deals a step's tasks (attention_planner) to units of at most 16 or 64 query rows, and launches the kernels that
+// Paged attention on the device: deals a step's tasks (attention_planner) to units of at most 16 or 64 (above 128 dims: 32) query rows, and launches the kernels that
 // compute them and join their pieces (attention_kernels.h). Owns the stored pieces. Step thread only.
 #pragma once
 
