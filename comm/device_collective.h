@@ -21,6 +21,8 @@ struct DeviceLink {
   /// sum += part, `count` floats each. Where it is given, more than two parts are added in rank order (LAW 4): NCCL's own order depends on where
   /// in the message a number stands, hence on the other rows of the batch. Two parts have one order.
   std::function<void(float* sum, const float* part, size_t count)> add;
+  /// Destroys the graphs that hold sums, without waiting for the device: NCCL ends no communicator while one is alive.
+  std::function<void()> forget_graphs;
 };
 
 /// Every rank of the job calls it, after each has made its backend. `group` outlives the result, and so does what `link` refers to.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nccl.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -15,8 +16,16 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kPatience = 120s;      // to meet, or for NCCL's own thread to end a call: connecting across many hosts takes tens of seconds
+constexpr auto kSpin = 1ms;  // a collective is queued by then; only connecting takes longer
 constexpr auto kPollInterval = 500us;
 constexpr auto kWatchInterval = 20ms;
+
+// Whether a step is recorded as a graph is decided by each rank alone, but NCCL's registration of buffers under capture may talk to the other ranks, which
+// may not be capturing. Nothing is lost: our buffer is a registered window already. NCCL reads its variables once, at its first call; a user's own value stays.
+void forbid_graph_registration() {
+  static const int once = setenv("NCCL_GRAPH_REGISTER", "0", 0);  // once: ranks may be threads
+  static_cast<void>(once);
+}
 
 ncclUniqueId share_unique_id(Control& control, const std::function<void(ncclResult_t)>& check) {
   ncclUniqueId id = {};
@@ -62,6 +71,8 @@ NcclCollective::NcclCollective(RankGroup& group, const DeviceLink& link)
 }
 
 NcclCollective::~NcclCollective() {
+  // First of all: ncclCommFinalize and ncclCommAbort, the watch's too, wait until no graph holds an operation of the communicator.
+  link_.forget_graphs();
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -85,6 +96,7 @@ NcclCollective::~NcclCollective() {
 }
 
 void NcclCollective::connect() {
+  forbid_graph_registration();
   const ncclUniqueId id = share_unique_id(control_, [&](ncclResult_t result) {
     if (result != ncclSuccess) fail(result, {"ncclGetUniqueId", 0});
   });
@@ -108,6 +120,7 @@ void NcclCollective::allocate() {
 }
 
 void NcclCollective::release() {
+  cudaStreamSynchronize(static_cast<cudaStream_t>(link_.stream));  // ncclMemFree does not wait; what has failed is said elsewhere
   for (float* memory : {buffer_, gathered_}) {
     if (memory == nullptr) continue;
     if (const ncclResult_t result = ncclMemFree(memory)) log_warning(fmt::format("ncclMemFree failed: {}", ncclGetErrorString(result)));
@@ -155,16 +168,20 @@ void NcclCollective::check() {
 
 void NcclCollective::finish(int first, const Call& call, std::unique_lock<std::mutex>& lock) {
   auto result = static_cast<ncclResult_t>(first);
-  const auto deadline = Clock::now() + kPatience;
+  const auto begin = Clock::now();
   while (result == ncclInProgress) {
     if (control_.aborted()) throw Error(ErrorCode::kRankLost, fmt::format("{} was given up: another rank has ended the job", place(call)));
-    if (Clock::now() > deadline) {
+    if (Clock::now() - begin > kPatience) {
       throw Error(ErrorCode::kRankLost, fmt::format("{} did not end within {} s: is a rank missing, or can the hosts not reach each other? "
                                                     "NCCL_DEBUG=INFO says more, NCCL_SOCKET_IFNAME names the network to use.",
                                                     place(call), kPatience.count()));
     }
     lock.unlock();
-    std::this_thread::sleep_for(kPollInterval);
+    if (Clock::now() - begin < kSpin) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kPollInterval);
+    }
     lock.lock();
     throw_if_broken();
     if (const ncclResult_t asked = ncclCommGetAsyncError(comm_, &result)) result = asked;

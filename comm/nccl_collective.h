@@ -1,9 +1,10 @@
 // Collective over NCCL: one communicator per rank, whatever way the ranks came to be (processes or threads). Step thread, but for its watch.
 // Owns the communicator and the buffer, which is registered with it as symmetric memory where the devices can.
 //
-// The communicator is non-blocking: no call of it waits for a peer without looking at the clock and at the state of the job. On a device a sum
-// that a lost peer never joins would run for ever, and with it every wait for the stream; so a thread of its own watches the job and the
-// communicator and aborts it then: the stream goes on, and check() says why its results are worth nothing.
+// The communicator is non-blocking: no call of the host waits for a peer without looking at the clock and at the state of the job. On a device a
+// sum that a lost peer never joins would run for ever, and with it every wait for the stream; so a thread of its own watches the job and the
+// communicator and aborts it once the job ends or NCCL reports a failure: the stream goes on, and check() says why its results are worth
+// nothing. What nobody times: a sum whose peer neither fails nor ends but stands still.
 #pragma once
 
 #include <chrono>

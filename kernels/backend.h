@@ -144,6 +144,8 @@ class Backend {
   /// it and replay the record in later steps: calls with the same key must make the same calls with the same arguments, only the
   /// step's data (StepBatch) differing.
   virtual void run_graph(uint64_t key, FunctionRef<void()> ops);
+  /// Destroys all records, and with them their hold on the collective; never waits, never throws.
+  virtual void forget_graphs() {}
   /// out[i] = table[batch.tokens[i]] * scale, [num_tokens, hidden].
   virtual void embed(const Weight& table, float scale, MatrixView out) = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight, row by row; out may be x.

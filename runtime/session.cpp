@@ -149,6 +149,7 @@ void Session::Impl::connect_devices() {
   link.stream = backend->stream();
   link.buffer_floats = static_cast<size_t>(config.scheduler.max_tokens_per_step * hidden);
   link.allocate = [this](size_t bytes) { return backend->allocate(bytes); };
+  link.forget_graphs = [this] { backend->forget_graphs(); };
   if (config.numerics == "invariant") {
     link.add = [this, hidden](float* sum, const float* part, size_t count) {
       const int64_t rows = static_cast<int64_t>(count) / hidden;

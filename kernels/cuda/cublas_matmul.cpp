@@ -15,7 +15,7 @@ constexpr size_t kMostPlans = 4096;  // then all are forgotten: rows vary from c
 void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::kOutOfMemory : ErrorCode::kInternal,
-              fmt::format("cuBLASLt: {} failed with status {}", what, static_cast<int>(status)));
+              fmt::format("cuBLASLt: {} failed: {}", what, cublasLtGetStatusName(status)));
 }
 
 template <typename Type>

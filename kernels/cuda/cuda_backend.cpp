@@ -92,6 +92,8 @@ void CudaBackend::run_graph(uint64_t key, FunctionRef<void()> ops) {
   graphs_.run(key, arrays_.generation() + attention_.generation(), ops);
 }
 
+void CudaBackend::forget_graphs() { graphs_.forget(); }
+
 void CudaBackend::embed(const Weight& table, float scale, MatrixView out) {
   for (const int32_t token : batch_.tokens) {
     if (token < 0 || token >= table.rows()) throw Error(ErrorCode::kInternal, fmt::format("embed: token {} of an embedding with {} rows", token, table.rows()));

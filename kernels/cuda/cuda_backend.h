@@ -38,6 +38,7 @@ class CudaBackend : public Backend {
   void begin_step(const StepBatch& batch) override;
   int64_t padded_tokens(int64_t num_tokens) const override;
   void run_graph(uint64_t key, FunctionRef<void()> ops) override;
+  void forget_graphs() override;
   void embed(const Weight& table, float scale, MatrixView out) override;
   void rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) override;
   void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) override;

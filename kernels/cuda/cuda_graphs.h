@@ -20,6 +20,8 @@ class CudaGraphs {
 
   /// `generation`: when it or the device's memory has changed since a graph was recorded, addresses in it may be stale: all begin anew.
   void run(uint64_t key, uint64_t generation, FunctionRef<void()> ops);
+  /// All begin anew. One that runs still ends: the runtime frees it on completion (documented for cudaGraphExecDestroy).
+  void forget() { graphs_.clear(); }
 
  private:
   struct Destroy {

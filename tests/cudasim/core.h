@@ -203,6 +203,7 @@ struct Operation {
   bool waits_for_peers = false;             // run() blocks until other ranks come: never run but when somebody waits for it
   OperationKind kind = OperationKind::kLibrary;
   const void* kernel = nullptr;             // a launch's function: graph updates may not change it
+  const void* communicator = nullptr;       // whose collective it is: NCCL waits until no live graph holds one
 };
 /// Queues (or captures) it. Findings: legacy default stream, unknown stream, a range that is no live allocation.
 cudaError_t enqueue(cudaStream_t stream, Operation operation);

@@ -1,5 +1,7 @@
 #include "tests/cudasim/graph_table.h"
 
+#include <algorithm>
+
 namespace cudasim {
 namespace {
 
@@ -50,6 +52,13 @@ bool GraphTable::destroy(cudaGraph_t handle) {
 bool GraphTable::destroy(cudaGraphExec_t handle) {
   const std::lock_guard lock(mutex_);
   return execs_.erase(handle) == 1;
+}
+
+bool GraphTable::holds(const void* communicator) {
+  const std::lock_guard lock(mutex_);
+  const auto is_its = [&](const GraphNode& node) { return node.operation.communicator == communicator; };
+  return std::ranges::any_of(graphs_, [&](const auto& graph) { return std::ranges::any_of(graph.second->nodes, is_its); }) ||
+         std::ranges::any_of(execs_, [&](const auto& exec) { return std::ranges::any_of(exec.second->nodes(), is_its); });
 }
 
 size_t GraphTable::size() {

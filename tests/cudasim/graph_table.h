@@ -19,6 +19,8 @@ class GraphTable {
   bool destroy(cudaGraph_t handle);
   bool destroy(cudaGraphExec_t handle);
   size_t size();
+  /// Whether a live graph, executable or not, holds an operation of this communicator.
+  bool holds(const void* communicator);
 
  private:
   std::mutex mutex_;

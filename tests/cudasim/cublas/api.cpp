@@ -143,6 +143,18 @@ using namespace cudasim;
 
 extern "C" {
 
+const char* cublasLtGetStatusName(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS: return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_ALLOC_FAILED: return "CUBLAS_STATUS_ALLOC_FAILED";
+    case CUBLAS_STATUS_INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_EXECUTION_FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
+    default: return "CUBLAS_STATUS of another name";
+  }
+}
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   if (call_fails("cublasLtCreate")) return CUBLAS_STATUS_ALLOC_FAILED;
   if (!settings().driver || settings().num_devices == 0) return CUBLAS_STATUS_NOT_INITIALIZED;

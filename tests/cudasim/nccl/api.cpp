@@ -142,13 +142,18 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   const std::shared_ptr<Communicator> inner = find(comm, "ncclCommFinalize");
   if (inner == nullptr) return ncclInvalidArgument;
   if (call_fails("ncclCommFinalize")) return inject("ncclCommFinalize");
-  return inner->run_host_call([](Communicator& finished) { return finished.flush(); });
+  return inner->run_host_call([](Communicator& finished) { 
+    const ncclResult_t result = finished.flush();
+    finished.await_graphs("ncclCommFinalize");
+    return result;
+  });
 }
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   const std::shared_ptr<Communicator> inner = take(comm, "ncclCommDestroy");
   if (inner == nullptr) return ncclInvalidArgument;
   inner->abort();
+  inner->await_graphs("ncclCommDestroy");
   return call_fails("ncclCommDestroy") ? inject("ncclCommDestroy") : ncclSuccess;
 }
 
@@ -156,6 +161,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   const std::shared_ptr<Communicator> inner = take(comm, "ncclCommAbort");
   if (inner == nullptr) return ncclInvalidArgument;
   inner->abort();
+  inner->await_graphs("ncclCommAbort");
   return ncclSuccess;
 }
 

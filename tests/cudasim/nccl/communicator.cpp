@@ -7,6 +7,7 @@
 
 #include "tests/cudasim/core.h"
 #include "tests/cudasim/device_state.h"
+#include "tests/cudasim/graph_table.h"
 #include "tests/cudasim/nccl/sum_order.h"
 
 namespace cudasim {
@@ -124,6 +125,7 @@ ncclResult_t Communicator::enqueue_now(const Queued& queued) {
   if (queued.send_bytes > 0) operation.reads = {{queued.send, queued.send_bytes}};
   operation.writes = {{queued.recv, queued.recv_bytes}};
   operation.waits_for_peers = true;
+  operation.communicator = this;
   const cudaError_t queued_status = cudasim::enqueue(queued.stream, std::move(operation));
   if (queued_status == cudaSuccess) return ncclSuccess;
   fail(ncclUnhandledCudaError, fmt::format("{}: {}", describe(queued.header), cudaGetErrorString(queued_status)));
@@ -147,6 +149,17 @@ void Communicator::abort() {
   aborted_ = true;
   while (running_ != 0) std::this_thread::sleep_for(std::chrono::microseconds(50));
   if (worker_.joinable()) worker_.join();
+}
+
+void Communicator::await_graphs(const char* function) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(Meeting::timeout_seconds());
+  while (GraphTable::get().holds(this)) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      report(fmt::format("{}: a live graph holds an operation of this communicator: NCCL would wait for ever", function));
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
 }
 
 ncclResult_t Communicator::flush() {

@@ -32,6 +32,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   ncclResult_t state();
   /// Ends whatever waits for peers; later operations do nothing.
   void abort();
+  /// Waits, like NCCL, until no live graph holds an operation of this communicator, but not for ever: a finding then.
+  void await_graphs(const char* function);
   /// Waits until what was queued has run.
   ncclResult_t flush();
 

@@ -149,6 +149,42 @@ TEST_F(NcclTest, ACallBeforeTheLastOneWasAskedAboutIsFound) {
   EXPECT_TRUE(contains(cudasim::take_findings(), "an earlier call on this communicator is in progress"));
 }
 
+/// A graph with one sum, made after one outside of it has connected.
+cudaGraphExec_t record_sum(const Rank& rank) {
+  EXPECT_EQ(rank.sum(10), ncclSuccess);
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(rank.stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(rank.sum(10), ncclSuccess);
+  EXPECT_EQ(cudaStreamEndCapture(rank.stream, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  return exec;
+}
+
+TEST_F(NcclTest, ACommunicatorDoesNotEndWhileALiveGraphHoldsASumOfIt) {
+  setenv("CUDASIM_NCCL_TIMEOUT", "1", 1);
+  run_ranks(1, [](Rank& rank) {
+    const cudaGraphExec_t exec = record_sum(rank);
+    EXPECT_EQ(rank.poll(ncclCommFinalize(rank.comm)), ncclSuccess);
+    EXPECT_TRUE(contains(cudasim::take_findings(), "ncclCommFinalize: a live graph holds an operation of this communicator"));
+    EXPECT_EQ(ncclCommAbort(std::exchange(rank.comm, nullptr)), ncclSuccess);
+    EXPECT_TRUE(contains(cudasim::take_findings(), "ncclCommAbort: a live graph holds an operation of this communicator"));
+    EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+  });
+}
+
+TEST_F(NcclTest, ACommunicatorEndsOnceItsGraphsAreDestroyedThoughOneMayStillRun) {
+  run_ranks(1, [](Rank& rank) {
+    const cudaGraphExec_t exec = record_sum(rank);
+    EXPECT_EQ(cudaGraphLaunch(exec, rank.stream), cudaSuccess);
+    const ncclResult_t begun = ncclCommFinalize(rank.comm);
+    EXPECT_EQ(begun, ncclInProgress);
+    EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+    EXPECT_EQ(rank.poll(begun), ncclSuccess);
+  });
+}
+
 TEST_F(NcclTest, TwoRanksOnOneDeviceAreRefused) {
   run_ranks(2, [](Rank& rank) { EXPECT_EQ(rank.init, ncclInvalidUsage); }, [](int) { return 0; });
 }
