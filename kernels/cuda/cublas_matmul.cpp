@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_device.h"
@@ -12,7 +13,7 @@ namespace {
 
 constexpr size_t kMostPlans = 4096;  // then all are forgotten: rows vary from call to call
 
-void check(cublasStatus_t status, const char* what) {
+void check(cublasStatus_t status, const std::string& what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::kOutOfMemory : ErrorCode::kInternal,
               fmt::format("cuBLASLt: {} failed: {}", what, cublasLtGetStatusName(status)));
@@ -41,6 +42,10 @@ Layout make_layout(cudaDataType type, int64_t rows, int64_t cols, int64_t column
   cublasLtMatrixLayout_t layout = nullptr;
   check(cublasLtMatrixLayoutCreate(&layout, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), column_stride), "a matrix layout");
   return Layout(layout);
+}
+
+std::string describe(const char* what, int64_t rows, int64_t cols, int64_t outputs) {
+  return fmt::format("{} of {} rows x {} columns x {} outputs in f16", what, rows, cols, outputs);
 }
 
 Operation make_operation(bool bias) {
@@ -75,7 +80,7 @@ struct CublasMatmul::Plan {
     cublasLtMatmulHeuristicResult_t result = {};
     int found = 0;
     check(cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), a.get(), b.get(), d.get(), d.get(), made, 1, &result, &found),
-          "the choice of an algorithm");
+          describe("the choice of an algorithm for a product", shape.rows, shape.cols, shape.outputs));
     if (found == 0) {
       throw Error(ErrorCode::kInternal, fmt::format("cuBLASLt has no algorithm for {} rows x {} columns x {} outputs in f16: use numerics: invariant",
                                                     shape.rows, shape.cols, shape.outputs));
@@ -108,9 +113,10 @@ const CublasMatmul::Plan& CublasMatmul::plan_for(const Shape& shape) {
 void CublasMatmul::run(const HalfProduct& product) {
   const Plan& plan = plan_for(shape_of(product));
   if (product.bias != nullptr) set(plan.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias);
-  check(cublasLtMatmul(handle_, plan.operation.get(), product.alpha, product.weight, plan.a.get(), product.x, plan.b.get(), zero_.data(), product.out,
-                       plan.d.get(), product.out, plan.d.get(), &plan.algorithm, workspace_.data(), kWorkspaceBytes, device_.stream()),
-        "a product");
+  const cublasStatus_t status =
+      cublasLtMatmul(handle_, plan.operation.get(), product.alpha, product.weight, plan.a.get(), product.x, plan.b.get(), zero_.data(), product.out,
+                     plan.d.get(), product.out, plan.d.get(), &plan.algorithm, workspace_.data(), kWorkspaceBytes, device_.stream());
+  if (status != CUBLAS_STATUS_SUCCESS) check(status, describe("a product", product.rows, product.cols, product.outputs));
 }
 
 }  // namespace terrace

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <random>
+#include <span>
+#include <vector>
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/cublas_matmul.h"
@@ -43,6 +46,7 @@ double copy_rate(CudaDevice& device, const Buffer& memory, size_t bytes) {
 
 void measure_memory(CudaDevice& device, size_t set_bytes, MachineLimits& limits) {
   const size_t largest = std::min(kLargestCopy, device.free_memory() / 4);
+  if (largest == 0) return;
   for (size_t bytes = std::min(kSmallestCopy, largest); bytes <= largest; bytes *= 2) {
     const Buffer memory = device.allocate(bytes + 8);
     limits.memory_bytes = bytes;
@@ -53,14 +57,29 @@ void measure_memory(CudaDevice& device, size_t set_bytes, MachineLimits& limits)
   }
 }
 
+/// Numbers of (-1, -0.5] and [0.5, 1) whose bits look random: with zeros the device draws less power and clocks higher than it ever will in use.
+Buffer make_operand(CudaDevice& device, size_t elements) {
+  constexpr size_t kPiece = size_t{1} << 20;  // elements; repeated, which no cache profits from
+  std::minstd_rand random(1);
+  std::vector<uint16_t> piece(std::min(elements, kPiece));
+  for (uint16_t& value : piece) value = static_cast<uint16_t>((random() >> 8 & 0x83FF) | 0x3800);  // sign, fraction; an exponent of -1
+  Buffer operand = device.allocate(elements * sizeof(uint16_t));
+  for (size_t i = 0; i < elements; i += piece.size()) {
+    device.write(operand.data() + i * sizeof(uint16_t), std::as_bytes(std::span(piece).first(std::min(piece.size(), elements - i))));
+  }
+  return operand;
+}
+
 double product_rate(CudaDevice& device) {
   CublasMatmul library(device);
-  const Buffer alpha = device.allocate(sizeof(float));  // zero: the arithmetic is the same
+  const Buffer alpha = device.allocate(sizeof(float));
+  constexpr float kOne = 1;  // not zero: then a library may leave the product out
+  device.write(alpha.data(), std::as_bytes(std::span(&kOne, 1)));
   double best = 0;
   for (int64_t size = kSmallestProduct; size <= kLargestProduct; size *= 2) {
     const auto elements = static_cast<size_t>(size * size);
     if (elements * 8 > device.free_memory() / 4) break;
-    const Buffer x = device.allocate(elements * 2), weight = device.allocate(elements * 2), out = device.allocate(elements * 4);
+    const Buffer x = make_operand(device, elements), weight = make_operand(device, elements), out = device.allocate(elements * 4);
     HalfProduct product = {.x = reinterpret_cast<const uint16_t*>(x.data()), .weight = reinterpret_cast<const uint16_t*>(weight.data()),
                            .rows = size, .outputs = size, .cols = size, .alpha = reinterpret_cast<const float*>(alpha.data()), .bias = nullptr,
                            .out = reinterpret_cast<float*>(out.data()), .out_stride = size};
