@@ -39,6 +39,7 @@ void make_fiber(Fiber& fiber, unsigned char* stack, size_t bytes, size_t skew, v
 
 void switch_fiber(Fiber& from, Fiber& to, [[maybe_unused]] bool dying) {
 #ifdef CUDASIM_ASAN
+  if (dying) __asan_handle_no_return();  // its frames never return: what they poisoned must not meet the stack's next lane
   __sanitizer_start_switch_fiber(dying ? nullptr : &from.fake_stack, to.bottom, to.bytes);
 #endif
   save_origin(jump_fcontext(static_cast<fcontext_t>(to.context), &from));
