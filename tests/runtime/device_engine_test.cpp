@@ -33,22 +33,7 @@ Config device_config(DType format = DType::kF16) {
   return config;
 }
 
-Request make_request(int seed, int prompt, int max_tokens) {
-  Request request;
-  for (int i = 0; i < prompt; ++i) request.prompt.push_back((seed * 37 + i * 11 + i * i) % 256);
-  request.max_tokens = max_tokens;
-  request.sampling.temperature = 0;
-  request.logprobs = 3;
-  return request;
-}
-
-void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what) {
-  ASSERT_EQ(a.size(), b.size()) << what;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ASSERT_EQ(a[i].token, b[i].token) << what << ", token " << i;
-    ASSERT_EQ(a[i].logprob, b[i].logprob) << what << ", token " << i;
-  }
-}
+Request make_request(int seed, int prompt, int max_tokens) { return greedy_request(seed, prompt, max_tokens, 256); }
 
 // Until a token whose rival is so close that rounding may choose either.
 void expect_same_tokens(const Outputs& found, const Outputs& wanted, float margin, const std::string& what) {

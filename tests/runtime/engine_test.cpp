@@ -21,25 +21,7 @@ Config small_config() {
   return config;
 }
 
-Request make_request(int seed, int prompt, int max_tokens) {
-  Request request;
-  for (int i = 0; i < prompt; ++i) request.prompt.push_back((seed * 37 + i * 11 + i * i) % 320);
-  request.max_tokens = max_tokens;
-  request.sampling.temperature = 0;
-  request.logprobs = 3;
-  return request;
-}
-
-void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what) {
-  ASSERT_EQ(a.size(), b.size()) << what;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ASSERT_EQ(a[i].token, b[i].token) << what << ", token " << i;
-    ASSERT_EQ(a[i].logprob, b[i].logprob) << what << ", token " << i;
-    ASSERT_EQ(a[i].top.size(), b[i].top.size());
-    for (size_t k = 0; k < a[i].top.size(); ++k) ASSERT_EQ(a[i].top[k].logprob, b[i].top[k].logprob) << what << ", token " << i;
-    ASSERT_EQ(a[i].finish, b[i].finish) << what;
-  }
-}
+Request make_request(int seed, int prompt, int max_tokens) { return greedy_request(seed, prompt, max_tokens, 320); }
 
 TEST(EngineTest, AloneOrInABatchOf32GivesEqualBits) {
   std::vector<Request> requests;

@@ -30,4 +30,24 @@ Outputs run_engine(const Config& config, int ranks, const std::vector<Request>& 
   return outputs;
 }
 
+Request greedy_request(int seed, int prompt_tokens, int max_tokens, int vocab_size) {
+  Request request;
+  for (int i = 0; i < prompt_tokens; ++i) request.prompt.push_back((seed * 37 + i * 11 + i * i) % vocab_size);
+  request.max_tokens = max_tokens;
+  request.sampling.temperature = 0;
+  request.logprobs = 3;
+  return request;
+}
+
+void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(a[i].token, b[i].token) << what << ", token " << i;
+    ASSERT_EQ(a[i].logprob, b[i].logprob) << what << ", token " << i;
+    ASSERT_EQ(a[i].top.size(), b[i].top.size());
+    for (size_t k = 0; k < a[i].top.size(); ++k) ASSERT_EQ(a[i].top[k].logprob, b[i].top[k].logprob) << what << ", token " << i;
+    ASSERT_EQ(a[i].finish, b[i].finish) << what;
+  }
+}
+
 }  // namespace terrace

@@ -1,7 +1,8 @@
-// Runs requests through a whole session on ranks as threads, for tests.
+// Requests made up from a seed, a whole session on ranks as threads that runs them, and what came out compared, for tests.
 #pragma once
 
 #include <map>
+#include <string>
 #include <vector>
 
 #include "runtime/config.h"
@@ -14,5 +15,11 @@ using Outputs = std::map<SequenceId, std::vector<SequenceEvent>>;  // ids count 
 
 /// Submits all requests at once and steps until all have ended. Fails the test when a rank fails.
 Outputs run_engine(const Config& config, int ranks, const std::vector<Request>& requests, EngineStats* stats = nullptr);
+
+/// Greedy, with 3 log-probabilities a token.
+Request greedy_request(int seed, int prompt_tokens, int max_tokens, int vocab_size);
+
+/// Tokens, log-probabilities and how it ended.
+void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what);
 
 }  // namespace terrace
