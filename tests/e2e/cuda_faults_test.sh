@@ -1,10 +1,9 @@
 # Each call of CUDA, cuBLAS and NCCL in a short run fails once (the simulator sees to it): no hang, no crash, no leak, and a sentence that names the rank and what failed. A sample of
 # the calls; TERRACE_LONG_TESTS=1 takes all of one rank's, and every fifth of a pair's.
 source "$(dirname "$0")/lib.sh"
-module=$(dirname "$TERRACE")/libterrace_cudasim.so
-[ -f "$module" ] || { echo "skipped: the simulated CUDA module was not built (it needs CUDA's headers, clang++-14 and Boost.Context)"; exit 77; }
+needs_simulated_device
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: apt install openmpi-bin)"; exit 77; }
-export TERRACE_CUDA_MODULE=$module CUDASIM_NCCL_TIMEOUT=20
+export CUDASIM_NCCL_TIMEOUT=20
 
 "$(dirname "$TERRACE")/tiny_model_writer" "$work/tiny.gguf" F16 || fail "the tiny model was not written"
 ask=("$TERRACE" run "$work/tiny.gguf" --raw -p he --max-tokens 2 --ignore-eos --progress none --set backend=cuda --set cache.device=1MiB --set scheduler.max_tokens_per_step=8)

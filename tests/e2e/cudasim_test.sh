@@ -1,11 +1,9 @@
 # The whole program on the CUDA backend, executed by the simulator (tests/cudasim): the same greedy tokens as on the CPU, for ranks as processes and as
 # threads, in batches, with chunked prompts and a pool so small that sequences are put off; and what it says when ranks or devices are missing.
 source "$(dirname "$0")/lib.sh"
-module=$(dirname "$TERRACE")/libterrace_cudasim.so
+needs_simulated_device
 writer=$(dirname "$TERRACE")/tiny_model_writer
-[ -f "$module" ] || { echo "skipped: the simulated CUDA module was not built (it needs CUDA's headers, clang++-14 and Boost.Context)"; exit 77; }
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: apt install openmpi-bin)"; exit 77; }
-export TERRACE_CUDA_MODULE=$module
 
 "$writer" "$work/tiny.gguf" F16 || fail "the tiny model was not written"
 small=(--set cache.device=2MiB --set scheduler.max_tokens_per_step=32 --progress none)

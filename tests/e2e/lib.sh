@@ -38,6 +38,14 @@ needs_model() {
   exit 77
 }
 
+# From here on `backend: cuda` is the simulated device (tests/cudasim).
+needs_simulated_device() {
+  export TERRACE_CUDA_MODULE=$(dirname "$TERRACE")/libterrace_cudasim.so
+  [ -f "$TERRACE_CUDA_MODULE" ] && return
+  echo "skipped: the simulated CUDA module was not built (it needs CUDA's headers, clang++-14 and Boost.Context)"
+  exit 77
+}
+
 done_testing() {
   [ "$failures" -eq 0 ] && echo "all as expected"
   exit $((failures > 0))

@@ -134,8 +134,7 @@ TEST_P(FloatOpsTest, EmbedLooksUpAndScalesRows) {
 TEST_P(FloatOpsTest, EmbedReadsColumnsOfEveryDtype) {
   std::mt19937 random(30);
   const std::vector<int32_t> tokens = {6, 0, 5};
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
-                            DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+  for (const DType dtype : testing::kAllDTypes) {
     const testing::RandomMatrix table = testing::make_random_matrix(dtype, 7, 768, random);
     for (const auto& [first, count] : {std::pair{0, 768}, {288, 352}, {512, 256}}) {
       const HostMatrix columns = testing::columns_of(table.matrix, first, count);

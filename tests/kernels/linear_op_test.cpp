@@ -15,12 +15,11 @@ namespace terrace {
 namespace {
 
 using testing::columns_of;
+using testing::kAllDTypes;
 using testing::make_random_activations;
 using testing::make_random_matrix;
 using testing::RandomMatrix;
 
-constexpr DType kAllDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                                DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 constexpr float kUntouched = -77.5f;
 
 class LinearOpTest : public BackendTest {

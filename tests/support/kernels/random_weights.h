@@ -8,6 +8,10 @@
 
 namespace terrace::testing {
 
+/// Every dtype that a weight may have.
+inline constexpr DType kAllDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                                DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+
 struct RandomMatrix {
   std::vector<std::byte> bytes;
   HostMatrix matrix;  // refers to bytes
