@@ -1,11 +1,13 @@
-// The words of the KV cache: tier, frame, page reference. Ids only; bytes are the page store's business.
+// The words of the KV cache: tier, frame, page reference, key, move. Ids only; bytes are the page store's business.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace terrace {
 
-enum class Tier : uint8_t { kDevice = 0 };  // host and disk come with the tiered cache
+enum class Tier : uint8_t { kDevice = 0, kHost = 1, kDisk = 2 };
+inline constexpr int kNumTiers = 3;
 
 inline constexpr uint32_t kNoFrame = 0xFFFFFFFFu;
 
@@ -14,6 +16,26 @@ struct PageRef {
   Tier tier = Tier::kDevice;
   uint32_t frame = kNoFrame;
   bool operator==(const PageRef&) const = default;
+};
+
+/// Names a full page by all tokens up to its end: 128-bit xxh3 of (the key of the page before it, its tokens, salt).
+struct PageKey {
+  uint64_t low = 0;
+  uint64_t high = 0;
+  bool operator==(const PageKey&) const = default;
+};
+
+struct PageKeyHash {
+  size_t operator()(const PageKey& key) const { return static_cast<size_t>(key.low); }
+};
+
+/// One page's way between neighbouring tiers (device and host, host and disk), the same on every rank. `to` may be read only in a plan made
+/// after all ranks reported the move as done; `from` stays as it is until then.
+struct PageMove {
+  uint32_t id = 0;  // ascending, never reused within a run
+  PageRef from;
+  PageRef to;
+  PageKey key;      // of the page; goes with its checksum, so that a swapped frame is found out
 };
 
 }  // namespace terrace

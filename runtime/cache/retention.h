@@ -1,0 +1,41 @@
+// Which page a full tier gives up next: one policy object a tier, on rank 0. Ids only, step thread only.
+//
+// A chain never loses its middle: a page with children in the same tier is never the victim. Ties are broken by id, so that the same calls
+// give the same victims on every run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace terrace {
+
+using PageId = uint32_t;  // a cached page, dense; reused after the page is gone from all tiers
+inline constexpr PageId kNoPage = 0xFFFFFFFFu;
+
+struct PageTraits {
+  PageId parent = kNoPage;  // the page before it in its chain
+  int32_t depth = 0;        // pages before it
+  int32_t priority = 0;     // of the request that made it; lower ones go first
+};
+
+class RetentionPolicy {
+ public:
+  virtual ~RetentionPolicy() = default;
+  /// The page has come into this tier (its parent may or may not be there). `now`: the step; never goes back.
+  virtual void insert(PageId page, const PageTraits& traits, int64_t now) = 0;
+  virtual void erase(PageId page) = 0;
+  /// A request has found the page.
+  virtual void hit(PageId page, int64_t now) = 0;
+  /// A pinned page is in use and never the victim; pins count.
+  virtual void pin(PageId page) = 0;
+  virtual void unpin(PageId page) = 0;
+  /// The page to give up next; it stays until erase(). nullopt: all are pinned.
+  virtual std::optional<PageId> victim() = 0;
+};
+
+/// "lru" or the name of another policy; kInvalidValue for an unknown one, naming those there are.
+std::unique_ptr<RetentionPolicy> make_retention_policy(std::string_view name);
+
+}  // namespace terrace
