@@ -47,6 +47,12 @@ struct KvPool {
   PageLayout layout;
 };
 
+/// The bytes of one frame into another of the same pool.
+struct FrameCopy {
+  uint32_t from = 0;
+  uint32_t to = 0;
+};
+
 /// Everything that varies per step. Spans stay valid until the step's last op.
 struct StepBatch {
   std::span<const int32_t> tokens;     // [num_tokens] ids
@@ -82,10 +88,18 @@ struct AttentionArgs {
   // Query head h reads KV head kv_head_of_q[h]; ascending. Shards may cut a KV group anywhere (9 query heads over 2 ranks).
   std::span<const int32_t> kv_head_of_q;       // [num_q_heads]
   int32_t head_dim = 0;
-  float scale = 0;  // multiplies q.k
+  float scale = 0;       // multiplies q.k
+  float soft_cap = 0;    // 0: none; else a scaled score s counts as soft_cap * tanh(s / soft_cap)
+  int32_t window = 0;    // 0: all keys; else a query at position p sees keys p - window + 1 .. p, and those at positions < sinks.
+  int32_t sinks = 0;     // Pages with nothing else are not read: their frame numbers may be any. Layers of a step may differ in all three.
   int32_t layer = 0;
   const KvPool* kv = nullptr;
+
+  AttentionWindow key_window() const { return window > 0 ? AttentionWindow{window, sinks} : AttentionWindow{}; }
 };
+
+/// What a gated feed-forward layer does to its gate. kGeluTanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+enum class GateActivation { kSilu, kGeluTanh };
 
 struct LinearOutput {
   const Weight* weight = nullptr;
@@ -150,18 +164,23 @@ class Backend {
   virtual void embed(const Weight& table, float scale, MatrixView out) = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight, row by row; out may be x.
   virtual void rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) = 0;
-  /// x += delta, then out = rms_norm(x).
+  /// x += delta, then out = rms_norm(x); out may be delta.
   virtual void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out);
+  /// The norm of each head, [head_dim] of a row, in place; `weight` [head_dim] is the same for all.
+  void rms_norm_heads(MatrixView x, int32_t head_dim, const float* weight, float eps);
   /// Each output = x * weight^T (+ bias): all outputs share one quantisation of x.
   virtual void linear(MatrixView x, std::span<const LinearOutput> outputs) = 0;
-  /// gate.out = silu(x * gate^T) * (x * up^T), with both biases; up.out is scratch.
-  virtual void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up);
-  /// Rotates q and k by the tokens' positions and writes k and v into the tokens' pages.
+  /// gate.out = activation(x * gate^T) * (x * up^T), with both biases; up.out is scratch.
+  virtual void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up, GateActivation activation);
+  /// Rotates q and k by the tokens' positions and writes k and v into the tokens' pages. Where keys are quantised, q leaves turned as they
+  /// are stored (rotated_dims), fit for attention() alone.
   virtual void rope_and_store_kv(const RopeKvArgs& args) = 0;
+  /// Copies whole pages, one after another, before the ops that follow: copy-on-write.
+  virtual void copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) = 0;
   /// Causal attention of the batch's runs over their pages. Reads K and V from the pages only.
   virtual void attention(const AttentionArgs& args) = 0;
-  /// gate = silu(gate) * up.
-  virtual void silu_gate(MatrixView gate, MatrixView up) = 0;
+  /// gate = activation(gate) * up.
+  virtual void activate_gate(MatrixView gate, MatrixView up, GateActivation activation) = 0;
   /// x += delta.
   virtual void add(MatrixView x, MatrixView delta) = 0;
   /// dst[i] = src[rows[i]]: the rows whose logits are wanted.
@@ -186,10 +205,22 @@ inline void Backend::add_rms_norm(MatrixView x, MatrixView delta, const float* w
   rms_norm(x, weight, eps, out);
 }
 
-inline void Backend::gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up) {
+inline void Backend::rms_norm_heads(MatrixView x, int32_t head_dim, const float* weight, float eps) {
+  if (x.stride == x.cols) {  // heads are rows
+    const MatrixView heads = {x.data, x.rows * (x.cols / head_dim), head_dim, head_dim};
+    return rms_norm(heads, weight, eps, heads);
+  }
+  for (int64_t begin = 0; begin < x.cols; begin += head_dim) {
+    const MatrixView head = x.columns(begin, head_dim);
+    rms_norm(head, weight, eps, head);
+  }
+}
+
+inline void Backend::gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up,
+                                  GateActivation activation) {
   const LinearOutput outputs[] = {gate, up};
   linear(x, outputs);
-  silu_gate(gate.out, up.out);
+  activate_gate(gate.out, up.out, activation);
 }
 
 /// Whether a row's bits may depend on the other rows of the call (LAW 4). The CPU is always invariant.

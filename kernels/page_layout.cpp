@@ -1,25 +1,55 @@
 #include "kernels/page_layout.h"
 
+#include "kernels/base/error.h"
+
 namespace terrace {
 namespace {
 
 size_t round_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
+size_t element_bytes(KvType type) {
+  switch (type) {
+    case KvType::kF32: return 4;
+    case KvType::kF16:
+    case KvType::kBF16: return 2;
+    case KvType::kQ8: break;
+  }
+  return 1;
+}
+
 }  // namespace
 
-PageLayout make_page_layout(DType dtype, int page_tokens, int num_layers, int num_kv_heads, int head_dim) {
+PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim) {
+  if (kv_format_name(format) == "other") throw Error(ErrorCode::kInvalidValue, "no kernel reads such pages: take a KV format of kKvFormats");
   PageLayout layout;
-  layout.dtype = dtype;
+  layout.k.type = format.k;
+  layout.v.type = format.v;
   layout.page_tokens = page_tokens;
   layout.num_layers = num_layers;
   layout.num_kv_heads = num_kv_heads;
   layout.head_dim = head_dim;
-  layout.row_bytes = dtype_bytes(dtype, head_dim);
-  layout.head_stride = layout.row_bytes * static_cast<size_t>(page_tokens);
-  layout.v_offset = layout.head_stride * static_cast<size_t>(num_kv_heads);
-  layout.layer_stride = round_up(2 * layout.v_offset, 64);
+  size_t end = 0;
+  for (PageRows* rows : {&layout.k, &layout.v}) {
+    rows->offset = end;
+    rows->row_bytes = element_bytes(rows->type) * static_cast<size_t>(head_dim);
+    rows->head_stride = rows->row_bytes * static_cast<size_t>(page_tokens);
+    end += rows->head_stride * static_cast<size_t>(num_kv_heads);
+  }
+  for (PageRows* rows : {&layout.k, &layout.v}) {
+    if (!is_quantised(rows->type)) continue;
+    rows->scales = round_up(end, sizeof(float));
+    end = rows->scales + static_cast<size_t>(num_kv_heads * page_tokens) * sizeof(float);
+  }
+  layout.layer_stride = round_up(end, 64);
   layout.page_stride = round_up(layout.layer_stride * static_cast<size_t>(num_layers), 4096);
   return layout;
+}
+
+std::string_view kv_format_name(KvFormat format) {
+  for (const NamedKvFormat& named : kKvFormats) {
+    if (named.format == format) return named.name;
+  }
+  return "other";
 }
 
 }  // namespace terrace

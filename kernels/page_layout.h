@@ -1,32 +1,62 @@
-// Where each K and V row lies inside a page (LAW 2): [layer][K|V][kv_head][token][head_dim], one contiguous block per rank.
+// Where each K and V row lies inside a page (LAW 2): one contiguous block per rank, [layer][K|V][kv_head][token][head_dim], a layer's scales
+// behind its rows, [K|V][kv_head][token] floats.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
-#include "kernels/base/dtype.h"
+#include "kernels/kv_format.h"
 
 namespace terrace {
 
-/// Strides in bytes; a page's address is pool + frame * page_stride.
+/// The K or the V of a layer. Bytes; offsets count from the layer's begin.
+struct PageRows {
+  KvType type = KvType::kF16;
+  size_t offset = 0;
+  size_t row_bytes = 0;     // one token of one head
+  size_t head_stride = 0;   // page_tokens rows
+  size_t scales = 0;        // offset of [num_kv_heads, page_tokens] floats, where is_quantised(type)
+  bool operator==(const PageRows&) const = default;
+};
+
+/// A page's address is pool + frame * page_stride.
 struct PageLayout {
-  DType dtype = DType::kF16;  // F16, BF16 or F32
+  PageRows k, v;
   int32_t page_tokens = 16;
   int32_t num_layers = 0;
   int32_t num_kv_heads = 0;  // this rank's
   int32_t head_dim = 0;
-  size_t row_bytes = 0;     // one token of one head
-  size_t head_stride = 0;   // page_tokens rows
-  size_t v_offset = 0;      // from a layer's K to its V
   size_t layer_stride = 0;  // rounded up to 64
   size_t page_stride = 0;   // rounded up to 4,096
 
-  size_t k_offset(int layer, int kv_head, int token) const {
-    return static_cast<size_t>(layer) * layer_stride + static_cast<size_t>(kv_head) * head_stride + static_cast<size_t>(token) * row_bytes;
+  KvFormat format() const { return {k.type, v.type}; }
+  /// Of a row of `rows` (k or v) in the page.
+  size_t row_offset(const PageRows& rows, int layer, int kv_head, int token) const {
+    return static_cast<size_t>(layer) * layer_stride + rows.offset + static_cast<size_t>(kv_head) * rows.head_stride +
+           static_cast<size_t>(token) * rows.row_bytes;
+  }
+  /// Of the row's scale.
+  size_t scale_offset(const PageRows& rows, int layer, int kv_head, int token) const {
+    return static_cast<size_t>(layer) * layer_stride + rows.scales + static_cast<size_t>(kv_head * page_tokens + token) * sizeof(float);
   }
   bool operator==(const PageLayout&) const = default;
 };
 
-PageLayout make_page_layout(DType dtype, int page_tokens, int num_layers, int num_kv_heads, int head_dim);
+/// Throws kInvalidValue for a format without a name.
+PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim);
+
+/// A format as the configuration writes it: "Q8", "Q8/F16" for 8-bit keys and 16-bit values.
+struct NamedKvFormat {
+  std::string_view name;
+  KvFormat format;
+};
+inline constexpr std::array kKvFormats = {
+    NamedKvFormat{"F16", KvType::kF16}, NamedKvFormat{"BF16", KvType::kBF16}, NamedKvFormat{"F32", KvType::kF32},
+    NamedKvFormat{"Q8", KvType::kQ8},   NamedKvFormat{"Q8/F16", {KvType::kQ8, KvType::kF16}},
+};
+/// "other" for one that has no name.
+std::string_view kv_format_name(KvFormat format);
 
 }  // namespace terrace

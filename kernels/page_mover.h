@@ -1,4 +1,5 @@
-// Whole pages between the device's pool and a host pool, beside the ops: the hands of the tier manager, which decides what moves. Owns the host pool. Step thread only.
+// Whole pages between the device's pool and a host pool, beside the ops: the hands of the page store, which is told what moves. Owns the host pool unless it is given one. Step
+// thread only.
 //
 // A move is queued and has a ticket. An eviction reads what all ops queued before it have written; a fetch overwrites its device frame only after them. What comes later must
 // be ordered by the caller: ops that use a fetched page, or write into the frame of an evicted one, by order_ops_after(); host reads of an evicted page, and its host frame's
@@ -8,34 +9,50 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
-
 
 namespace terrace {
 
+class Clock;
+
 class PageMover {
  public:
+  enum class Direction { kEvict, kFetch };  // device to host, host to device
   struct Move {
     uint32_t device_frame;
     uint32_t host_frame;
   };
   using Ticket = uint64_t;  // ascending; 0 has always finished
 
+  /// Copies under way are finished or dropped; the pools are touched no more.
   virtual ~PageMover() = default;
-  virtual Ticket evict(std::span<const Move> moves) = 0;  // device to host
-  virtual Ticket fetch(std::span<const Move> moves) = 0;  // host to device
+  virtual Ticket evict(std::span<const Move> moves) = 0;
+  virtual Ticket fetch(std::span<const Move> moves) = 0;
   virtual bool finished(Ticket ticket) = 0;
   virtual void wait(Ticket ticket) = 0;
-  /// Ops queued from now on run after these copies; the caller does not wait.
+  /// Ops queued from now on run after these copies; on a device the caller does not wait.
   virtual void order_ops_after(Ticket ticket) = 0;
-  /// page_stride bytes of host memory.
+  /// page_bytes of host memory.
   virtual std::byte* host_page(uint32_t host_frame) = 0;
+  /// XXH3-64 of the bytes that the last finished copy of this host frame read, where the mover makes it in the same pass; nullopt where it makes none.
+  virtual std::optional<uint64_t> checksum(Direction, uint32_t) { return std::nullopt; }
+};
+
+/// A link modelled between two pools that are the same memory (CPU backend). Each direction is a queue: a copy is finished when it was made, and no
+/// earlier than the copies queued before it, its bytes and the latency take.
+struct PageLink {
+  double bytes_per_second = 0;  // 0: as fast as the memory
+  int64_t latency_us = 0;
 };
 
 struct PageMoverOptions {
   std::byte* device_base = nullptr;  // the device's pool
-  size_t page_bytes = 0;             // PageLayout::page_stride
+  size_t page_bytes = 0;             // PageLayout::page_stride, a multiple of 64
   uint32_t num_host_frames = 0;
+  std::byte* host_base = nullptr;  // CPU backend: the host pool, aligned to 64; null: the mover allocates its own. A device's mover always does.
+  PageLink link = {};                   // CPU backend; a device has its own
+  Clock* clock = nullptr;          // null: the machine's
 };
 
 }  // namespace terrace

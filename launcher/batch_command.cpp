@@ -39,6 +39,16 @@ std::string summary_text(const BatchSummary& summary) {
                      static_cast<double>(summary.completion_tokens) / seconds, format_duration(summary.seconds));
 }
 
+// Where the K and V of all tokens came from, and what moved.
+std::string cache_text(const EngineStats& stats) {
+  const TokenSources& from = stats.sources;
+  const TierStats& tiers = stats.tiers;
+  return fmt::format("KV: {} tokens computed, {} found on the device, {} fetched from the host, {} from disk; pages moved to device {}, host {}, disk {}; {} lost for room, "
+                     "{} unreadable; {} preemptions",
+                     from.computed, from.device, from.host, from.disk, tiers.moved_in[0], tiers.moved_in[1], tiers.moved_in[2], tiers.lost[0] + tiers.lost[1] + tiers.lost[2],
+                     tiers.failed[1] + tiers.failed[2], stats.preemptions);
+}
+
 void report(const BatchOptions& options, const BatchSummary& summary) {
   if (options.progress != ProgressMode::kNone) log_info(summary_text(summary));
   if (summary.num_failed > 0) {
@@ -89,8 +99,11 @@ BatchSummary run_lines(Session& session, const Config& config, const BatchOption
                        Progress& progress) {
   BatchRunner runner(session.engine(), files.input, files.output, runner_options(session, config, options, signals));
   const BatchSummary summary = runner.run(progress);
+  if (!summary.interrupted) session.engine().write_out();
+  const EngineStats stats = session.engine().stats();
   session.engine().stop();
   progress.clear();
+  if (options.progress != ProgressMode::kNone) log_info(cache_text(stats));
   return summary;
 }
 

@@ -90,7 +90,7 @@ void measure_jobs(EngineTimer& timer, const BenchRoom& room, int repeat, Progres
 BenchReport start_report(const Session& session, const Config& config, const RankGroup& group, const BenchCases& cases) {
   BenchReport report;
   report.model = model_title(session.model());
-  report.kv_format = dtype_info(config.cache.format).name;
+  report.kv_format = kv_format_name(config.cache.format);
   report.setup = {.ranks = group.size, .threads = config.parallel.threads};
   for (const BenchJob& job : bench_jobs(cases)) report.results.push_back({.job = job, .timings = {}, .skipped = {}});
   return report;

@@ -12,6 +12,7 @@
 #include "kernels/base/error.h"
 #include "launcher/batch_command.h"
 #include "launcher/bench_command.h"
+#include "launcher/cache_command.h"
 #include "launcher/config_schema.h"
 #include "launcher/config_file.h"
 #include "launcher/inspect.h"
@@ -22,6 +23,7 @@
 #include "launcher/techniques_command.h"
 #include "launcher/tokenize.h"
 #include "launcher/version.h"
+#include "runtime/cache/retention.h"
 
 namespace terrace {
 namespace {
@@ -52,6 +54,7 @@ A run that was stopped or killed at any moment goes on with the same command: wh
 constexpr const char* kBenchExamples = R"(Examples:
   terrace bench configs/smollm2.yaml
   terrace bench techniques configs/smollm2.yaml --plot techniques.svg
+  terrace bench cache --trace requests.jsonl --pages 1000,5000
   terrace bench model.gguf --prompt 512 --depth 0,2048,8000 --batch none --repeat 5
   terrace bench model.gguf --ranks 1,2 --threads 1,2 --depth 0 --batch 32
   mpirun -n 2 terrace bench configs/smollm2.yaml --prompt none --depth 0 --batch 32 --format json
@@ -80,6 +83,11 @@ void add_progress(CLI::App* verb, ProgressMode& mode) {
   verb->add_option_function<std::string>("--progress", [&mode](const std::string& text) { mode = *progress_mode_from_name(text); },
                                          "auto, bar, plain or none (none: stderr stays silent unless something is wrong)")
       ->check(check);
+}
+
+/// A verb that needs no ranks: under mpirun rank 0 alone does it.
+Command on_rank_zero(Command command) {
+  return [command] { return early_rank() == 0 ? command() : 0; };
 }
 
 void add_run(CLI::App& app, Command& chosen) {
@@ -140,10 +148,30 @@ void add_techniques(CLI::App* bench, Command& chosen) {
   verb->callback([options, &chosen] { chosen = [options] { return run_techniques(*options); }; });
 }
 
+void add_cache(CLI::App* bench, Command& chosen) {
+  auto options = std::make_shared<CacheOptions>();
+  CLI::App* verb = bench->add_subcommand("cache", "Play recorded prompts through a tier of the KV cache: hits by retention policy, beside the most there can be");
+  verb->add_option("--trace", options->trace, "JSON lines with hash_ids, one id a page of the prompt (Mooncake's traces have this form)")
+      ->required()
+      ->type_name("FILE");
+  add_lengths(verb, "--pages", options->pages, 1, "Sizes of the tier, pages");
+  verb->add_option("--policy", options->policies, "These alone, with commas between")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember(retention_policy_names()));
+  verb->add_flag_callback("--json", [options] { options->format = CacheReportFormat::kJson; }, "The numbers of pages found, as one JSON object");
+  verb->add_flag_callback("--markdown", [options] { options->format = CacheReportFormat::kMarkdown; }, "The table as Markdown");
+  add_progress(verb, options->progress);
+  verb->footer("Examples:\n  terrace bench cache --trace conversation_trace.jsonl --pages 1000,5000\n"
+               "The bound is Belady's: no policy finds more, even one that knows the future (docs/performance.md).");
+  verb->callback([options, &chosen] { chosen = on_rank_zero([options] { return run_cache_simulation(*options); }); });
+}
+
 void add_bench(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* verb = app.add_subcommand("bench", "Measure speed, beside what this machine allows at most");
   add_techniques(verb, chosen);
+  add_cache(verb, chosen);
   const CLI::Option* config = add_config(verb, options->config, options->sets);
   BenchCases& cases = options->cases;
   add_lengths(verb, "--prompt", cases.prompts, 1, "Prompts to prefill, tokens");
@@ -167,11 +195,6 @@ void add_bench(CLI::App& app, Command& chosen) {
     if (config->empty()) throw CLI::RequiredError("CONFIG");
     chosen = [options] { return run_bench(*options); };
   });
-}
-
-/// A verb that needs no ranks: under mpirun rank 0 alone does it.
-Command on_rank_zero(Command command) {
-  return [command] { return early_rank() == 0 ? command() : 0; };
 }
 
 void add_render(CLI::App& app, Command& chosen) {

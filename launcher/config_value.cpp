@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -152,6 +153,28 @@ ConfigType dtype_value(ConfigField<DType> field, std::vector<DType> choices) {
   };
   return {one_of(names), names, true, setter(field, read),
           [field](const Config& config) { return std::string(dtype_info(read_field(field, config)).name); }};
+}
+
+ConfigType kv_format_value(ConfigField<KvFormat> field) {
+  std::vector<std::string_view> names;
+  for (const NamedKvFormat& named : kKvFormats) names.push_back(named.name);
+  const auto same_letter = [](char a, char b) { return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b)); };
+  const auto read = [same_letter](std::string_view text) -> std::optional<KvFormat> {
+    for (const NamedKvFormat& named : kKvFormats) {
+      if (std::equal(text.begin(), text.end(), named.name.begin(), named.name.end(), same_letter)) return named.format;
+    }
+    return std::nullopt;
+  };
+  return {one_of(names), names, true, setter(field, read),
+          [field](const Config& config) { return std::string(kv_format_name(read_field(field, config))); }};
+}
+
+ConfigType optional_memory_value(ConfigField<MemorySize> field) {
+  const auto parse = [](std::string_view text) { return text == "0" ? std::optional(MemorySize{}) : parse_memory(text); };
+  return {"a size like 512MiB or 2GiB, a share like 60%, or 0", {}, true, setter(field, parse), [field](const Config& config) {
+            const MemorySize& size = read_field(field, config);
+            return size.bytes == 0 && size.percent == 0 ? std::string("0") : show_memory(size);
+          }};
 }
 
 ConfigType memory_value(ConfigField<MemorySize> field) {

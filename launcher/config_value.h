@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/page_layout.h"
 #include "runtime/config.h"
 
 namespace terrace {
@@ -33,7 +34,10 @@ ConfigType power_of_two_value(ConfigField<int32_t> field, int32_t high);
 /// Finite, from `low` (or above it) to `high`.
 ConfigType real_value(ConfigField<double> field, double low, double high, bool above_low = false);
 ConfigType dtype_value(ConfigField<DType> field, std::vector<DType> choices);
+/// One of kKvFormats, in any case.
+ConfigType kv_format_value(ConfigField<KvFormat> field);
 /// "2GiB", "512 MiB", "1.5GB", "60%".
 ConfigType memory_value(ConfigField<MemorySize> field);
+ConfigType optional_memory_value(ConfigField<MemorySize> field);  // 0 is none
 
 }  // namespace terrace

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/base/dtype.h"
+#include "kernels/kv_format.h"
 
 namespace terrace {
 
@@ -44,11 +45,29 @@ struct CommSection {
   int32_t pretend_hosts = 0;  // > 1: test the cross-host path on one host
 };
 
+struct DiskSection {
+  std::string path = "none";  // one file a rank: PATH.rank0, PATH.rank1, ...; none: no disk tier
+  MemorySize size;
+  std::string io = "auto";  // auto | io_uring | threads
+};
+
+/// A link between the device's pages and the host's, made slow on purpose where both are the same memory (the CPU backend). 0: as fast as copying is.
+struct LinkSection {
+  MemorySize bandwidth;     // bytes per second each way
+  int32_t latency_us = 0;
+};
+
 struct CacheSection {
   bool enabled = true;      // false: the teaching baseline, every step recomputes the whole sequence
   int32_t page_tokens = 16;
-  DType format = DType::kF16;      // F16 | BF16 | F32
+  KvFormat format;          // of keys and values in pages
   MemorySize device = {0, 60.0};   // KV pages of this rank
+  MemorySize host;                 // of the host tier; 0: none
+  bool prefixes = true;            // full pages are kept for sequences that begin alike
+  std::string fetch = "auto";      // pages of colder tiers: auto (fetched where that is faster than computing them) | always | never
+  std::string policy = "lru";      // which page a full tier gives up: lru | reuse
+  DiskSection disk;
+  LinkSection link;
 };
 
 struct SchedulerSection {

@@ -14,13 +14,20 @@
 namespace terrace {
 namespace {
 
-Scheduler::Options scheduler_options(const Engine::Options& options) {
+Scheduler::Options scheduler_options(const Engine::Options& options, int num_ranks) {
   return {.max_tokens_per_step = options.scheduler.max_tokens_per_step,
           .max_sequences = options.scheduler.max_sequences,
           .page_tokens = options.cache.page_tokens,
           .num_frames = options.num_frames,
+          .num_host_frames = options.num_host_frames,
+          .num_disk_frames = options.num_disk_frames,
           .context_length = options.context_length,
-          .cache_enabled = options.cache.enabled};
+          .num_ranks = num_ranks,
+          .cache_enabled = options.cache.enabled,
+          .keep_prefixes = options.cache.prefixes,
+          .fetch = options.cache.fetch == "always" ? FetchRule::kAlways : options.cache.fetch == "never" ? FetchRule::kNever : FetchRule::kWhereFaster,
+          .policy = options.cache.policy,
+          .origin = options.origin};
 }
 
 // Rank 0's books against what each rank did (LAW 1).
@@ -37,12 +44,14 @@ void check_digests(const StepPlan& plan, const std::vector<StepReport>& reports,
 
 struct Engine::Impl {
   Impl(RankGroup& rank_group, Worker& rank_worker, const Options& engine_options)
-      : group(rank_group), worker(rank_worker), options(engine_options), scheduler(scheduler_options(engine_options)) {}
+      : group(rank_group), worker(rank_worker), options(engine_options), scheduler(scheduler_options(engine_options, rank_group.size)) {
+    scheduler.tiers().recover(std::exchange(options.on_disk, {}));
+  }
 
   void drain(std::vector<SequenceEvent>& events);
   void publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events);
   void publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events);
-  void count(const StepPlan& plan);
+  void count(const StepPlan& plan, const std::vector<StepReport>& reports);
   std::vector<StepReport> run(const StepPlan& plan);
 
   RankGroup& group;
@@ -84,10 +93,13 @@ std::vector<SequenceEvent> Engine::step() {
   if (!impl_->scheduler.busy()) return events;
   const StepPlan plan = impl_->scheduler.plan();
   std::vector<StepReport> reports = impl_->run(plan);
-  check_digests(plan, reports, impl_->scheduler.tables());
-  impl_->count(plan);
+  impl_->count(plan, reports);
   impl_->publish(plan, reports, events);
   return events;
+}
+
+void Engine::write_out() {
+  while (impl_->scheduler.tiers().write_out()) impl_->run(impl_->scheduler.plan());
 }
 
 void Engine::stop() {
@@ -100,6 +112,7 @@ void Engine::stop() {
 EngineStats Engine::stats() const {
   EngineStats stats = impl_->stats;
   stats.preemptions = impl_->scheduler.num_preemptions();
+  stats.tiers = impl_->scheduler.tiers().stats();
   stats.running = impl_->scheduler.num_running();
   stats.waiting = impl_->scheduler.num_waiting();
   return stats;
@@ -109,7 +122,10 @@ std::vector<StepReport> Engine::Impl::run(const StepPlan& plan) {
   Bytes bytes = encode(plan);
   stats.plan_bytes += bytes.size();
   group.control->broadcast(bytes);
-  return worker.execute(decode_plan(bytes));  // what every other rank executes, from the same bytes
+  std::vector<StepReport> reports = worker.execute(decode_plan(bytes));  // what every other rank executes, from the same bytes
+  check_digests(plan, reports, scheduler.tables());
+  for (const StepReport& report : reports) scheduler.tiers().settle(report.moves, plan.rows.empty());
+  return reports;
 }
 
 void Engine::Impl::drain(std::vector<SequenceEvent>& events) {
@@ -142,13 +158,16 @@ void Engine::Impl::drain(std::vector<SequenceEvent>& events) {
   }
 }
 
-void Engine::Impl::count(const StepPlan& plan) {
+void Engine::Impl::count(const StepPlan& plan, const std::vector<StepReport>& reports) {
   ++stats.steps;
+  int32_t prompt_tokens = 0;
   for (const PlanRow& row : plan.rows) {
     const Sequence& sequence = scheduler.sequence(row);
     const bool decode = row.num_tokens == 1 && row.first_position >= sequence.num_prompt();
-    if (!decode) stats.prompt_tokens += static_cast<uint64_t>(row.num_tokens);
+    if (!decode) prompt_tokens += row.num_tokens;
   }
+  stats.prompt_tokens += static_cast<uint64_t>(prompt_tokens);
+  if (prompt_tokens > static_cast<int32_t>(plan.rows.size())) scheduler.observe_prefill(prompt_tokens, reports.front().compute_us);
   stats.frame_token_slots += static_cast<uint64_t>(scheduler.frames_in_use()) * static_cast<uint64_t>(options.cache.page_tokens);
   stats.kv_tokens += static_cast<uint64_t>(scheduler.tokens_in_frames());
 }
@@ -167,6 +186,7 @@ void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& report
     const Sequence& sequence = scheduler.sequence(row);
     SequenceEvent event;
     event.id = sequence.id;
+    event.sources = sequence.sources;
     if (sampled_row) {
       SampledToken sampled = sample_token(logits.front(), sequence.request, sequence.tokens);
       event.token = sampled.token;
@@ -175,6 +195,7 @@ void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& report
       ++stats.generated_tokens;
     }
     event.finish = scheduler.commit(row, sampled_row ? std::optional(event.token) : std::nullopt);
+    if (event.finish != FinishReason::kNone) stats.sources += event.sources;
     if (event.token >= 0 || event.finish != FinishReason::kNone) events.push_back(std::move(event));
   }
 }

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "comm/group.h"
+#include "runtime/cache/page_record.h"
+#include "runtime/cache/tier_manager.h"
 #include "runtime/config.h"
 #include "runtime/request.h"
 
@@ -23,6 +25,8 @@ struct EngineStats {
   uint64_t plan_bytes = 0;         // of all plans
   uint64_t frame_token_slots = 0;  // sum over steps of frames in use x page_tokens (KV waste, DECISIONS 19)
   uint64_t kv_tokens = 0;          // sum over steps of tokens held in them
+  TokenSources sources;            // of the sequences that have ended
+  TierStats tiers;
   int32_t running = 0;
   int32_t waiting = 0;
 };
@@ -33,8 +37,12 @@ class Engine {
   struct Options {
     SchedulerSection scheduler;
     CacheSection cache;
-    int32_t num_frames = 0;
+    int32_t num_frames = 0;       // of the device
+    int32_t num_host_frames = 0;
+    int32_t num_disk_frames = 0;
     int32_t context_length = 0;
+    std::string origin;           // all that the bytes of a page depend on beside its tokens
+    std::vector<DiskRecord> on_disk;  // pages that every rank found whole at the start
   };
   Engine(RankGroup& group, Worker& worker, const Options& options);
   ~Engine();
@@ -49,6 +57,8 @@ class Engine {
   bool busy() const;
   /// Plans, executes and commits one step; events in order.
   std::vector<SequenceEvent> step();
+  /// Writes cached pages out to the disk tier, where there is one, for the next run. For the end; may take as long as writing them does.
+  void write_out();
   /// Tells the other ranks to leave Session::follow(). When done, or when they are wanted for something else in between.
   void stop();
   EngineStats stats() const;

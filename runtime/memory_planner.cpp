@@ -33,6 +33,17 @@ size_t pool_bytes(const MemorySize& size, size_t left) {
   return static_cast<size_t>(static_cast<double>(left) * size.percent / 100);
 }
 
+void plan_host_tier(const Config& config, const MemoryInputs& inputs, MemoryPlan& plan) {
+  const size_t left = inputs.host_available > 0 ? inputs.host_available : plan.left - plan.kv_bytes;
+  const size_t pool = pool_bytes(config.cache.host, left);
+  plan.num_host_frames = static_cast<int32_t>(std::min<size_t>(pool / plan.layout.page_stride, std::numeric_limits<int32_t>::max()));
+  plan.host_bytes = static_cast<size_t>(plan.num_host_frames) * plan.layout.page_stride;
+  if (plan.host_bytes > left) {
+    throw Error(ErrorCode::kOutOfMemory, fmt::format("Too little memory: cache.host asks for {} of each rank's memory, where {} remain. Lower cache.host or cache.device.",
+                                                     format_bytes(pool), format_bytes(left)));
+  }
+}
+
 }  // namespace
 
 size_t estimate_workspace_bytes(const ModelConfig& model, const Shard& shard, const SchedulerSection& scheduler) {
@@ -64,6 +75,7 @@ MemoryPlan plan_memory(const Config& config, const ModelConfig& model, const Sha
     refuse(plan, fmt::format("cache.device gives the KV cache {} and one page takes {}", format_bytes(pool), format_bytes(plan.layout.page_stride)));
   }
   if (plan.kv_bytes > plan.left) refuse(plan, fmt::format("cache.device asks for {}", format_bytes(pool)));
+  plan_host_tier(config, inputs, plan);
   return plan;
 }
 
@@ -72,10 +84,13 @@ std::string describe(const MemoryPlan& plan) {
   return fmt::format(
       "memory of this rank: {} available, weights {}, workspace {}, left {}\n"
       "KV cache: {} {} per token, page of {} tokens {}\n"
-      "tier device: {} pages, {} tokens, {}{}\n",
+      "tier device: {} pages, {} tokens, {}{}\n"
+      "tier host: {}\n",
       format_bytes(plan.available), format_bytes(plan.weights), format_bytes(plan.workspace), format_bytes(plan.left),
-      dtype_info(plan.layout.dtype).name, format_bytes(plan.kv_bytes_per_token), plan.layout.page_tokens, format_bytes(plan.layout.page_stride),
-      plan.num_frames, tokens, format_bytes(plan.kv_bytes), plan.capped ? " (all that max_sequences full contexts can use)" : "");
+      kv_format_name(plan.layout.format()), format_bytes(plan.kv_bytes_per_token), plan.layout.page_tokens, format_bytes(plan.layout.page_stride),
+      plan.num_frames, tokens, format_bytes(plan.kv_bytes), plan.capped ? " (all that max_sequences full contexts can use)" : "",
+      plan.num_host_frames == 0 ? "none (cache.host)" : fmt::format("{} pages, {} tokens, {}", plan.num_host_frames,
+                                                                    int64_t{plan.num_host_frames} * plan.layout.page_tokens, format_bytes(plan.host_bytes)));
 }
 
 }  // namespace terrace

@@ -16,6 +16,7 @@ namespace terrace {
 struct MemoryInputs {
   size_t available = 0;       // bytes this rank may take before anything is loaded: what is free on its device, or read_available_memory() / the host's ranks
   size_t weight_bytes = 0;    // of this rank: estimate_weight_bytes()
+  size_t host_available = 0;  // for the host tier, where the device has memory of its own; 0: the device's memory is the host's
 };
 
 struct MemoryPlan {
@@ -27,6 +28,8 @@ struct MemoryPlan {
   size_t kv_bytes_per_token = 0;  // of this rank, padding of the page included
   int32_t num_frames = 0;         // pages of the device tier
   size_t kv_bytes = 0;            // num_frames pages
+  int32_t num_host_frames = 0;    // pages of the host tier
+  size_t host_bytes = 0;          // num_host_frames pages
   bool capped = false;            // num_frames is all that scheduler.max_sequences full contexts can use
 };
 

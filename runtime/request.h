@@ -34,6 +34,24 @@ struct Request {
   std::vector<int32_t> stop_tokens;  // end the sequence when sampled; empty with ignore_eos
   std::optional<int32_t> logprobs;   // log-probabilities of output tokens and of so many alternatives (0..20)
   bool prompt_logprobs = false;      // the same for prompt tokens 1..n-1 (echo)
+  std::string cache_salt;            // cached pages are shared only between requests of equal salt
+};
+
+/// Where the K and V of a sequence's positions came from.
+struct TokenSources {
+  int64_t computed = 0;  // again after a preemption included
+  int64_t device = 0;    // found in the device's pages
+  int64_t host = 0;      // fetched from host memory
+  int64_t disk = 0;      // fetched from disk
+
+  int64_t cached() const { return device + host + disk; }
+  TokenSources& operator+=(const TokenSources& other) {
+    computed += other.computed;
+    device += other.device;
+    host += other.host;
+    disk += other.disk;
+    return *this;
+  }
 };
 
 enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
@@ -51,6 +69,7 @@ struct SequenceEvent {
   float logprob = 0;
   std::vector<TokenLogprob> top;  // largest first
   FinishReason finish = FinishReason::kNone;
+  TokenSources sources;           // up to this event
   std::string error;              // of kError: a sentence
 };
 

@@ -5,12 +5,34 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/cache/page_key.h"
 #include "runtime/sampling/sampler.h"
 
 namespace terrace {
 
+namespace {
+
+// Waiting sequences whose cached pages are brought near ahead of their turn.
+constexpr size_t kLookAhead = 16;
+
+TierManager::Options tier_options(const Scheduler::Options& options) {
+  TierManager::Options tiers;
+  tiers.page_tokens = options.page_tokens;
+  tiers.num_frames = {options.num_frames, options.num_host_frames, options.num_disk_frames};
+  // What one step may ask for, so that its pages have been written out when the next one asks again.
+  const int32_t step_pages = options.max_tokens_per_step / options.page_tokens + options.max_sequences;
+  tiers.spare_frames = std::min(step_pages, options.num_frames / 4);
+  tiers.keep_pages = options.cache_enabled && options.keep_prefixes;
+  tiers.num_ranks = options.num_ranks;
+  tiers.policy = options.policy;
+  return tiers;
+}
+
+}  // namespace
+
 Scheduler::Scheduler(const Options& options)
-    : options_(options), frames_(options.num_frames), tables_(options.max_sequences), by_slot_(static_cast<size_t>(options.max_sequences)) {}
+    : options_(options), tables_(options.max_sequences), tiers_(tier_options(options)), prefix_hold_(tiers_, options.page_tokens, options.fetch),
+      by_slot_(static_cast<size_t>(options.max_sequences)) {}
 
 int32_t Scheduler::max_sequence_tokens() const {
   // The last token's K and V are never needed, so a sequence may be one longer than its pages.
@@ -33,6 +55,7 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
   auto sequence = std::make_unique<Sequence>();
   sequence->id = id;
   sequence->tokens = request.prompt;
+  sequence->root = root_key(options_.origin, request.cache_salt);
   sequence->request = std::move(request);
   waiting_.push_back(std::move(sequence));
   return std::nullopt;
@@ -41,6 +64,7 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
 bool Scheduler::cancel(SequenceId id) {
   const auto is_it = [id](const SequencePtr& s) { return s->id == id; };
   if (const auto it = std::ranges::find_if(waiting_, is_it); it != waiting_.end()) {
+    prefix_hold_.let_go(**it);
     waiting_.erase(it);
     return true;
   }
@@ -67,7 +91,11 @@ StepPlan Scheduler::plan() {
     }
   }
   if (all_scheduled && num_preemptions_ == preemptions_before) admit(plan, budget);
+  MovePlan moves = tiers_.plan_moves(static_cast<int64_t>(step_));
+  plan.moves = std::move(moves.moves);
+  plan.records = std::move(moves.records);
   plan.slot_updates = std::exchange(slot_updates_, {});
+  plan.frames = std::exchange(frame_updates_, {});
   plan.digest = tables_.digest();
   return plan;
 }
@@ -76,62 +104,184 @@ bool Scheduler::try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget
   const int32_t count = chunk_size(sequence, budget);
   if (!reserve(sequence, sequence.num_computed + count, plan)) return false;
   add_row(sequence, count, plan);
+  sequence.sources.computed += count;
   budget -= count;
   return true;
 }
 
-// Maps pages for the first `num_positions` positions. On shortage younger sequences that are not in this plan are preempted; where none is
-// left the sequence waits. That cannot stall: the oldest sequence waits only while others of this plan get on, and it fits the pool alone.
+// Maps pages for the first `num_positions` positions. Where no frames can be had the sequence waits. That cannot stall: the oldest sequence waits only
+// while others of this plan get on or pages move, and it fits the pool alone.
 bool Scheduler::reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan) {
   const auto needed = static_cast<size_t>(pages_for(num_positions));
-  while (sequence.frames.size() + static_cast<size_t>(frames_.num_free()) < needed) {
-    if (!preempt_younger_than(sequence, plan)) return false;
+  while (sequence.pages.size() + static_cast<size_t>(tiers_.num_available()) < needed) {
+    if (!make_room(sequence, plan)) return false;
   }
-  while (sequence.frames.size() < needed) {
-    const uint32_t frame = *frames_.allocate();
-    sequence.frames.push_back(frame);
-    const PageRef page = {Tier::kDevice, frame};
-    tables_.append(sequence.slot, page);
-    plan.frames.push_back({sequence.slot, page});
+  while (sequence.pages.size() < needed) {
+    const std::optional<uint32_t> frame = tiers_.take_frame();
+    if (!frame) return false;  // those that are idle lie before others that move
+    map_page(sequence, {*frame, kNoPage});
   }
   return true;
 }
 
+void Scheduler::map_page(Sequence& sequence, SequencePage page) {
+  sequence.pages.push_back(page);
+  update_table(sequence, sequence.pages.size() - 1);
+}
+
+void Scheduler::update_table(const Sequence& sequence, size_t index) {
+  const FrameUpdate update = {sequence.slot, static_cast<int32_t>(index), {Tier::kDevice, sequence.pages[index].frame}};
+  tables_.map(update.slot, update.index, update.page);
+  frame_updates_.push_back(update);
+}
+
+bool Scheduler::make_room(const Sequence& sequence, const StepPlan& plan) {
+  for (size_t i = waiting_.size(); i-- > 0;) {
+    if (waiting_[i]->prefix.empty()) continue;
+    prefix_hold_.let_go(*waiting_[i]);
+    return true;
+  }
+  return preempt_younger_than(sequence, plan);
+}
+
+// Of the younger sequences that are not in this plan, the one that loses least.
 bool Scheduler::preempt_younger_than(const Sequence& sequence, const StepPlan& plan) {
+  std::optional<size_t> victim;
   for (size_t i = running_.size(); i-- > 0 && running_[i]->id > sequence.id;) {
     const int32_t slot = running_[i]->slot;
     const bool in_plan = std::ranges::any_of(plan.rows, [slot](const PlanRow& row) { return row.slot == slot; });
-    if (in_plan) continue;
-    to_waiting(i);
-    return true;
+    if (in_plan || running_[i]->pages.empty()) continue;
+    if (!victim || lost_tokens(*running_[i]) < lost_tokens(*running_[*victim])) victim = i;
   }
-  return false;
+  if (!victim) return false;
+  to_waiting(*victim);
+  return true;
 }
 
+// With a colder tier full pages survive a preemption and are fetched again; without one they are taken for the sequence in need.
+int32_t Scheduler::lost_tokens(const Sequence& sequence) const {
+  const bool pages_survive = tiers_.keeps_pages() && options_.num_host_frames > 0;
+  return pages_survive ? sequence.num_computed - sequence.num_published * options_.page_tokens : sequence.num_computed;
+}
+
+// In order of arrival. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon.
 void Scheduler::admit(StepPlan& plan, int32_t& budget) {
-  while (budget > 0 && !waiting_.empty() && num_running() < options_.max_sequences && has_room_for(*waiting_.front())) {
-    SequencePtr sequence = std::move(waiting_.front());
-    waiting_.pop_front();
-    const auto free_slot = std::ranges::find(by_slot_, nullptr);
-    sequence->slot = static_cast<int32_t>(free_slot - by_slot_.begin());
-    *free_slot = sequence.get();
-    tables_.open(sequence->slot, sequence->id);
-    slot_updates_.push_back({sequence->id, sequence->slot, SlotAction::kOpen});
-    const auto place = std::ranges::find_if(running_, [&](const SequencePtr& other) { return other->id > sequence->id; });
-    Sequence& admitted = **running_.insert(place, std::move(sequence));
-    try_schedule(admitted, plan, budget);
+  for (size_t i = 0; i < waiting_.size() && i < kLookAhead;) {
+    Sequence& sequence = *waiting_[i];
+    prefix_hold_.take(sequence);
+    if (!has_room_for(sequence)) {
+      prefix_hold_.let_go(sequence);
+      return;
+    }
+    const bool near = prefix_hold_.bring_near(sequence);
+    if (budget <= 0 || num_running() == options_.max_sequences) {
+      if (near && sequence.prefix.empty()) return;
+      ++i;
+    } else if (!near || is_computing_for(sequence)) {
+      ++i;
+    } else {
+      SequencePtr admitted = std::move(waiting_[i]);
+      waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+      start(std::move(admitted), plan, budget);
+    }
   }
+}
+
+void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {
+  const auto free_slot = std::ranges::find(by_slot_, nullptr);
+  sequence->slot = static_cast<int32_t>(free_slot - by_slot_.begin());
+  *free_slot = sequence.get();
+  tables_.open(sequence->slot, sequence->id);
+  slot_updates_.push_back({sequence->id, sequence->slot, SlotAction::kOpen});
+  const auto place = std::ranges::find_if(running_, [&](const SequencePtr& other) { return other->id > sequence->id; });
+  Sequence& admitted = **running_.insert(place, std::move(sequence));
+  adopt_prefix(admitted);
+  copy_partial_page(admitted, plan);
+  try_schedule(admitted, plan, budget);
+}
+
+void Scheduler::adopt_prefix(Sequence& sequence) {
+  for (size_t i = 0; i < sequence.prefix.size(); ++i) {
+    const PageId page = sequence.prefix[i];  // its hold goes from waiting to running
+    map_page(sequence, {tiers_.pages().at(page).frame[static_cast<size_t>(Tier::kDevice)], page});
+    const Tier tier = sequence.prefix_tier[i];
+    (tier == Tier::kDevice ? sequence.sources.device : tier == Tier::kHost ? sequence.sources.host : sequence.sources.disk) += options_.page_tokens;
+  }
+  sequence.num_published = static_cast<int32_t>(sequence.prefix.size());
+  sequence.num_computed = sequence.num_published * options_.page_tokens;
+  sequence.prefix.clear();
+  sequence.prefix_tier.clear();
+  sequence.prefix_settled = false;
+}
+
+// Where a cached page begins as the sequence goes on, its first rows are the sequence's too: K and V of a position don't depend on what follows.
+void Scheduler::copy_partial_page(Sequence& sequence, StepPlan& plan) {
+  if (!tiers_.keeps_pages() || sequence.request.prompt_logprobs) return;
+  const auto begin = static_cast<size_t>(sequence.num_computed);
+  const std::span<const int32_t> wanted = std::span<const int32_t>(sequence.tokens).subspan(begin, sequence.tokens.size() - 1 - begin);
+  const PageKey& parent = sequence.num_published == 0 ? sequence.root : sequence.keys[static_cast<size_t>(sequence.num_published) - 1];
+  const PrefixIndex::Partial partial = tiers_.longest_partial(parent, wanted);
+  if (partial.page == kNoPage) return;
+  tiers_.hold(partial.page);
+  if (const std::optional<uint32_t> frame = tiers_.take_frame()) {
+    plan.copies.push_back({tiers_.pages().at(partial.page).frame[static_cast<size_t>(Tier::kDevice)], *frame});
+    map_page(sequence, {*frame, kNoPage});
+    sequence.num_computed += partial.num_tokens;
+    sequence.sources.device += partial.num_tokens;
+  }
+  tiers_.let_go(partial.page);
 }
 
 // Room for all of its present tokens beside what running prompts still have to compute, and a page of growth for each running sequence:
 // who is admitted is not preempted in the next breath.
 bool Scheduler::has_room_for(const Sequence& sequence) const {
   int64_t needed = pages_for(sequence.num_tokens());
+  for (const PageId page : sequence.prefix) {
+    const CachedPage& cached = tiers_.pages().at(page);
+    if (cached.in(Tier::kDevice) || (cached.move != 0 && cached.in(Tier::kHost))) --needed;  // has its frame already
+  }
   for (const SequencePtr& other : running_) {
-    needed += std::max<int64_t>(pages_for(other->num_tokens()) - static_cast<int64_t>(other->frames.size()), 0);
+    needed += std::max<int64_t>(pages_for(other->num_tokens()) - static_cast<int64_t>(other->pages.size()), 0);
   }
   const int64_t growth = num_running();
-  return running_.empty() || needed + growth <= frames_.num_free();
+  return running_.empty() || needed + growth <= tiers_.num_available();
+}
+
+// The first page that it would have to compute is about to be computed by a running sequence: better to wait for it than to do it twice.
+bool Scheduler::is_computing_for(const Sequence& waiting) const {
+  const size_t next = waiting.prefix.size();
+  if (!tiers_.keeps_pages() || next >= waiting.keys.size()) return false;
+  return std::ranges::any_of(running_, [&](const SequencePtr& other) {
+    return other->num_computed < other->num_prompt() && static_cast<size_t>(other->num_published) <= next && next < other->keys.size() &&
+           other->keys[next] == waiting.keys[next];
+  });
+}
+
+void Scheduler::publish_full_pages(Sequence& sequence) {
+  if (!tiers_.keeps_pages()) return;
+  const int32_t full = sequence.num_computed / options_.page_tokens;
+  if (sequence.num_published >= full) return;
+  extend_keys(sequence.root, sequence.tokens, options_.page_tokens, sequence.keys);
+  const auto size = static_cast<size_t>(options_.page_tokens);
+  for (; sequence.num_published < full; ++sequence.num_published) {
+    const auto i = static_cast<size_t>(sequence.num_published);
+    PageRecord record = {sequence.keys[i], i == 0 ? sequence.root : sequence.keys[i - 1], sequence.num_published, {}};
+    const auto first = sequence.tokens.begin() + static_cast<std::ptrdiff_t>(i * size);
+    record.tokens.assign(first, first + options_.page_tokens);
+    const std::optional<PageId> cached = tiers_.publish(record, sequence.pages[i].frame);
+    if (!cached) return;
+    const uint32_t frame = tiers_.pages().at(*cached).frame[static_cast<size_t>(Tier::kDevice)];
+    const bool elsewhere = frame != sequence.pages[i].frame;  // another sequence computed it too, and this one goes on with the other's
+    sequence.pages[i] = {frame, *cached};
+    if (elsewhere) update_table(sequence, i);
+  }
+}
+
+void Scheduler::observe_prefill(int32_t prompt_tokens, int64_t us) {
+  constexpr double kWeightOfNew = 0.25;
+  const double measured = static_cast<double>(us) / prompt_tokens;
+  us_per_token_ = us_per_token_ ? *us_per_token_ + kWeightOfNew * (measured - *us_per_token_) : measured;
+  prefix_hold_.set_us_per_token(*us_per_token_);
 }
 
 int32_t Scheduler::chunk_size(const Sequence& sequence, int32_t budget) const {
@@ -167,6 +317,7 @@ FinishReason Scheduler::commit(const PlanRow& row, std::optional<int32_t> token)
   Sequence& sequence = this->sequence(row);
   const Request& request = sequence.request;
   sequence.num_computed = row.first_position + row.num_tokens;
+  publish_full_pages(sequence);
   FinishReason finish = FinishReason::kNone;
   if (token) {
     sequence.tokens.push_back(*token);
@@ -185,16 +336,25 @@ FinishReason Scheduler::commit(const PlanRow& row, std::optional<int32_t> token)
 }
 
 int64_t Scheduler::tokens_in_frames() const {
-  int64_t tokens = 0;
+  int64_t slots = int64_t{frames_in_use()} * options_.page_tokens;
   for (const SequencePtr& sequence : running_) {
-    tokens += std::min<int64_t>(sequence->num_tokens(), static_cast<int64_t>(sequence->frames.size()) * options_.page_tokens);
+    const int64_t mapped = static_cast<int64_t>(sequence->pages.size()) * options_.page_tokens;
+    slots -= std::max<int64_t>(mapped - sequence->num_tokens(), 0);  // only its own last page
   }
-  return tokens;
+  return slots;
 }
 
 void Scheduler::stop_running(Sequence& sequence) {
-  for (const uint32_t frame : sequence.frames) frames_.release(frame);
-  sequence.frames.clear();
+  for (size_t i = sequence.pages.size(); i-- > 0;) {
+    if (sequence.pages[i].cached == kNoPage) {
+      tiers_.give_back(sequence.pages[i].frame);
+    } else {
+      tiers_.let_go(sequence.pages[i].cached);
+    }
+  }
+  sequence.pages.clear();
+  sequence.num_published = 0;
+  std::erase_if(frame_updates_, [&](const FrameUpdate& update) { return update.slot == sequence.slot; });
   tables_.close(sequence.slot);
   slot_updates_.push_back({sequence.id, sequence.slot, SlotAction::kClose});
   by_slot_[static_cast<size_t>(sequence.slot)] = nullptr;

@@ -1,8 +1,9 @@
 // Decides what every rank does in each step: admission, chunking, page tables, preemption (LAW 1). Rank 0, step thread only. It owns the
-// sequences and the books (frames, page tables) and knows no bytes, no weights and no text. The same state gives the same plan.
+// sequences and the books (page tables, tiers) and knows no bytes, no weights and no text. The same state gives the same plan.
 //
 // Shortage never fails and never deadlocks (LAW 5): a request that could not run alone in the whole pool is refused at submit; sequences
-// are served in order of arrival; when frames run out the youngest one gives its pages back and is computed again later, so the oldest always gets on.
+// are served in order of arrival; when frames run out, waiting ones let the cached pages go that they hold, and then one younger than the one in need
+// gives up its pages, the one that loses least work; so the oldest always gets on. Full pages stay in the cache as long as there is room in any tier.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "runtime/cache/frame_pool.h"
 #include "runtime/cache/page_table.h"
+#include "runtime/cache/tier_manager.h"
 #include "runtime/config.h"
+#include "runtime/prefix_hold.h"
 #include "runtime/sequence.h"
 #include "runtime/step_plan.h"
 
@@ -27,9 +29,16 @@ class Scheduler {
     int32_t max_tokens_per_step = 512;
     int32_t max_sequences = 32;
     int32_t page_tokens = 16;
-    int32_t num_frames = 0;
+    int32_t num_frames = 0;       // of the device
+    int32_t num_host_frames = 0;
+    int32_t num_disk_frames = 0;
     int32_t context_length = 0;
+    int32_t num_ranks = 1;
     bool cache_enabled = true;  // false: after each token the whole sequence is computed again (teaching baseline)
+    bool keep_prefixes = true;  // full pages are kept for sequences that begin alike
+    FetchRule fetch = FetchRule::kWhereFaster;
+    std::string policy = "lru";
+    std::string origin = {};    // all that the bytes of a page depend on beside its tokens
   };
   explicit Scheduler(const Options& options);
 
@@ -41,7 +50,7 @@ class Scheduler {
   bool cancel(SequenceId id);
   bool busy() const { return !waiting_.empty() || !running_.empty(); }
 
-  /// The next step; plan.rows is empty only when nothing is in flight.
+  /// The next step; plan.rows is empty only when nothing is in flight, or all wait for pages that move.
   StepPlan plan();
   /// The sequence that a row of the plan belongs to; valid until it finishes.
   Sequence& sequence(const PlanRow& row);
@@ -51,18 +60,32 @@ class Scheduler {
   int32_t num_running() const { return static_cast<int32_t>(running_.size()); }
   int32_t num_waiting() const { return static_cast<int32_t>(waiting_.size()); }
   uint64_t num_preemptions() const { return num_preemptions_; }
-  int32_t frames_in_use() const { return frames_.num_used(); }
+  /// Device frames of running sequences, each counted once.
+  int32_t frames_in_use() const { return tiers_.num_in_use(); }
   int64_t tokens_in_frames() const;
   const PageTables& tables() const { return tables_; }
+  TierManager& tiers() { return tiers_; }
+  const TierManager& tiers() const { return tiers_; }
+  /// A step of `prompt_tokens` prompt tokens, the greater part of it, took so long.
+  void observe_prefill(int32_t prompt_tokens, int64_t us);
 
  private:
   using SequencePtr = std::unique_ptr<Sequence>;
 
   bool try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget);
   bool reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan);
+  bool make_room(const Sequence& sequence, const StepPlan& plan);
   bool preempt_younger_than(const Sequence& sequence, const StepPlan& plan);
+  int32_t lost_tokens(const Sequence& sequence) const;
   void admit(StepPlan& plan, int32_t& budget);
+  void start(SequencePtr sequence, StepPlan& plan, int32_t& budget);
+  void adopt_prefix(Sequence& sequence);
+  void copy_partial_page(Sequence& sequence, StepPlan& plan);
+  void map_page(Sequence& sequence, SequencePage page);
+  void update_table(const Sequence& sequence, size_t index);
   bool has_room_for(const Sequence& sequence) const;
+  bool is_computing_for(const Sequence& waiting) const;
+  void publish_full_pages(Sequence& sequence);
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(const Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
   void stop_running(Sequence& sequence);
@@ -70,14 +93,17 @@ class Scheduler {
   int32_t pages_for(int32_t positions) const { return (positions + options_.page_tokens - 1) / options_.page_tokens; }
 
   Options options_;
-  FramePool frames_;
   PageTables tables_;
+  TierManager tiers_;
+  PrefixHold prefix_hold_;
   std::deque<SequencePtr> waiting_;   // in order of arrival (ids ascend), preempted ones included
   std::vector<SequencePtr> running_;  // in order of arrival
   std::vector<Sequence*> by_slot_;
   std::vector<SlotUpdate> slot_updates_;  // since the last plan, in order
+  std::vector<FrameUpdate> frame_updates_;  // likewise, of slots that are still open
   uint64_t step_ = 0;
   uint64_t num_preemptions_ = 0;
+  std::optional<double> us_per_token_;  // of prompts
 };
 
 }  // namespace terrace

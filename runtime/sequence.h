@@ -4,9 +4,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/cache/page.h"
+#include "runtime/cache/retention.h"
 #include "runtime/request.h"
 
 namespace terrace {
+
+/// A page in a running sequence's table.
+struct SequencePage {
+  uint32_t frame = kNoFrame;
+  PageId cached = kNoPage;  // whose frame it is, held by this sequence; kNoPage: the sequence's alone
+};
 
 struct Sequence {
   SequenceId id = 0;
@@ -14,8 +22,19 @@ struct Sequence {
   std::vector<int32_t> tokens;        // the prompt, then the output
   int32_t num_computed = 0;           // positions whose K and V are in pages
   int32_t prompt_logprobs_sent = 0;   // prompt positions reported; recomputation after a preemption does not report them again
-  int32_t slot = -1;                  // while running
-  std::vector<uint32_t> frames;       // of its pages, in order of position
+  TokenSources sources;               // of all positions that were ever given K and V
+  PageKey root;                       // where its chain of pages begins
+  std::vector<PageKey> keys;          // of its full pages, as far as they were needed
+
+  // While running.
+  int32_t slot = -1;
+  std::vector<SequencePage> pages;    // in order of position
+  int32_t num_published = 0;          // leading pages that were offered to the cache or came from it
+
+  // While waiting: the leading pages that were found in the cache. Held, and on their way to the device.
+  std::vector<PageId> prefix;
+  std::vector<Tier> prefix_tier;      // where each was found
+  bool prefix_settled = false;        // what is to be fetched has been decided
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
   int32_t num_prompt() const { return static_cast<int32_t>(request.prompt.size()); }

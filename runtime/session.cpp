@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -30,20 +31,40 @@ namespace {
 struct Introduction {
   uint64_t build = 0;
   uint64_t layout = 0;  // of a page
-  int64_t num_frames = 0;
+  std::array<int64_t, kNumTiers> num_frames = {};
   int64_t weight_bytes = 0;
 };
 
 uint64_t hash_of(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
 
-Introduction introduce(const PageLayout& layout, const std::string& architecture, int64_t num_frames, size_t weight_bytes) {
+Introduction introduce(const PageLayout& layout, const std::string& architecture, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
   Introduction self;
   self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
   // KV heads may be dealt unevenly; all else of a page is the same everywhere.
-  self.layout = hash_of(fmt::format("{} {} {} {} {}", architecture, static_cast<int>(layout.dtype), layout.page_tokens, layout.num_layers, layout.head_dim));
+  self.layout = hash_of(fmt::format("{} {} {} {} {}", architecture, kv_format_name(layout.format()), layout.page_tokens, layout.num_layers, layout.head_dim));
   self.num_frames = num_frames;
   self.weight_bytes = static_cast<int64_t>(weight_bytes);
   return self;
+}
+
+/// Of the file's bytes at a thousand places: models of one shape differ in all their weights, and nobody waits for 140 GB to be read.
+uint64_t sample_digest(const GgufFile& file) {
+  constexpr size_t kPlaces = 1024;
+  constexpr size_t kBytes = 512;
+  uint64_t digest = 0;
+  const size_t count = file.tensors().size();
+  for (size_t i = 0; count > 0 && i < kPlaces; ++i) {
+    const GgufTensor& tensor = file.tensors()[i * count / kPlaces];
+    const size_t bytes = std::min(kBytes, tensor.bytes);
+    const size_t place = i * 2654435761u % (tensor.bytes - bytes + 1);
+    digest = XXH3_64bits_withSeed(tensor.data + place, bytes, digest + place);
+  }
+  return digest;
+}
+
+std::string describe(const GeometryConfig& g) {
+  return fmt::format("dummy {} {} {} {} {} {} {} {} {}", g.layers, g.hidden_size, g.heads, g.kv_heads, g.head_dim, g.ffn_size, g.vocab_size, g.rope_base,
+                     static_cast<int>(g.format));
 }
 
 template <typename T>
@@ -62,6 +83,17 @@ int threads_per_rank(const Config& config, const RankGroup& group) {
                                                       config.parallel.threads, group.local_size, cores));
   }
   return config.parallel.threads;
+}
+
+int64_t num_disk_frames(const Config& config, const MemoryPlan& memory) {
+  const DiskSection& disk = config.cache.disk;
+  const bool wanted = disk.path != "none";
+  if (wanted != (disk.size.bytes > 0)) {
+    throw Error(ErrorCode::kInvalidValue, "a disk tier needs both cache.disk.path and cache.disk.size (in bytes, like 20GiB)");
+  }
+  if (!wanted) return 0;
+  if (memory.num_host_frames == 0) throw Error(ErrorCode::kInvalidValue, "cache.disk needs a host tier, through which pages go to the disk and back: set cache.host");
+  return static_cast<int64_t>(static_cast<size_t>(disk.size.bytes) / memory.layout.page_stride);
 }
 
 BackendOptions backend_options(const Config& config, const RankGroup& group) {
@@ -85,8 +117,11 @@ struct Session::Impl {
   void connect_devices();
   void load();
   void allocate_pages();
-  int64_t agree_on_frames(const PageLayout& layout, int64_t num_frames);
-  void announce(const std::vector<Introduction>& ranks, int64_t num_frames) const;
+  void agree_on_frames();
+  void announce(const std::vector<Introduction>& ranks) const;
+  void make_page_store();
+  std::string page_origin() const;
+  std::vector<DiskRecord> gather_recovered();
 
   const Config config;
   RankGroup& group;
@@ -99,7 +134,9 @@ struct Session::Impl {
   std::unique_ptr<Decoder> decoder;
   MemoryPlan memory;
   size_t weight_bytes = 0;
-  Buffer pages;
+  Buffer pages;                     // the device's; on the CPU followed by the host's
+  int32_t disk_frames = 0;
+  std::unique_ptr<PageStore> store;  // where there are colder tiers
   std::unique_ptr<Worker> worker;
   std::unique_ptr<Engine> engine;  // rank 0
   // On devices, instead of the group's. The first to go: freeing device memory waits for all that is queued, and after a failure only this ends
@@ -163,6 +200,7 @@ void Session::Impl::load() {
   // Before anything is allocated: too little memory is a sentence at the start, not a killed process after minutes of loading.
   MemoryInputs inputs;
   inputs.available = backend->free_memory().value_or(read_available_memory() / static_cast<size_t>(group.local_size));
+  if (backend->free_memory()) inputs.host_available = read_available_memory() / static_cast<size_t>(group.local_size);
   inputs.weight_bytes = file ? estimate_weight_bytes(*file, model, shard, *backend)
                              : estimate_weight_bytes(config.model.geometry, model, shard, *backend);
   memory = plan_memory(config, model, shard, inputs);
@@ -174,24 +212,76 @@ void Session::Impl::load() {
 }
 
 void Session::Impl::allocate_pages() {
-  const int64_t num_frames = agree_on_frames(memory.layout, memory.num_frames);
-  memory.num_frames = static_cast<int32_t>(num_frames);
-  memory.kv_bytes = static_cast<size_t>(num_frames) * memory.layout.page_stride;
-  pages = backend->allocate(memory.kv_bytes);
+  agree_on_frames();
+  make_page_store();
   const KvPool pool = {pages.data(), memory.layout};
-  worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, static_cast<int32_t>(num_frames), config.scheduler.max_sequences);
+  worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, memory.num_frames, config.scheduler.max_sequences, store.get());
+  std::vector<DiskRecord> on_disk;
+  if (disk_frames > 0) on_disk = gather_recovered();
   if (group.rank != 0) return;
   Engine::Options engine_options;
+  engine_options.num_disk_frames = disk_frames;
+  engine_options.on_disk = std::move(on_disk);
   engine_options.scheduler = config.scheduler;
   engine_options.cache = config.cache;
-  engine_options.num_frames = static_cast<int32_t>(num_frames);
+  engine_options.num_frames = memory.num_frames;
+  engine_options.num_host_frames = memory.num_host_frames;
   engine_options.context_length = model.context_length;
+  engine_options.origin = page_origin();
   engine = std::make_unique<Engine>(group, *worker, engine_options);
 }
 
+void Session::Impl::make_page_store() {
+  // On the CPU both tiers are one block of memory, so that a kernel's frame number may name a page of either.
+  const bool shares_memory = !backend->free_memory();
+  pages = backend->allocate(memory.kv_bytes + (shares_memory ? memory.host_bytes : 0));
+  if (memory.num_host_frames == 0) return;
+  PageStore::Options store_options;
+  store_options.device_base = pages.data();
+  store_options.page_bytes = memory.layout.page_stride;
+  store_options.num_device_frames = static_cast<uint32_t>(memory.num_frames);
+  store_options.num_host_frames = static_cast<uint32_t>(memory.num_host_frames);
+  if (shares_memory) store_options.host_base = pages.data() + memory.kv_bytes;
+  store_options.link = {static_cast<double>(config.cache.link.bandwidth.bytes), config.cache.link.latency_us};
+  if (disk_frames > 0) {
+    DiskOptions& disk = store_options.disk.emplace();
+    disk.path = fmt::format("{}.rank{}", config.cache.disk.path, group.rank);
+    disk.num_frames = static_cast<uint32_t>(disk_frames);
+    disk.digest = hash_of(page_origin());
+    disk.page_tokens = config.cache.page_tokens;
+    disk.io = config.cache.disk.io;
+  }
+  store = std::make_unique<PageStore>(*backend, store_options);
+}
+
+// Only pages that are whole on every rank live: rank 0 keeps those whose frame holds the same key on all of them.
+std::vector<DiskRecord> Session::Impl::gather_recovered() {
+  std::vector<DiskRecord> found = store ? store->recovered() : std::vector<DiskRecord>();
+  std::vector<PageKey> keys(static_cast<size_t>(disk_frames));  // by frame; zero: none
+  for (const DiskRecord& record : found) keys[record.frame] = record.page.key;
+  const auto bytes = std::as_bytes(std::span(keys));
+  for (const Bytes& other : group.control->gather(Bytes(bytes.begin(), bytes.end()))) {
+    std::erase_if(found, [&](const DiskRecord& record) {
+      PageKey key;
+      std::memcpy(&key, other.data() + record.frame * sizeof key, sizeof key);
+      return key != record.page.key;
+    });
+  }
+  return found;
+}
+
+// Pages of two runs are the same only where all of this is.
+std::string Session::Impl::page_origin() const {
+  const PageLayout& layout = memory.layout;
+  const std::string weights = file ? fmt::format("{} {:016x}", file->file_bytes(), sample_digest(*file)) : describe(config.model.geometry);
+  return fmt::format("terrace {} {} {} on {} ranks, {} {} {} {} {} {}, {} {}", TERRACE_VERSION, model.architecture, weights, group.size, kv_format_name(layout.format()),
+                     layout.page_tokens, layout.num_layers, layout.num_kv_heads, layout.head_dim, layout.page_stride, backend->describe(), config.numerics);
+}
+
 // Rank 0 books frames once for all, so every rank has as many as the poorest.
-int64_t Session::Impl::agree_on_frames(const PageLayout& layout, int64_t num_frames) {
-  const Introduction self = introduce(layout, model.architecture, num_frames, weight_bytes);
+void Session::Impl::agree_on_frames() {
+  std::array<int64_t, kNumTiers> num_frames = {memory.num_frames, memory.num_host_frames, num_disk_frames(config, memory)};
+  const Introduction self = introduce(memory.layout, model.architecture, num_frames, weight_bytes);
   std::vector<Introduction> ranks;
   for (const Bytes& bytes : group.control->gather(to_bytes(self))) {
     Introduction other;
@@ -200,25 +290,31 @@ int64_t Session::Impl::agree_on_frames(const PageLayout& layout, int64_t num_fra
       throw Error(ErrorCode::kPlanMismatch, fmt::format("rank {} runs another build or another model than rank 0: start all ranks from one installation",
                                                         ranks.size()));
     }
-    num_frames = std::min(num_frames, other.num_frames);
+    for (size_t tier = 0; tier < num_frames.size(); ++tier) num_frames[tier] = std::min(num_frames[tier], other.num_frames[tier]);
     ranks.push_back(other);
   }
   Bytes agreed = to_bytes(num_frames);
   group.control->broadcast(agreed);
   std::memcpy(&num_frames, agreed.data(), sizeof num_frames);
-  if (group.rank == 0 && options.announce) announce(ranks, num_frames);
-  return num_frames;
+  memory.num_frames = static_cast<int32_t>(num_frames[0]);
+  memory.kv_bytes = static_cast<size_t>(num_frames[0]) * memory.layout.page_stride;
+  memory.num_host_frames = static_cast<int32_t>(num_frames[1]);
+  memory.host_bytes = static_cast<size_t>(num_frames[1]) * memory.layout.page_stride;
+  disk_frames = static_cast<int32_t>(num_frames[2]);
+  if (group.rank == 0 && options.announce) announce(ranks);
 }
 
-void Session::Impl::announce(const std::vector<Introduction>& ranks, int64_t num_frames) const {
+void Session::Impl::announce(const std::vector<Introduction>& ranks) const {
   log_info(fmt::format("{}: {} layers, {} query / {} KV heads, on {} rank{} ({})", model_title(model),
                        model.num_layers, model.num_q_heads, model.num_kv_heads, group.size, group.size == 1 ? "" : "s", backend->describe()));
-  const int64_t tokens = num_frames * config.cache.page_tokens;
+  const int64_t page_tokens = config.cache.page_tokens;
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     const Shard s = make_shard(model, static_cast<int>(rank), group.size);
     log_info(fmt::format("  rank {}: query heads {}-{}, KV heads {}-{}, weights {}, {} KV pages = {} tokens", rank, s.q_heads.begin, s.q_heads.end - 1,
-                         s.kv_heads.begin, s.kv_heads.end - 1, mib(ranks[rank].weight_bytes), num_frames, tokens));
+                         s.kv_heads.begin, s.kv_heads.end - 1, mib(ranks[rank].weight_bytes), memory.num_frames, memory.num_frames * page_tokens));
   }
+  if (disk_frames > 0) log_info(fmt::format("  disk tier of each rank: {} KV pages = {} tokens, in {}.rank*", disk_frames, disk_frames * page_tokens, config.cache.disk.path));
+  if (memory.num_host_frames > 0) log_info(fmt::format("  host tier of each rank: {} KV pages = {} tokens", memory.num_host_frames, memory.num_host_frames * page_tokens));
 }
 
 void Session::follow() {

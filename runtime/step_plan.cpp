@@ -1,5 +1,7 @@
 #include "runtime/step_plan.h"
 
+#include <limits>
+
 #include "runtime/byte_stream.h"
 
 namespace terrace {
@@ -13,8 +15,16 @@ struct WireSlotUpdate {
 };
 struct WireFrame {
   int32_t slot;
+  int32_t index;
   uint32_t tier;
   uint32_t frame;
+};
+struct WireMove {
+  uint32_t id;
+  uint32_t tiers;  // from | to << 8
+  uint32_t from;
+  uint32_t to;
+  PageKey key;
 };
 // Rows go as one array a field: 10 bytes a row, so that a decode step of 256 rows stays under 4 KB.
 struct WireRows {
@@ -24,6 +34,40 @@ struct WireRows {
   std::vector<uint8_t> output;
   std::vector<uint8_t> num_top;
 };
+
+void encode_moves(const StepPlan& plan, ByteWriter& out) {
+  std::vector<WireMove> moves;
+  for (const PageMove& m : plan.moves) {
+    moves.push_back({m.id, static_cast<uint32_t>(m.from.tier) | static_cast<uint32_t>(m.to.tier) << 8, m.from.frame, m.to.frame, m.key});
+  }
+  out.put_array<WireMove>(moves);
+  for (const PageRecord& record : plan.records) {
+    out.put(record.parent);
+    out.put(int64_t{record.depth});
+    out.put_array<int32_t>(record.tokens);
+  }
+}
+
+bool are_neighbours(Tier a, Tier b) { return a != b && (a == Tier::kHost || b == Tier::kHost); }
+
+void decode_moves(ByteReader& in, StepPlan& plan) {
+  for (const WireMove& m : in.get_array<WireMove>()) {
+    const uint32_t from = m.tiers & 0xff;
+    const uint32_t to = m.tiers >> 8;
+    if (from >= kNumTiers || to >= kNumTiers || !are_neighbours(static_cast<Tier>(from), static_cast<Tier>(to))) in.fail();
+    plan.moves.push_back({m.id, {static_cast<Tier>(from), m.from}, {static_cast<Tier>(to), m.to}, m.key});
+  }
+  for (const PageMove& move : plan.moves) {
+    if (move.to.tier != Tier::kDisk) continue;
+    PageRecord& record = plan.records.emplace_back();
+    record.key = move.key;
+    record.parent = in.get<PageKey>();
+    const auto depth = in.get<int64_t>();
+    if (depth < 0 || depth > std::numeric_limits<int32_t>::max()) in.fail();
+    record.depth = static_cast<int32_t>(depth);
+    record.tokens = in.get_array<int32_t>();
+  }
+}
 
 }  // namespace
 
@@ -38,8 +82,10 @@ Bytes encode(const StepPlan& plan) {
   for (const SlotUpdate& u : plan.slot_updates) slots.push_back({u.sequence, u.slot, static_cast<uint32_t>(u.action)});
   out.put_array<WireSlotUpdate>(slots);
   std::vector<WireFrame> frames;
-  for (const FrameUpdate& f : plan.frames) frames.push_back({f.slot, static_cast<uint32_t>(f.page.tier), f.page.frame});
+  for (const FrameUpdate& f : plan.frames) frames.push_back({f.slot, f.index, static_cast<uint32_t>(f.page.tier), f.page.frame});
   out.put_array<WireFrame>(frames);
+  out.put_array<FrameCopy>(plan.copies);
+  encode_moves(plan, out);
   WireRows rows;
   for (const PlanRow& r : plan.rows) {
     rows.first_position.push_back(r.first_position);
@@ -71,8 +117,10 @@ StepPlan decode_plan(std::span<const std::byte> bytes) {
   }
   for (const WireFrame& f : in.get_array<WireFrame>()) {
     if (f.tier > static_cast<uint32_t>(Tier::kDevice)) in.fail();
-    plan.frames.push_back({f.slot, {static_cast<Tier>(f.tier), f.frame}});
+    plan.frames.push_back({f.slot, f.index, {static_cast<Tier>(f.tier), f.frame}});
   }
+  plan.copies = in.get_array<FrameCopy>();
+  decode_moves(in, plan);
   const auto first_position = in.get_array<int32_t>();
   const auto slot = in.get_array<uint16_t>();
   const auto row_tokens = in.get_array<uint16_t>();

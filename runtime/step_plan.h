@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "comm/control.h"
+#include "kernels/backend.h"
 #include "runtime/cache/page.h"
+#include "runtime/cache/page_record.h"
 #include "runtime/request.h"
 
 namespace terrace {
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5054;  // "TPLN"
-inline constexpr uint16_t kPlanVersion = 1;
+inline constexpr uint16_t kPlanVersion = 2;
 
 enum class StepKind : uint16_t { kRun = 0, kStop = 1 };
 
@@ -33,9 +35,10 @@ struct SlotUpdate {
   SlotAction action = SlotAction::kOpen;
 };
 
-/// Appends a page to a slot's table.
+/// A page of a slot's table: the next one, or one that lies elsewhere from now on.
 struct FrameUpdate {
   int32_t slot = 0;
+  int32_t index = 0;
   PageRef page;
 };
 
@@ -60,6 +63,9 @@ struct StepPlan {
   uint64_t digest = 0;  // of the page tables after slot_updates and frames
   std::vector<SlotUpdate> slot_updates;  // applied in order, before frames
   std::vector<FrameUpdate> frames;
+  std::vector<FrameCopy> copies;     // of device frames, in order, before all else
+  std::vector<PageMove> moves;       // started before the step's rows and not waited for
+  std::vector<PageRecord> records;   // one for each move to disk, in order
   std::vector<PlanRow> rows;
   std::vector<int32_t> tokens;
 };

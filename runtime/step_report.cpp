@@ -3,6 +3,16 @@
 #include "runtime/byte_stream.h"
 
 namespace terrace {
+namespace {
+
+struct WireMoveResult {
+  uint32_t id;
+  uint32_t outcome;
+  int64_t us;
+  uint64_t bytes;
+};
+
+}  // namespace
 
 Bytes encode(const StepReport& report) {
   ByteWriter out;
@@ -10,6 +20,9 @@ Bytes encode(const StepReport& report) {
   out.put(report.digest);
   out.put(report.compute_us);
   out.put(report.all_reduce_us);
+  std::vector<WireMoveResult> moves;
+  for (const MoveResult& m : report.moves) moves.push_back({m.id, static_cast<uint32_t>(m.outcome), m.us, m.bytes});
+  out.put_array<WireMoveResult>(moves);
   out.put_array<char>(report.tables);
   out.put(static_cast<uint64_t>(report.positions.size()));
   for (const PositionReport& position : report.positions) {
@@ -30,6 +43,10 @@ StepReport decode_report(std::span<const std::byte> bytes) {
   report.digest = in.get<uint64_t>();
   report.compute_us = in.get<int64_t>();
   report.all_reduce_us = in.get<int64_t>();
+  for (const WireMoveResult& m : in.get_array<WireMoveResult>()) {
+    if (m.outcome > static_cast<uint32_t>(MoveOutcome::kIo)) in.fail();
+    report.moves.push_back({m.id, static_cast<MoveOutcome>(m.outcome), m.us, static_cast<uint32_t>(m.bytes)});
+  }
   const std::vector<char> tables = in.get_array<char>();
   report.tables.assign(tables.begin(), tables.end());
   const auto count = in.get<uint64_t>();

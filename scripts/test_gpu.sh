@@ -23,7 +23,15 @@ build() {
   cmake --preset cuda && cmake --build --preset cuda -j "$(nproc)" --target terrace terrace_cuda terrace_tests_kernels terrace_tests_runtime
 }
 ops() { "$folder/terrace_tests_kernels" --gtest_brief=1 --gtest_filter='*cuda*'; }
-engine() { "$folder/terrace_tests_runtime" --gtest_brief=1 --gtest_filter='DeviceEngineTest.*'; }  # ranks as threads take a GPU each
+# Ranks as threads take a GPU each: what needs more of them than there are is left out.
+engine() {
+  local filter='DeviceEngineTest.*:DeviceCollectiveTest.*'
+  case $gpus in
+    1) filter='DeviceEngineTest.HowThePromptIsChunkedDoesNotMatter:DeviceEngineTest.PreemptedAndResumedGivesEqualBits' ;;
+    2) filter='DeviceEngineTest.*-*OnAnyNumberOfRanks:*AloneOrInABatch*' ;;
+  esac
+  "$folder/terrace_tests_runtime" --gtest_brief=1 --gtest_filter="$filter"
+}
 same_text() {
   local ranks wanted found
   wanted=$("$folder/terrace" run "$model" --raw -p "The capital of France is" --max-tokens 8 --progress none --set backend=cpu) || return 1
@@ -40,7 +48,8 @@ use_ccache_if_there
 export folder model gpus
 stage build 1800 build || { printf '%s\n' "${stage_table[@]}"; exit 1; }
 stage ops 900 ops
-if [ "$gpus" -ge 3 ]; then stage engine 300 engine; else echo "engine tests: skipped, they need 3 GPUs and there are $gpus"; fi
+stage engine 300 engine
+[ "$gpus" -ge 3 ] || echo "engine: only the tests for $gpus of 3 GPUs were run"
 if [ -f "$model" ]; then
   stage same-text 300 same_text
   stage figures 600 figures

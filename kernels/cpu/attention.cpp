@@ -1,11 +1,7 @@
 #include "kernels/cpu/attention.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <atomic>
-
-#include "kernels/base/error.h"
 
 namespace terrace {
 namespace {
@@ -16,17 +12,6 @@ constexpr size_t kLineFloats = 16;  // of a cache line
 
 }  // namespace
 
-KvType kv_type(DType dtype) {
-  switch (dtype) {
-    case DType::kF32: return KvType::kF32;
-    case DType::kF16: return KvType::kF16;
-    case DType::kBF16: return KvType::kBF16;
-    default:
-      throw Error(ErrorCode::kInvalidValue,
-                  fmt::format("KV pages cannot hold {}: choose F16, BF16 or F32", dtype_info(dtype).name));
-  }
-}
-
 const AttentionKernels& attention_kernels(Isa isa) {
   if (isa >= Isa::kAvx512) return kAvx512Attention;
   return isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention;
@@ -34,25 +19,26 @@ const AttentionKernels& attention_kernels(Isa isa) {
 
 void PagedAttention::begin_step(const StepBatch& batch) {
   batch_ = batch;
-  planned_kv_heads_ = 0;
+  plans_.clear();
 }
 
-void PagedAttention::plan(const AttentionArgs& args) {
+const AttentionPlan& PagedAttention::plan(const AttentionArgs& args) {
   head_begin_.assign(static_cast<size_t>(args.num_kv_heads) + 1, 0);
   for (const int32_t kv_head : args.kv_head_of_q) ++head_begin_[static_cast<size_t>(kv_head) + 1];
   group_ = *std::max_element(head_begin_.begin(), head_begin_.end());
   for (size_t i = 1; i < head_begin_.size(); ++i) head_begin_[i] += head_begin_[i - 1];
-  if (planned_kv_heads_ == args.num_kv_heads && planned_group_ == group_) return;
-  plan_ = plan_attention(batch_.runs,
-                         {args.num_kv_heads, pool_.num_threads(), std::max(1, kTileRows / group_), kHeadsTogether});
-  planned_kv_heads_ = args.num_kv_heads;
-  planned_group_ = group_;
+  const AttentionShape shape = {args.num_kv_heads, pool_.num_threads(), std::max(1, kTileRows / group_), kHeadsTogether, args.key_window()};
+  for (const Planned& planned : plans_) {
+    if (planned.shape == shape) return planned.plan;
+  }
+  plans_.push_back({shape, plan_attention(batch_.runs, shape)});
+  return plans_.back().plan;
 }
 
 void PagedAttention::run(const AttentionArgs& args) {
-  plan(args);
+  const AttentionPlan& plan = this->plan(args);
   const auto dims = static_cast<size_t>(args.head_dim);
-  const size_t num_partial_rows = static_cast<size_t>(plan_.num_partials) * static_cast<size_t>(group_);
+  const size_t num_partial_rows = static_cast<size_t>(plan.num_partials) * static_cast<size_t>(group_);
   if (partial_lse_.size() < num_partial_rows) partial_lse_.resize(num_partial_rows);
   if (partial_out_.size() < num_partial_rows * dims) partial_out_.resize(num_partial_rows * dims);
   scratch_.resize(static_cast<size_t>(pool_.num_threads()));
@@ -68,16 +54,16 @@ void PagedAttention::run(const AttentionArgs& args) {
     }
     const size_t misaligned = reinterpret_cast<uintptr_t>(scratch.data()) / sizeof(float) % kLineFloats;
     float* aligned = scratch.data() + (kLineFloats - misaligned) % kLineFloats;
-    for (size_t i = next.fetch_add(1); i < plan_.tasks.size(); i = next.fetch_add(1)) run_task(args, i, aligned);
+    for (size_t i = next.fetch_add(1); i < plan.tasks.size(); i = next.fetch_add(1)) run_task(args, plan, i, aligned);
   });
-  const auto num_merges = static_cast<int64_t>(plan_.merges.size());
+  const auto num_merges = static_cast<int64_t>(plan.merges.size());
   pool_.parallel_for(num_merges, kMergeGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) run_merge(args, plan_.merges[static_cast<size_t>(i)]);
+    for (int64_t i = begin; i < end; ++i) run_merge(args, plan.merges[static_cast<size_t>(i)]);
   });
 }
 
-void PagedAttention::run_task(const AttentionArgs& args, size_t index, float* scratch) {
-  const AttentionTask& task = plan_.tasks[index];
+void PagedAttention::run_task(const AttentionArgs& args, const AttentionPlan& plan, size_t index, float* scratch) {
+  const AttentionTask& task = plan.tasks[index];
   const size_t scratch_floats = attention_scratch_floats(group_, args.head_dim);
   AttentionTile tiles[kHeadsTogether], next_tiles[kHeadsTogether];
   for (int32_t i = 0; i < task.num_kv_heads; ++i) {
@@ -86,8 +72,8 @@ void PagedAttention::run_task(const AttentionArgs& args, size_t index, float* sc
   }
   TileGroup next{next_tiles, 0};
   const size_t next_index = index + static_cast<size_t>(pool_.num_threads());  // while the threads take turns
-  if (next_index < plan_.tasks.size()) {
-    const AttentionTask& next_task = plan_.tasks[next_index];
+  if (next_index < plan.tasks.size()) {
+    const AttentionTask& next_task = plan.tasks[next_index];
     for (; next.count < next_task.num_kv_heads; ++next.count)
       next_tiles[next.count] = make_tile(args, next_task, next.count);
   }
@@ -107,15 +93,21 @@ AttentionTile PagedAttention::make_tile(const AttentionArgs& args, const Attenti
   tile.num_heads = head_begin_[kv_head + 1] - first_head;
   tile.head_dim = args.head_dim;
   tile.scale = args.scale;
+  tile.soft_cap = args.soft_cap;
   tile.first_position = run.first_position + task.first_token - run.first_token;
   tile.kv_begin = task.kv_begin;
   tile.kv_end = task.kv_end;
-  tile.pool = args.kv->base + layout.k_offset(args.layer, task.kv_head + index, 0);
+  tile.window = args.key_window();
+  tile.gap = task.gap;
+  const size_t k_rows = layout.row_offset(layout.k, args.layer, task.kv_head + index, 0);
+  tile.pool = args.kv->base + k_rows;
   tile.frames = batch_.frames.data() + run.first_page;
   tile.page_stride = layout.page_stride;
-  tile.v_offset = layout.v_offset;
+  tile.v_offset = layout.row_offset(layout.v, args.layer, task.kv_head + index, 0) - k_rows;
+  tile.k_scales = layout.scale_offset(layout.k, args.layer, task.kv_head + index, 0) - k_rows;
+  tile.v_scales = layout.scale_offset(layout.v, args.layer, task.kv_head + index, 0) - k_rows;
   tile.page_tokens = layout.page_tokens;
-  tile.kv_type = kv_type(layout.dtype);
+  tile.format = layout.format();
   if (task.partial < 0) {
     tile.out = args.out.row(task.first_token) + first_head * args.head_dim;
     tile.out_stride = args.out.stride;
@@ -138,6 +130,8 @@ void PagedAttention::run_merge(const AttentionArgs& args, const AttentionMerge& 
   parts.lse = partial_lse_.data() + static_cast<int64_t>(merge.partial_begin) * group_;
   parts.lse_stride = static_cast<int64_t>(merge.partial_stride) * group_;
   parts.num_pieces = merge.num_pieces;
+  parts.sink_pieces = merge.sink_pieces;
+  parts.hole = merge.hole;
   parts.num_heads = head_begin_[kv_head + 1] - first_head;
   parts.head_dim = args.head_dim;
   parts.out = args.out.row(merge.token) + first_head * args.head_dim;

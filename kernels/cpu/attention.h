@@ -12,9 +12,6 @@
 
 namespace terrace {
 
-/// Throws kInvalidValue for a dtype that pages don't have.
-KvType kv_type(DType dtype);
-
 const AttentionKernels& attention_kernels(Isa isa);
 
 class PagedAttention {
@@ -27,17 +24,20 @@ class PagedAttention {
   void run(const AttentionArgs& args);
 
  private:
-  void plan(const AttentionArgs& args);
-  void run_task(const AttentionArgs& args, size_t index, float* scratch);
+  const AttentionPlan& plan(const AttentionArgs& args);
+  void run_task(const AttentionArgs& args, const AttentionPlan& plan, size_t index, float* scratch);
   AttentionTile make_tile(const AttentionArgs& args, const AttentionTask& task, int32_t index);
   void run_merge(const AttentionArgs& args, const AttentionMerge& merge);
 
   ThreadPool& pool_;
   const AttentionKernels& kernels_;
   StepBatch batch_;
-  AttentionPlan plan_;
-  int32_t planned_kv_heads_ = 0;  // 0: no plan for this step yet
-  int32_t planned_group_ = 0;
+  /// A step has one for each kind of layer.
+  struct Planned {
+    AttentionShape shape;
+    AttentionPlan plan;
+  };
+  std::vector<Planned> plans_;               // made in this step so far
   int32_t group_ = 0;                        // most query heads of one KV head
   std::vector<int32_t> head_begin_;          // [num_kv_heads + 1] first query head of each KV head
   std::vector<float> partial_out_;           // [num_partials, group_, head_dim]

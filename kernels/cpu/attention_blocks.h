@@ -185,6 +185,15 @@ template <class Lanes, class Wide, class Element, int kRows>
   for (; d < dims; d += kLanes) add_values<Lanes, Element, kRows, 1>(p, v + d, nullptr, num_keys, dims, out + d);
 }
 
+/// Turns n scores s into soft_cap * tanh(s / soft_cap).
+template <class Lanes>
+void cap_row(float* scores, int32_t n, float soft_cap) {
+  const Lanes cap = Lanes::broadcast(soft_cap), inverse = Lanes::broadcast(1.0f / soft_cap);
+  int32_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) (cap * tanh(Lanes::load(scores + j) * inverse)).store(scores + j);
+  for (; j < n; ++j) scores[j] = (cap * tanh(Lanes::broadcast(scores[j]) * inverse)).first();
+}
+
 /// Turns n scores into exp(score - max) and returns that maximum; `sum` is the sum of the results.
 template <class Lanes>
 float softmax_row(float* scores, int32_t n, float& sum) {

@@ -1,10 +1,12 @@
 // Attention over paged K and V, written once for every ISA (lanes.h). The arithmetic of one query row, whatever tile it
 // is in:
-//   piece = 256 keys from an absolute multiple of 256; s_j = dot(q * scale, k_j) in 8 lanes over head_dim; m = max s_j;
-//   p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j, by fma) / l; LSE = m + log
-//   l; pieces are merged from left to right.
-// Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own is
-// never part of its arithmetic (its page may hold stale NaN).
+//   piece = 256 keys from an absolute multiple of 256; s_j = dot(q * scale, k_j) in 8 lanes over head_dim, soft-capped
+//   where wanted; m = max s_j; p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j,
+//   by fma) / l; LSE = m + log l; pieces are merged from left to right. Quantised rows: k_j and v_j are their integers;
+//   s_j is multiplied by the key's scale before it is capped, and p_j by the value's after l is summed.
+// Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own, or in
+// the gap of its window, is never part of its arithmetic (it may hold stale NaN); a page in the gap of all rows is not
+// read at all.
 //
 // Speed: rows (tokens x heads of the group) go through register tiles (attention_blocks.h). Few rows (decode) read K
 // and V as they lie in the page, the KV heads in turn, so that memory is read in long runs. Many rows (prefill) share
@@ -23,50 +25,78 @@ const Element* page_rows(const AttentionTile& tile, int32_t page, size_t offset)
   return reinterpret_cast<const Element*>(tile.pool + tile.frames[page] * tile.page_stride + offset);
 }
 
+/// The piece after this one in which a key may be seen.
+inline int32_t next_piece(const AttentionTile& tile, int32_t piece) {
+  return tile.gap.skip(piece + kAttentionSplit, kAttentionSplit);
+}
+
 inline int32_t keys_in_piece(const AttentionTile& tile, int32_t piece) {
   return tile.kv_end - piece < kAttentionSplit ? tile.kv_end - piece : kAttentionSplit;
+}
+
+/// scales[j] = the scale of the piece's key j (`offset` as in the tile), zero for keys that are not there.
+inline void load_scales(const AttentionTile& tile, int32_t piece, size_t offset, float (&scales)[kAttentionSplit]) {
+  for (float& scale : scales) scale = 0.0f;
+  const int32_t page_tokens = tile.page_tokens;
+  const int32_t end = piece + keys_in_piece(tile, piece);
+  for (int32_t key = tile.gap.skip(piece, page_tokens); key < end; key = tile.gap.skip(key + page_tokens, page_tokens)) {
+    const float* from = page_rows<float>(tile, key / page_tokens, offset);
+    for (int32_t i = 0; i < page_tokens && key + i < end; ++i) scales[key - piece + i] = from[i];
+  }
+}
+
+/// The scores or weights of rows with scales, multiplied by these.
+template <class Element, class Lanes, class Wide>
+void apply_scales(const AttentionTile& tile, int32_t piece, size_t offset, TileRows<Lanes, Wide>& rows) {
+  if constexpr (kHasScale<Element>) {
+    float scales[kAttentionSplit];
+    load_scales(tile, piece, offset, scales);
+    rows.multiply(scales);
+  }
 }
 
 /// The order in which pages are read: all K of a piece, all V, the next piece; then the tiles to come. Stays at the
 /// last page.
 class PageWalk {
  public:
-  PageWalk(const TileGroup& now, const TileGroup& next) : now_(now), next_(next), key_(now.tiles->kv_begin) {}
+  PageWalk(const TileGroup& now, const TileGroup& next) : now_(now), next_(next) { begin(); }
 
   /// The page of one of the tiles, or of the last where `index` is beyond.
   template <class Element>
   const Element* rows(int32_t index) const {
     const AttentionTile& tile = now_.tiles[index < now_.count ? index : now_.count - 1];
-    return page_rows<Element>(tile, key_ / tile.page_tokens, offset_);
+    return page_rows<Element>(tile, key_ / tile.page_tokens, values_ ? tile.v_offset : 0);
   }
   void advance() {
     const AttentionTile& tile = *now_.tiles;
     const int32_t piece = key_ / kAttentionSplit * kAttentionSplit;
-    const int32_t key = key_ + tile.page_tokens;
+    const int32_t key = tile.gap.skip(key_ + tile.page_tokens, tile.page_tokens);
     if (key < piece + keys_in_piece(tile, piece)) {
       key_ = key;
-    } else if (offset_ == 0) {
-      key_ = piece;
-      offset_ = tile.v_offset;
+    } else if (!values_) {
+      key_ = tile.gap.skip(piece, tile.page_tokens);
+      values_ = true;
     } else if (key < tile.kv_end) {
       key_ = key;
-      offset_ = 0;
+      values_ = false;
     } else if (next_.count > 0) {
       now_ = next_;
       next_ = {};
-      key_ = now_.tiles->kv_begin;
-      offset_ = 0;
+      begin();
+      values_ = false;
     }
   }
 
  private:
+  void begin() { key_ = now_.tiles->gap.skip(now_.tiles->kv_begin, now_.tiles->page_tokens); }
+
   TileGroup now_, next_;
-  int32_t key_;
-  size_t offset_ = 0;
+  int32_t key_ = 0;
+  bool values_ = false;
 };
 
 /// Tiles of the same token and keys, of KV heads that are neighbours in the pages; few rows each.
-template <class Lanes, class Wide, class Element>
+template <class Lanes, class Wide, class Key, class Value>
 class DirectTiles {
  public:
   DirectTiles(const TileGroup& now, const TileGroup& next) : tiles_(now.tiles), count_(now.count), ahead_(now, next) {}
@@ -75,20 +105,23 @@ class DirectTiles {
     const AttentionTile& t = tiles_[0];
     for (int i = 0; i < kPagesAhead; ++i, ahead_.advance()) {
       for (int32_t h = 0; h < count_; ++h)
-        fetch(ahead_.rows<Element>(h), static_cast<size_t>(t.page_tokens * t.head_dim) * sizeof(Element));
+        fetch(ahead_.rows<Key>(h), static_cast<size_t>(t.page_tokens * t.head_dim) * sizeof(Key));
     }
     for (int32_t h = 0; h < count_; ++h) rows_[h].begin(tiles_[h]);
-    for (int32_t piece = t.kv_begin; piece < t.kv_end; piece += kAttentionSplit) {
+    for (int32_t piece = t.kv_begin; piece < t.kv_end; piece = next_piece(t, piece)) {
       const int32_t num_keys = keys_in_piece(t, piece);
       for (int32_t h = 0; h < count_; ++h) rows_[h].begin_piece(piece, num_keys);
-      for_each_page(piece, num_keys, 0, [](auto& rows, const Element* k, const Element* ahead, int32_t key, int32_t n) {
-        rows.score(k, ahead, key, n);
-      });
-      for (int32_t h = 0; h < count_; ++h) rows_[h].softmax();
-      for_each_page(piece, num_keys, t.v_offset,
-                    [](auto& rows, const Element* v, const Element* ahead, int32_t key, int32_t n) {
-                      rows.weigh(v, ahead, key, n);
-                    });
+      for_each_page<Key>(
+          piece, num_keys, false,
+          [](auto& rows, const Key* k, const Key* ahead, int32_t key, int32_t n) { rows.score(k, ahead, key, n); });
+      for (int32_t h = 0; h < count_; ++h) {
+        apply_scales<Key>(tiles_[h], piece, tiles_[h].k_scales, rows_[h]);
+        rows_[h].softmax();
+        apply_scales<Value>(tiles_[h], piece, tiles_[h].v_scales, rows_[h]);
+      }
+      for_each_page<Value>(
+          piece, num_keys, true,
+          [](auto& rows, const Value* v, const Value* ahead, int32_t key, int32_t n) { rows.weigh(v, ahead, key, n); });
       for (int32_t h = 0; h < count_; ++h) rows_[h].fold();
     }
     for (int32_t h = 0; h < count_; ++h) rows_[h].write();
@@ -98,15 +131,18 @@ class DirectTiles {
   static constexpr int kPagesAhead = 2;  // and 3 alike; 1 and 4 cost a tenth
 
   /// Calls use(rows of a head, its page, the page to fetch, first key of the piece, number of keys).
-  template <class Function>
-  [[gnu::always_inline]] void for_each_page(int32_t piece, int32_t num_keys, size_t offset, Function use) {
+  template <class Element, class Function>
+  [[gnu::always_inline]] void for_each_page(int32_t piece, int32_t num_keys, bool values, Function use) {
     const int32_t page_tokens = tiles_[0].page_tokens;
-    for (int32_t key = 0; key < num_keys; key += page_tokens, ahead_.advance()) {
-      const int32_t n = num_keys - key < page_tokens ? num_keys - key : page_tokens;
+    const KeyGap gap = tiles_[0].gap;
+    const int32_t end = piece + num_keys;
+    for (int32_t key = gap.skip(piece, page_tokens); key < end; key = gap.skip(key + page_tokens, page_tokens)) {
+      const int32_t n = end - key < page_tokens ? end - key : page_tokens;
       for (int32_t h = 0; h < count_; ++h) {
-        use(rows_[h], page_rows<Element>(tiles_[h], (piece + key) / page_tokens, offset),
-            ahead_.template rows<Element>(h), key, n);
+        use(rows_[h], page_rows<Element>(tiles_[h], key / page_tokens, values ? tiles_[h].v_offset : 0),
+            ahead_.template rows<Element>(h), key - piece, n);
       }
+      ahead_.advance();
     }
   }
 
@@ -117,7 +153,7 @@ class DirectTiles {
 };
 
 /// A tile whose K and V are turned into floats, some keys at a time.
-template <class Lanes, class Wide, class Element>
+template <class Lanes, class Wide, class Key, class Value>
 class WideTile {
  public:
   explicit WideTile(const AttentionTile& tile)
@@ -134,15 +170,18 @@ class WideTile {
 
   void run() {
     rows_.begin(t_);
-    for (piece_ = t_.kv_begin; piece_ < t_.kv_end; piece_ += kAttentionSplit) {
+    for (piece_ = t_.kv_begin; piece_ < t_.kv_end; piece_ = next_piece(t_, piece_)) {
+      gap_ = {t_.gap.begin - piece_, t_.gap.end - piece_};
       const int32_t num_keys = keys_in_piece(t_, piece_);
       rows_.begin_piece(piece_, num_keys);
-      for_each_chunk(num_keys, 0, [this](int32_t key, int32_t count) {
+      for_each_chunk(num_keys, false, [this](int32_t key, int32_t count) {
         transpose_keys(key, count);
         rows_.score_transposed(wide_, key, count);
       });
+      apply_scales<Key>(t_, piece_, t_.k_scales, rows_);
       rows_.softmax();
-      for_each_chunk(num_keys, t_.v_offset, [this](int32_t key, int32_t count) {
+      apply_scales<Value>(t_, piece_, t_.v_scales, rows_);
+      for_each_chunk(num_keys, true, [this](int32_t key, int32_t count) {
         widen_values(key, count);
         rows_.weigh_floats(wide_, key, count);
       });
@@ -154,32 +193,45 @@ class WideTile {
  private:
   /// Calls use(first key, number of keys) for the chunks of the piece's K or V, having fetched the next one.
   template <class Function>
-  void for_each_chunk(int32_t num_keys, size_t offset, Function use) {
-    for (int32_t key = 0; key < num_keys; key += chunk_keys_) {
-      const int32_t next = key + chunk_keys_;
+  void for_each_chunk(int32_t num_keys, bool values, Function use) {
+    const int32_t first = gap_.skip(0, kColumns);
+    for (int32_t key = first; key < num_keys;) {
+      const int32_t next = gap_.skip(key + chunk_keys_, kColumns);
       if (next < num_keys) {
-        fetch_chunk(next, num_keys, offset);
-      } else if (offset == 0) {
-        fetch_chunk(0, num_keys, t_.v_offset);
-      } else if (piece_ + next < t_.kv_end) {
-        fetch_chunk(next, keys_in_piece(t_, piece_ + next) + next, 0);
+        fetch_chunk(next, num_keys, values);
+      } else if (!values) {
+        fetch_chunk(first, num_keys, true);
+      } else if (const int32_t piece = next_piece(t_, piece_); piece < t_.kv_end) {
+        fetch_chunk(piece - piece_, keys_in_piece(t_, piece) + piece - piece_, false);
       }
       use(key, num_keys - key < chunk_keys_ ? num_keys - key : chunk_keys_);
+      key = next;
     }
   }
 
-  [[gnu::always_inline]] void fetch_chunk(int32_t key, int32_t end, size_t offset) const {
+  [[gnu::always_inline]] void fetch_chunk(int32_t key, int32_t end, bool values) const {
     end = end - key < chunk_keys_ ? end : key + chunk_keys_;
-    for (; key < end; ++key) fetch(row_of(key, offset), static_cast<size_t>(t_.head_dim) * sizeof(Element));
+    const size_t row_bytes = static_cast<size_t>(t_.head_dim) * (values ? sizeof(Value) : sizeof(Key));
+    for (; key < end; ++key) {
+      if (in_gap(key)) continue;
+      const void* row = row_of<Key>(key, 0);
+      if (values) row = row_of<Value>(key, t_.v_offset);
+      fetch(row, row_bytes);
+    }
   }
 
+  /// Whether no row attends this key, counted from the piece's begin.
+  bool in_gap(int32_t key) const { return key >= gap_.begin && key < gap_.end; }
+
   /// The row of a key, counted from the piece's begin.
+  template <class Element>
   const Element* row_of(int32_t key, size_t offset) const {
     const int32_t position = piece_ + key;
     return page_rows<Element>(t_, position / t_.page_tokens, offset) + position % t_.page_tokens * t_.head_dim;
   }
 
   /// Eight elements from dim d on; zeros beyond head_dim.
+  template <class Element>
   Lanes load(const Element* row, int32_t d) const {
     if (d + kLanes <= t_.head_dim) return Lanes::load(row + d);
     Element tail[kLanes] = {};
@@ -187,12 +239,18 @@ class WideTile {
     return Lanes::load(tail);
   }
 
-  /// Blocks of kColumns keys, each [dims_, kColumns]. The last key stands in for those that fill up the last block.
+  /// Blocks of kColumns keys, each [dims_, kColumns]. Others stand in for the keys of the gap, and for those that fill up
+  /// the last block.
   void transpose_keys(int32_t key, int32_t count) {
+    const int32_t last = key + count - 1;
+    const int32_t beside_gap = gap_.end <= last ? gap_.end : gap_.begin - 1;
     float* block = wide_;
     for (int32_t begin = 0; begin < count; begin += kColumns, block += kColumns * dims_) {
-      const Element* rows[kColumns];
-      for (int32_t i = 0; i < kColumns; ++i) rows[i] = row_of(key + (begin + i < count ? begin + i : count - 1), 0);
+      const Key* rows[kColumns];
+      for (int32_t i = 0; i < kColumns; ++i) {
+        const int32_t wanted = begin + i < count ? key + begin + i : last;
+        rows[i] = row_of<Key>(in_gap(wanted) ? beside_gap : wanted, 0);
+      }
       for (int32_t d = 0; d < dims_; d += kLanes) {
         for (int32_t half = 0; half < kColumns; half += kLanes) {
           Lanes square[kLanes];
@@ -208,7 +266,8 @@ class WideTile {
 
   void widen_values(int32_t key, int32_t count) {
     for (int32_t j = 0; j < count; ++j) {
-      const Element* row = row_of(key + j, t_.v_offset);
+      if (in_gap(key + j)) continue;
+      const Value* row = row_of<Value>(key + j, t_.v_offset);
       for (int32_t d = 0; d < dims_; d += kLanes) load(row, d).store(wide_ + j * dims_ + d);
     }
   }
@@ -218,6 +277,7 @@ class WideTile {
   const int32_t chunk_keys_;
   float* wide_;  // [chunk_keys_ / kColumns, dims_, kColumns] of K or [chunk_keys_, dims_] of V
   int32_t piece_ = 0;
+  KeyGap gap_;  // of the tile, counted from the piece's begin
   TileRows<Lanes, Wide> rows_;
 };
 
@@ -225,21 +285,25 @@ inline bool is_direct(const AttentionTile& tile) {
   return tile.num_tokens * tile.num_heads <= kDirectRows && tile.head_dim % kLanes == 0;
 }
 
-template <class Lanes, class Wide, class Element>
+template <class Lanes, class Wide, class Key, class Value>
 void run_tiles_of(const TileGroup& now, const TileGroup& next) {
   bool direct = true;
   for (int32_t h = 0; h < now.count; ++h) direct = direct && is_direct(now.tiles[h]);
-  if (direct) return DirectTiles<Lanes, Wide, Element>(now, next).run();
-  for (int32_t h = 0; h < now.count; ++h) WideTile<Lanes, Wide, Element>(now.tiles[h]).run();
+  if (direct) return DirectTiles<Lanes, Wide, Key, Value>(now, next).run();
+  for (int32_t h = 0; h < now.count; ++h) WideTile<Lanes, Wide, Key, Value>(now.tiles[h]).run();
 }
 
 template <class Lanes, class Wide>
 void run_tiles(const TileGroup& now, const TileGroup& next) {
-  switch (now.tiles->kv_type) {
-    case KvType::kF32: return run_tiles_of<Lanes, Wide, float>(now, next);
-    case KvType::kF16: return run_tiles_of<Lanes, Wide, F16>(now, next);
-    case KvType::kBF16: return run_tiles_of<Lanes, Wide, BF16>(now, next);
+  const KvFormat format = now.tiles->format;
+  switch (format.k) {
+    case KvType::kF32: return run_tiles_of<Lanes, Wide, float, float>(now, next);
+    case KvType::kF16: return run_tiles_of<Lanes, Wide, F16, F16>(now, next);
+    case KvType::kBF16: return run_tiles_of<Lanes, Wide, BF16, BF16>(now, next);
+    case KvType::kQ8: break;
   }
+  if (format.v == KvType::kQ8) return run_tiles_of<Lanes, Wide, Q8, Q8>(now, next);
+  run_tiles_of<Lanes, Wide, Q8, F16>(now, next);
 }
 
 template <class Lanes>
@@ -247,10 +311,12 @@ void run_merge(const PartialMerge& merge) {
   for (int32_t head = 0; head < merge.num_heads; ++head) {
     float* out = merge.out + head * merge.head_dim;
     const float* partial = merge.partial + head * merge.head_dim;
-    for (int32_t d = 0; d < merge.head_dim; ++d) out[d] = partial[d];
-    float lse = merge.lse[head];
+    const int32_t first = merge.sink_pieces > 0 ? 0 : merge.hole;
+    for (int32_t d = 0; d < merge.head_dim; ++d) out[d] = partial[first * merge.partial_stride + d];
+    float lse = merge.lse[first * merge.lse_stride + head];
     for (int32_t i = 1; i < merge.num_pieces; ++i) {
-      merge_piece<Lanes>(out, lse, partial + i * merge.partial_stride, merge.lse[i * merge.lse_stride + head],
+      const int32_t at = i < merge.sink_pieces ? i : i + merge.hole;
+      merge_piece<Lanes>(out, lse, partial + at * merge.partial_stride, merge.lse[at * merge.lse_stride + head],
                          merge.head_dim);
     }
   }

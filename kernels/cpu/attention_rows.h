@@ -8,7 +8,8 @@
 namespace terrace {
 namespace {
 
-/// Rows are ordered by token, then head, so that the number of keys a row attends never falls from one row to the next.
+/// Rows are ordered by token, then head, so that the keys which a row attends never begin or end before those of the row
+/// before it, but for the sinks, which are alike for all. A row's keys of a piece: [0, sinks) and [first_key, end_key).
 /// Wide: what loops use whose lanes never meet, as wide as the ISA has.
 template <class Lanes, class Wide>
 class TileRows {
@@ -35,19 +36,24 @@ class TileRows {
   void begin_piece(int32_t piece, int32_t num_keys) {
     piece_ = piece;
     num_keys_ = num_keys;
-    const int32_t first_token = piece > t_->first_position ? piece - t_->first_position : 0;
-    first_row_ = first_token * t_->num_heads;
-    for (int32_t i = first_row_ * dims_; i < num_rows_ * dims_; ++i) piece_out_[i] = 0.0f;
+    num_sinks_ = t_->window.sinks - piece;
+    num_sinks_ = num_sinks_ < 0 ? 0 : num_sinks_ < num_keys ? num_sinks_ : num_keys;
+    first_row_ = piece > t_->first_position ? (piece - t_->first_position) * t_->num_heads : 0;
+    end_row_ = num_rows_;
+    while (end_row_ > first_row_ && num_sinks_ == 0 && first_key(end_row_ - 1) == num_keys_) end_row_ -= t_->num_heads;
+    for (int32_t i = first_row_ * dims_; i < end_row_ * dims_; ++i) piece_out_[i] = 0.0f;
   }
 
   /// Scores of `count` keys from `key` (counted from the piece's begin), which lie as in a page.
   template <class Element>
   void score(const Element* k, const Element* ahead, int32_t key, int32_t count) {
     for_each_block<3>([&](int32_t row, auto rows) {
-      const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);  // of the block's last row: it attends most
+      const int32_t skipped = skipped_keys(row, key);
+      const int32_t wanted = wanted_keys(row + rows.value - 1, key, count) - skipped;
       if (wanted <= 0) return;
-      score_rows<Lanes, Element, rows.value>(q_ + row * dims_, k, row == first_row_ ? ahead : k, wanted, dims_,
-                                             scores_ + row * kAttentionSplit + key);
+      const int64_t begin = int64_t{skipped} * dims_;
+      score_rows<Lanes, Element, rows.value>(q_ + row * dims_, k + begin, (row == first_row_ ? ahead : k) + begin, wanted,
+                                             dims_, scores_ + row * kAttentionSplit + key + skipped);
     });
   }
 
@@ -56,16 +62,32 @@ class TileRows {
     for_each_block<kWideRows>([&](int32_t row, auto rows) {
       const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);
       float* scores = scores_ + row * kAttentionSplit + key;
-      for (int32_t j = 0; j < wanted; j += kColumns)
+      for (int32_t j = skipped_keys(row, key) / kColumns * kColumns; j < wanted; j += kColumns)
         score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
     });
   }
 
-  void softmax() {
-    for (int32_t row = first_row_; row < num_rows_; ++row) {
-      piece_lse_[row] = softmax_row<Lanes>(scores_ + row * kAttentionSplit, keys_of(row), piece_sum_[row]);
+  /// Multiplies the rows' scores (or, after softmax(), weights) of the piece by its keys' scales, [kAttentionSplit].
+  void multiply(const float* scales) {
+    for (int32_t row = first_row_; row < end_row_; ++row) {
+      float* scores = scores_ + row * kAttentionSplit;
+      for (int32_t j = 0; j < num_keys_; j += kLanes)
+        (Lanes::load(scores + j) * Lanes::load(scales + j)).store(scores + j);
     }
-    for (int32_t row = first_row_; row < num_rows_; ++row) piece_lse_[row] += log_one<Lanes>(piece_sum_[row]);
+  }
+
+  void softmax() {
+    for (int32_t row = first_row_; row < end_row_; ++row) {
+      float* scores = scores_ + row * kAttentionSplit;
+      const int32_t first = first_key(row), end = end_key(row);
+      const int32_t begin = num_sinks_ > 0 ? 0 : first / kLanes * kLanes;
+      if (t_->soft_cap > 0) cap_row<Lanes>(scores + begin, end - begin, t_->soft_cap);
+      for (int32_t j = num_sinks_; j < first; ++j) {
+        if (j >= begin) scores[j] = -__builtin_inff();
+      }
+      piece_lse_[row] = softmax_row<Lanes>(scores + begin, end - begin, piece_sum_[row]);
+    }
+    for (int32_t row = first_row_; row < end_row_; ++row) piece_lse_[row] += log_one<Lanes>(piece_sum_[row]);
   }
 
   /// Adds the values of `count` keys from `key`, weighed, which lie as in a page.
@@ -81,8 +103,9 @@ class TileRows {
 
   /// Normalises the piece's outputs and merges them into the state.
   void fold() {
-    const bool first = piece_ == t_->kv_begin;
-    for (int32_t row = first_row_; row < num_rows_; ++row) {
+    for (int32_t row = first_row_; row < end_row_; ++row) {
+      // The tile's first piece or, without sinks, that in which the row's window begins.
+      const bool first = piece_ == t_->kv_begin || (t_->window.sinks == 0 && gap_end(row) >= piece_);
       float* piece = piece_out_ + row * dims_;
       float* state = state_ + row * dims_;
       float* dst = first ? state : piece;
@@ -96,9 +119,11 @@ class TileRows {
     }
   }
 
+  /// All rows or, of one piece, those with a key in it.
   void write() const {
-    const int32_t first_token = t_->kv_begin > t_->first_position ? t_->kv_begin - t_->first_position : 0;
-    for (int32_t token = first_token; token < t_->num_tokens; ++token) {
+    const bool folded = t_->kv_end - t_->kv_begin > kAttentionSplit;
+    const int32_t end_token = folded ? t_->num_tokens : end_row_ / t_->num_heads;
+    for (int32_t token = folded ? 0 : first_row_ / t_->num_heads; token < end_token; ++token) {
       for (int32_t head = 0; head < t_->num_heads; ++head) {
         const int32_t row = token * t_->num_heads + head;
         const float* src = state_ + row * dims_;
@@ -115,34 +140,69 @@ class TileRows {
     static constexpr int value = kRows;
   };
 
-  /// Keys of the piece that the row attends, <= 0 for none.
-  int32_t keys_of(int32_t row) const {
-    const int32_t keys = t_->first_position + row / t_->num_heads + 1 - piece_;
+  int32_t position(int32_t row) const { return t_->first_position + row / t_->num_heads; }
+  int32_t gap_end(int32_t row) const { return t_->window.gap(position(row)).end; }
+  /// Where the row's keys behind the gap begin, counted from the piece's begin; num_keys_ where they don't.
+  int32_t first_key(int32_t row) const {
+    const int32_t first = gap_end(row) - piece_;
+    return first > num_keys_ ? num_keys_ : first > num_sinks_ ? first : num_sinks_;
+  }
+  /// Where the row's keys end, counted from the piece's begin.
+  int32_t end_key(int32_t row) const {
+    const int32_t keys = position(row) + 1 - piece_;
     return keys < num_keys_ ? keys : num_keys_;
   }
-  /// Of `count` keys from `key`, those that the row attends; <= 0 for none.
+  /// Of the keys from `key`, those before the first that this or a later row attends.
+  int32_t skipped_keys(int32_t row, int32_t key) const {
+    const int32_t skipped = key < num_sinks_ ? 0 : first_key(row) - key;
+    return skipped > 0 ? skipped : 0;
+  }
+  /// Of `count` keys from `key`, those before the row's last; <= 0 for none.
   int32_t wanted_keys(int32_t row, int32_t key, int32_t count) const {
-    const int32_t wanted = keys_of(row) - key;
+    const int32_t wanted = end_key(row) - key;
     return wanted < count ? wanted : count;
   }
+
+  struct KeyRange {
+    int32_t begin, end;
+  };
 
   template <class Vector, class Source, int kMostRows>
   void weigh_blocks(const Source* v, const Source* ahead, int32_t key, int32_t count) {
     for_each_block<kMostRows>([&](int32_t row, auto rows) {
-      int32_t common = wanted_keys(row, key, count);  // keys that all rows of the block attend
-      common = common > 0 ? common : 0;
-      const float* p = scores_ + row * kAttentionSplit + key;
-      float* out = piece_out_ + row * dims_;
-      if (common > 0)
-        add_value_rows<Lanes, Vector, Source, rows.value>(p, v, row == first_row_ ? ahead : nullptr, common, dims_,
-                                                          out);
-      for (int32_t r = 1; r < rows.value; ++r) {
-        const int32_t own = wanted_keys(row + r, key, count);
-        if (own <= common) continue;
-        add_value_rows<Lanes, Vector, Source, 1>(p + r * kAttentionSplit + common, v + common * dims_, nullptr,
-                                                 own - common, dims_, out + r * dims_);
+      KeyRange ranges[rows.value];  // neither end falls from one row to the next
+      if (key < num_sinks_) {
+        const int32_t sinks = num_sinks_ - key < count ? num_sinks_ - key : count;
+        for (int32_t r = 0; r < rows.value; ++r) ranges[r] = {0, wanted_keys(row + r, key, sinks)};
+        weigh_block<Vector>(row, v, static_cast<const Source*>(nullptr), key, ranges);
       }
+      for (int32_t r = 0; r < rows.value; ++r) {
+        const int32_t first = first_key(row + r) - key;
+        ranges[r] = {first > 0 ? first : 0, wanted_keys(row + r, key, count)};
+      }
+      weigh_block<Vector>(row, v, row == first_row_ ? ahead : nullptr, key, ranges);
     });
+  }
+
+  /// Each row's keys in their order; those that all rows of the block attend, together.
+  template <class Vector, class Source, int kRows>
+  void weigh_block(int32_t row, const Source* v, const Source* ahead, int32_t key, const KeyRange (&ranges)[kRows]) {
+    const float* p = scores_ + row * kAttentionSplit + key;
+    float* out = piece_out_ + row * dims_;
+    const auto add_alone = [&](int32_t r, int32_t begin, int32_t end) {
+      if (begin >= end) return;
+      add_value_rows<Lanes, Vector, Source, 1>(p + r * kAttentionSplit + begin, v + begin * dims_, nullptr, end - begin,
+                                               dims_, out + r * dims_);
+    };
+    const int32_t begin = ranges[kRows - 1].begin, end = ranges[0].end;
+    if (begin >= end) {
+      for (int32_t r = 0; r < kRows; ++r) add_alone(r, ranges[r].begin, ranges[r].end);
+      return;
+    }
+    for (int32_t r = 0; r < kRows - 1; ++r) add_alone(r, ranges[r].begin, begin);
+    add_value_rows<Lanes, Vector, Source, kRows>(p + begin, v + begin * dims_,
+                                                 ahead == nullptr ? nullptr : ahead + begin * dims_, end - begin, dims_, out);
+    for (int32_t r = 1; r < kRows; ++r) add_alone(r, end, ranges[r].end);
   }
 
   void load_queries() {
@@ -156,13 +216,13 @@ class TileRows {
     }
   }
 
-  /// Calls use(row, Count<number of rows>) for blocks of at most kMostRows (3 or 6) that cover [first_row_, num_rows_).
+  /// Calls use(row, Count<number of rows>) for blocks of at most kMostRows (3 or 6) that cover [first_row_, end_row_).
   template <int kMostRows, class Function>
   void for_each_block(Function use) const {
     int32_t row = first_row_;
-    for (; kMostRows == 6 && num_rows_ - row >= 6; row += 6) use(row, Count<kMostRows>{});
-    while (row < num_rows_) {
-      const int32_t left = num_rows_ - row;
+    for (; kMostRows == 6 && end_row_ - row >= 6; row += 6) use(row, Count<kMostRows>{});
+    while (row < end_row_) {
+      const int32_t left = end_row_ - row;
       if (left == 1) {
         use(row, Count<1>{});
         row += 1;
@@ -190,7 +250,9 @@ class TileRows {
   float* piece_sum_ = nullptr;
   int32_t piece_ = 0;
   int32_t num_keys_ = 0;   // in the piece
-  int32_t first_row_ = 0;  // with a key in the piece
+  int32_t num_sinks_ = 0;  // of them
+  int32_t first_row_ = 0;  // rows [first_row_, end_row_) have a key in the piece
+  int32_t end_row_ = 0;
 };
 
 }  // namespace

@@ -5,17 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_window.h"
 #include "kernels/cpu/lanes.h"
+#include "kernels/kv_format.h"
 
 namespace terrace {
 
 /// KV heads that a decode row reads in turn at most: more make the runs of memory no longer that matter.
 inline constexpr int32_t kHeadsTogether = 4;
 
-enum class KvType { kF32, kF16, kBF16 };
-
-/// Query tokens x the query heads of one KV head x keys [kv_begin, kv_end); a query at position p attends keys <= p.
-/// Tokens with no key in the range yield nothing.
+/// Query tokens x the query heads of one KV head x keys [kv_begin, kv_end); a query at position p attends keys <= p but
+/// those of window.gap(p). Tokens with no key in the range yield nothing.
 struct AttentionTile {
   const float* q = nullptr;  // [num_tokens] rows q_stride apart, each [num_heads, head_dim]
   int64_t q_stride = 0;
@@ -23,19 +23,25 @@ struct AttentionTile {
   int32_t num_heads = 0;  // query heads that share the KV head
   int32_t head_dim = 0;
   float scale = 0;
+  float soft_cap = 0;  // 0: none
 
   int32_t first_position = 0;  // of the first query token; the others follow
   int32_t kv_begin = 0;        // multiple of kAttentionSplit
   int32_t kv_end = 0;          // <= the last query's position + 1
+  AttentionWindow window;
+  KeyGap gap;  // the first query's: pages inside are not read
 
-  // Key j of the head lies at pool + frames[j / page_tokens] * page_stride + (j % page_tokens) * head_dim elements; its
-  // V, v_offset bytes further.
+  // Page j / page_tokens, at pool + frames[it] * page_stride, holds key j in its row j % page_tokens of head_dim
+  // elements; its V rows, v_offset bytes further (other heads' may lie elsewhere); the scales of quantised rows, one
+  // float each, at k_scales and v_scales.
   const std::byte* pool = nullptr;  // with the layer's and the head's offset added
   const uint32_t* frames = nullptr;
   size_t page_stride = 0;
   size_t v_offset = 0;
+  size_t k_scales = 0;
+  size_t v_scales = 0;
   int32_t page_tokens = 0;
-  KvType kv_type = KvType::kF16;
+  KvFormat format;
 
   float* out = nullptr;  // token t, head h: out + t * out_stride + h * head_dim
   int64_t out_stride = 0;
@@ -57,6 +63,8 @@ struct PartialMerge {
   const float* lse = nullptr;      // piece i: lse + i * lse_stride, [num_heads]
   int64_t lse_stride = 0;
   int32_t num_pieces = 0;
+  int32_t sink_pieces = 0;  // after these, `hole` partials are passed over
+  int32_t hole = 0;
   int32_t num_heads = 0;
   int32_t head_dim = 0;
   float* out = nullptr;  // [num_heads, head_dim]

@@ -76,7 +76,8 @@ void CpuBackend::write(void* dst, std::span<const std::byte> src) { std::memcpy(
 void CpuBackend::read(const void* src, std::span<std::byte> dst) { std::memcpy(dst.data(), src, dst.size()); }
 
 std::unique_ptr<PageMover> CpuBackend::make_page_mover(const PageMoverOptions& options) {
-  return std::make_unique<CpuPageMover>(options, allocate(options.page_bytes * options.num_host_frames));
+  Buffer host_pool = options.host_base == nullptr ? allocate(options.page_bytes * options.num_host_frames) : Buffer();
+  return std::make_unique<CpuPageMover>(options, std::move(host_pool), choose_copy_page(isa_));
 }
 
 MachineLimits CpuBackend::measure_limits(size_t set_bytes) {
@@ -144,10 +145,12 @@ void CpuBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weigh
 
 void CpuBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
 
-void CpuBackend::gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up) {
+void CpuBackend::gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up,
+                              GateActivation activation) {
+  const auto gate_columns = gate_row(activation);
   linear_.run_pair(x, gate, up, [&](const LinearOps::Part& part) {
     for (int64_t row = part.first_row; row < part.first_row + part.num_rows; ++row) {
-      rows_.silu_gate(gate.out.row(row) + part.first_col, up.out.row(row) + part.first_col, part.num_cols);
+      gate_columns(gate.out.row(row) + part.first_col, up.out.row(row) + part.first_col, part.num_cols);
     }
   });
 }
@@ -160,27 +163,40 @@ void CpuBackend::rope_and_store_kv(const RopeKvArgs& args) {
 void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
   const RopeTable::Row angles = rope_.row(token);
   const auto rotate = args.style == RopeStyle::kAdjacentPairs ? rows_.rotate_pairs : rows_.rotate_halves;
-  for (int64_t d = 0; d < args.q.cols; d += args.head_dim)
-    rotate(args.q.row(token) + d, angles.cos, angles.sin, args.rotary_dim);
-
   const PageLayout& layout = args.kv->layout;
-  const KvType type = kv_type(layout.dtype);
+  const int32_t mixed_dims = is_quantised(layout.k.type) ? rotated_dims(args.head_dim) : 1;
+  const auto turn = [&](float* head) {
+    rotate(head, angles.cos, angles.sin, args.rotary_dim);
+    if (mixed_dims > 1) rows_.rotate_hadamard(head, args.head_dim, mixed_dims);
+  };
+  for (int64_t d = 0; d < args.q.cols; d += args.head_dim) turn(args.q.row(token) + d);
+
   const auto index = static_cast<size_t>(token);
   const uint32_t frame = batch_.frames[static_cast<size_t>(batch_.kv_page[index])];
   const int slot = batch_.positions[index] % layout.page_tokens;
-  for (int head = 0; head < layout.num_kv_heads; ++head) {
-    float* k = args.k.row(token) + head * args.head_dim;
-    rotate(k, angles.cos, angles.sin, args.rotary_dim);
-    std::byte* dst = args.kv->base + frame * layout.page_stride + layout.k_offset(args.layer, head, slot);
-    rows_.store_kv(k, args.head_dim, type, dst);
-    rows_.store_kv(args.v.row(token) + head * args.head_dim, args.head_dim, type, dst + layout.v_offset);
+  std::byte* page = args.kv->base + frame * layout.page_stride;
+  const auto store = [&](const float* head, const PageRows& rows, int kv_head) {
+    auto* scale = reinterpret_cast<float*>(page + layout.scale_offset(rows, args.layer, kv_head, slot));
+    rows_.store_kv(head, args.head_dim, rows.type, page + layout.row_offset(rows, args.layer, kv_head, slot), scale);
+  };
+  for (int kv_head = 0; kv_head < layout.num_kv_heads; ++kv_head) {
+    float* k = args.k.row(token) + kv_head * args.head_dim;
+    turn(k);
+    store(k, layout.k, kv_head);
+    store(args.v.row(token) + kv_head * args.head_dim, layout.v, kv_head);
   }
+}
+
+void CpuBackend::copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) {
+  const size_t bytes = kv.layout.page_stride;
+  for (const FrameCopy& copy : copies) std::memcpy(kv.base + copy.to * bytes, kv.base + copy.from * bytes, bytes);
 }
 
 void CpuBackend::attention(const AttentionArgs& args) { attention_.run(args); }
 
-void CpuBackend::silu_gate(MatrixView gate, MatrixView up) {
-  for_each_row(gate.rows, 4 * gate.cols, [&](int64_t i) { rows_.silu_gate(gate.row(i), up.row(i), gate.cols); });
+void CpuBackend::activate_gate(MatrixView gate, MatrixView up, GateActivation activation) {
+  const auto gate_columns = gate_row(activation);
+  for_each_row(gate.rows, 4 * gate.cols, [&](int64_t i) { gate_columns(gate.row(i), up.row(i), gate.cols); });
 }
 
 void CpuBackend::add(MatrixView x, MatrixView delta) {

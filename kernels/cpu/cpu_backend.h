@@ -41,10 +41,11 @@ class CpuBackend : public Backend {
   void rms_norm(MatrixView x, const float* weight, float eps, MatrixView out) override;
   void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) override;
   void linear(MatrixView x, std::span<const LinearOutput> outputs) override;
-  void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up) override;
+  void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up, GateActivation activation) override;
   void rope_and_store_kv(const RopeKvArgs& args) override;
+  void copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) override;
   void attention(const AttentionArgs& args) override;
-  void silu_gate(MatrixView gate, MatrixView up) override;
+  void activate_gate(MatrixView gate, MatrixView up, GateActivation activation) override;
   void add(MatrixView x, MatrixView delta) override;
   void gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) override;
   void select_top(MatrixView logits, int count, std::span<TopLogits> out) override;
@@ -54,6 +55,9 @@ class CpuBackend : public Backend {
   /// Calls body(row) for each row; on the step thread alone where the rows hold little.
   template <class Body>
   void for_each_row(int64_t num_rows, int64_t floats_per_row, Body body);
+  auto gate_row(GateActivation activation) const {
+    return activation == GateActivation::kSilu ? rows_.silu_gate : rows_.gelu_gate;
+  }
   void rotate_and_store_token(const RopeKvArgs& args, int64_t token);
 
   Isa isa_;

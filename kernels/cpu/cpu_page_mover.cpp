@@ -1,17 +1,103 @@
 #include "kernels/cpu/cpu_page_mover.h"
 
-#include <cstring>
+#include <algorithm>
+
+#include "kernels/base/clock.h"
 
 namespace terrace {
 
-PageMover::Ticket CpuPageMover::evict(std::span<const Move> moves) {
-  for (const Move& move : moves) std::memcpy(host_page(move.host_frame), device_page(move.device_frame), options_.page_bytes);
-  return 0;
+CpuPageMover::CpuPageMover(const PageMoverOptions& options, Buffer host_pool, CopyPage copy_page)
+    : options_(options), host_pool_(std::move(host_pool)), copy_page_(copy_page),
+      clock_(options.clock != nullptr ? *options.clock : steady_clock()) {
+  if (options_.host_base == nullptr) options_.host_base = host_pool_.data();
+  for (const Direction direction : {Direction::kEvict, Direction::kFetch}) {
+    lane(direction).checksums.resize(options.num_host_frames);
+    lane(direction).thread = std::thread([this, direction] { run(direction); });
+  }
 }
 
-PageMover::Ticket CpuPageMover::fetch(std::span<const Move> moves) {
-  for (const Move& move : moves) std::memcpy(device_page(move.device_frame), host_page(move.host_frame), options_.page_bytes);
-  return 0;
+CpuPageMover::~CpuPageMover() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  queued_.notify_all();
+  for (Lane& each : lanes_) each.thread.join();
+}
+
+PageMover::Ticket CpuPageMover::queue(Direction direction, std::span<const Move> moves) {
+  if (moves.empty()) return 0;
+  const int64_t due_us = occupy_link(lane(direction), moves.size() * options_.page_bytes);
+  {
+    const std::lock_guard lock(mutex_);
+    under_way_.emplace(++last_, UnderWay{false, due_us});
+    lane(direction).waiting.push_back({last_, {moves.begin(), moves.end()}});
+  }
+  queued_.notify_all();
+  return last_;
+}
+
+int64_t CpuPageMover::occupy_link(Lane& lane, size_t bytes) {
+  const PageLink& link = options_.link;
+  if (link.bytes_per_second > 0) {
+    const auto transfer_us = static_cast<int64_t>(static_cast<double>(bytes) * 1e6 / link.bytes_per_second);
+    lane.busy_until_us = std::max(lane.busy_until_us, clock_.now_us()) + transfer_us;
+    return lane.busy_until_us + link.latency_us;
+  }
+  return link.latency_us > 0 ? clock_.now_us() + link.latency_us : 0;
+}
+
+void CpuPageMover::run(Direction direction) {
+  std::deque<Job>& waiting = lane(direction).waiting;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    queued_.wait(lock, [&] { return stop_ || !waiting.empty(); });
+    if (stop_) return;
+    const Job job = std::move(waiting.front());
+    waiting.pop_front();
+    for (const Move& move : job.moves) {
+      if (stop_) return;
+      lock.unlock();
+      copy(direction, move);
+      lock.lock();
+    }
+    under_way_.at(job.ticket).copied = true;
+    copied_.notify_all();
+  }
+}
+
+void CpuPageMover::copy(Direction direction, const Move& move) {
+  std::byte* device_page = options_.device_base + move.device_frame * options_.page_bytes;
+  std::byte* host = host_page(move.host_frame);
+  const bool evict = direction == Direction::kEvict;
+  lane(direction).checksums[move.host_frame] =
+      copy_page_(evict ? host : device_page, evict ? device_page : host, options_.page_bytes);
+}
+
+bool CpuPageMover::finished(Ticket ticket) {
+  const std::lock_guard lock(mutex_);
+  const auto found = under_way_.find(ticket);
+  if (found == under_way_.end()) return true;
+  if (!found->second.copied || found->second.due_us > clock_.now_us()) return false;
+  under_way_.erase(found);
+  return true;
+}
+
+void CpuPageMover::wait(Ticket ticket) {
+  int64_t due_us = 0;
+  {
+    std::unique_lock lock(mutex_);
+    const auto found = under_way_.find(ticket);
+    if (found == under_way_.end()) return;
+    copied_.wait(lock, [&] { return found->second.copied; });
+    due_us = found->second.due_us;
+    under_way_.erase(found);
+  }
+  if (const int64_t rest_us = due_us - clock_.now_us(); due_us > 0 && rest_us > 0) clock_.sleep_us(rest_us);
+}
+
+std::optional<uint64_t> CpuPageMover::checksum(Direction direction, uint32_t host_frame) {
+  return lane(direction).checksums[host_frame];
 }
 
 }  // namespace terrace

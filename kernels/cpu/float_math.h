@@ -1,5 +1,5 @@
-// exp, silu and log for kernels that are templates over a Lanes type (lanes.h): own polynomials, so that every ISA and
-// every libm yields the same bits. Included by ISA-specific files.
+// exp, silu, gelu, tanh and log for kernels that are templates over a Lanes type (lanes.h): own polynomials, so that
+// every ISA and every libm yields the same bits. Included by ISA-specific files.
 #pragma once
 
 #include "kernels/cpu/lanes.h"
@@ -42,6 +42,34 @@ float exp_one(float x) {
 template <class Lanes>
 Lanes silu(Lanes x) {
   return x / (Lanes::broadcast(1.0f) + exp(Lanes::zero() - x));
+}
+
+/// x / 2 (1 + tanh u) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x / (1 + e^-2u): nothing cancels where x is
+/// far below zero.
+template <class Lanes>
+Lanes gelu_tanh(Lanes x) {
+  const Lanes minus_2u =
+      x * Lanes::fma(x * x, Lanes::broadcast(-0.0713548162726f), Lanes::broadcast(-1.5957691216057f));
+  return x / (Lanes::broadcast(1.0f) + exp(minus_2u));
+}
+
+/// Hyperbolic tangent within 3 ulp; NaN stays NaN.
+template <class Lanes>
+Lanes tanh(Lanes x) {
+  const Lanes size = Lanes::max(x, Lanes::zero() - x);
+  // Below 5/8: x + x^3 p(x^2), p of degree 4 through the Chebyshev nodes of that interval (relative error 2e-8). Above, 1 - 2 / (e^2x + 1)
+  // is at least 1/2 and loses nothing.
+  const Lanes square = x * x;
+  Lanes p = Lanes::broadcast(-0x1.8f8de4p-8f);
+  p = Lanes::fma(p, square, Lanes::broadcast(0x1.58048ep-6f));
+  p = Lanes::fma(p, square, Lanes::broadcast(-0x1.b9258ap-5f));
+  p = Lanes::fma(p, square, Lanes::broadcast(0x1.110e1cp-3f));
+  p = Lanes::fma(p, square, Lanes::broadcast(-0x1.555552p-2f));
+  const Lanes small = Lanes::fma(x * square, p, x);
+  const Lanes one = Lanes::broadcast(1.0f);
+  const Lanes large = one - Lanes::broadcast(2.0f) / (exp(size + size) + one);
+  const Lanes of_sign = Lanes::select_less(x, Lanes::zero(), Lanes::zero() - large, large);
+  return Lanes::select_less(size, Lanes::broadcast(0.625f), small, of_sign);
 }
 
 /// Natural logarithm of a normal positive number, correctly rounded but for a few cases. Scalar: once per row and

@@ -14,15 +14,24 @@ namespace terrace {
 
 inline constexpr int kLanes = 8;
 
-// 16-bit floats as they lie in KV pages.
+// Numbers as they lie in KV pages.
 struct F16 {
   uint16_t bits;
 };
 struct BF16 {
   uint16_t bits;
 };
+struct Q8 {
+  int8_t code;  // times the row's scale
+};
 
 namespace {
+
+/// Whether rows of such numbers have a scale.
+template <class Element>
+inline constexpr bool kHasScale = false;
+template <>
+inline constexpr bool kHasScale<Q8> = true;
 
 struct ScalarLanes {
   static constexpr int kWidth = kLanes;
@@ -40,6 +49,9 @@ struct ScalarLanes {
   }
   static ScalarLanes load(const BF16* src) {
     return map([src](int i) { return bf16_to_float(src[i].bits); });
+  }
+  static ScalarLanes load(const Q8* src) {
+    return map([src](int i) { return static_cast<float>(src[i].code); });
   }
   void store(float* dst) const {
     for (int i = 0; i < kLanes; ++i) dst[i] = lane[i];

@@ -1,5 +1,5 @@
-// The float ops that work on one row, or a part of one, at a time: norm, add, silu, rotation, the write of K and V, and
-// the first pass of selection. A table of functions per ISA, called from pool threads; plain pointers only, since
+// The float ops that work on one row, or a part of one, at a time: norm, add, gating, rotation, the write of K and V,
+// and the first pass of selection. A table of functions per ISA, called from pool threads; plain pointers only, since
 // ISA-specific files include this.
 #pragma once
 
@@ -26,11 +26,16 @@ struct RowOps {
   void (*scale)(float* x, float factor, int64_t count);
   /// gate = silu(gate) * up.
   void (*silu_gate)(float* gate, const float* up, int64_t count);
+  /// gate = gelu_tanh(gate) * up.
+  void (*gelu_gate)(float* gate, const float* up, int64_t count);
   /// One head, first rotary_dim dims: x[d] = x[d] * cos[d] + x[partner of d] * sin[d]. Partners: d ^ 1, or half the
   /// range away.
   void (*rotate_pairs)(float* x, const float* cos, const float* sin, int32_t rotary_dim);
   void (*rotate_halves)(float* x, const float* cos, const float* sin, int32_t rotary_dim);
-  void (*store_kv)(const float* src, int32_t count, KvType type, void* dst);
+  /// Rotates each run of `dims` values, a power of two, by the Hadamard matrix: an own inverse that keeps lengths.
+  void (*rotate_hadamard)(float* x, int32_t count, int32_t dims);
+  /// Writes a row; `scale` is written where is_quantised(type): NaN for a row with a value that is not finite.
+  void (*store_kv)(const float* src, int32_t count, KvType type, void* dst, float* scale);
   /// Of at most kSelectChunk columns; also the maximum of each block of kSelectBlock.
   ChunkStats (*scan_chunk)(const float* logits, int64_t count, float* block_max);
   /// Of a row, from its chunks in order.

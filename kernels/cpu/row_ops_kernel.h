@@ -61,6 +61,9 @@ struct RowKernels {
   static void silu_gate(float* gate, const float* up, int64_t count) {
     update(gate, up, count, [](Lanes g, Lanes u) { return silu(g) * u; });
   }
+  static void gelu_gate(float* gate, const float* up, int64_t count) {
+    update(gate, up, count, [](Lanes g, Lanes u) { return gelu_tanh(g) * u; });
+  }
 
   static void rotate_pairs(float* x, const float* cos, const float* sin, int32_t rotary_dim) {
     int32_t d = 0;
@@ -96,11 +99,49 @@ struct RowKernels {
     load_tail(src + i, count - i, 0).store(tail);
     for (int32_t j = i; j < count; ++j) dst[j] = tail[j - i];
   }
-  static void store_kv(const float* src, int32_t count, KvType type, void* dst) {
+  static void rotate_hadamard(float* x, int32_t count, int32_t dims) {
+    const float factor = 1.0f / Lanes::square_root(static_cast<float>(dims));
+    for (int32_t half = 1; half < dims; half *= 2) {
+      for (int32_t begin = 0; begin < count; begin += 2 * half) {
+        for (int32_t i = begin; i < begin + half; ++i) {
+          const float left = x[i], right = x[i + half];
+          x[i] = left + right;
+          x[i + half] = left - right;
+        }
+      }
+    }
+    for (int32_t i = 0; i < count; ++i) x[i] *= factor;
+  }
+
+  /// The largest value becomes 127; ties go to the even integer.
+  static void quantise(const float* src, int32_t count, Q8* dst, float* scale) {
+    const auto load = [&](int32_t i) {
+      return i + kLanes <= count ? Lanes::load(src + i) : load_tail(src + i, count - i, 0);
+    };
+    Lanes most = Lanes::zero(), poison = Lanes::zero();
+    for (int32_t i = 0; i < count; i += kLanes) {
+      const Lanes x = load(i);
+      most = Lanes::max(Lanes::max(x, Lanes::zero() - x), most);
+      poison = Lanes::fma(x, Lanes::zero(), poison);  // NaN of NaN or infinity
+    }
+    const float largest = Lanes::largest(most);
+    *scale = largest / 127.0f + Lanes::sum(poison);
+    const Lanes inverse = Lanes::broadcast(largest > 1e-30f ? 127.0f / largest : 0.0f);
+    const Lanes rounder = Lanes::broadcast(0x1.8p23f);  // leaves the integer in the low bits
+    for (int32_t i = 0; i < count; i += kLanes) {
+      float rounded[kLanes];
+      Lanes::fma(load(i), inverse, rounder).store(rounded);
+      for (int32_t j = 0; j < kLanes && i + j < count; ++j)
+        dst[i + j].code = static_cast<int8_t>(__builtin_bit_cast(uint32_t, rounded[j]));
+    }
+  }
+
+  static void store_kv(const float* src, int32_t count, KvType type, void* dst, float* scale) {
     switch (type) {
       case KvType::kF32: return store_as(src, count, static_cast<float*>(dst));
       case KvType::kF16: return store_as(src, count, static_cast<F16*>(dst));
       case KvType::kBF16: return store_as(src, count, static_cast<BF16*>(dst));
+      case KvType::kQ8: return quantise(src, count, static_cast<Q8*>(dst), scale);
     }
   }
 
@@ -142,8 +183,8 @@ struct RowKernels {
     return row;
   }
 
-  static constexpr RowOps kTable = {rms_norm,      add,      scale,      silu_gate,  rotate_pairs,
-                                    rotate_halves, store_kv, scan_chunk, join_chunks};
+  static constexpr RowOps kTable = {rms_norm,     add,           scale,           silu_gate, gelu_gate,
+                                    rotate_pairs, rotate_halves, rotate_hadamard, store_kv,  scan_chunk, join_chunks};
 };
 
 }  // namespace

@@ -16,13 +16,9 @@ namespace {
 constexpr int32_t kFirstPartials = 256;
 constexpr int kJoinBlocks = 2;  // on a multiprocessor
 
-KvElement kv_element(DType dtype) {
-  switch (dtype) {
-    case DType::kF16: return KvElement::kF16;
-    case DType::kBF16: return KvElement::kBf16;
-    case DType::kF32: return KvElement::kF32;
-    default: throw Error(ErrorCode::kInvalidValue, fmt::format("KV pages on a CUDA device cannot hold {}: choose F16, BF16 or F32", dtype_info(dtype).name));
-  }
+KvElement kv_element(KvType type) {
+  if (type == KvType::kF32) return KvElement::kF32;
+  return type == KvType::kBF16 ? KvElement::kBf16 : KvElement::kF16;
 }
 
 /// The kernels read and write rows in 16 bytes at a time.
@@ -42,7 +38,7 @@ CudaAttention::Geometry CudaAttention::geometry_of(const AttentionArgs& args) {
     throw Error(ErrorCode::kInvalidValue, fmt::format("heads of {} dims: attention on a CUDA device takes multiples of 4 up to {}; say backend: cpu", args.head_dim, kMostHeadDims));
   }
   Geometry geometry;
-  geometry.kind = {kv_element(args.kv->layout.dtype), args.head_dim};
+  geometry.kind = {kv_element(args.kv->layout.k.type), args.head_dim};
   geometry.num_kv_heads = args.num_kv_heads;
   geometry.head_begin.assign(static_cast<size_t>(args.num_kv_heads) + 1, 0);
   for (const int32_t kv_head : args.kv_head_of_q) ++geometry.head_begin[static_cast<size_t>(kv_head) + 1];
@@ -145,11 +141,11 @@ AttentionParams CudaAttention::params(const AttentionArgs& args) const {
   params.out = args.out.data;
   params.out_stride = args.out.stride;
   params.frames = arrays_->slot<uint32_t>(StepArrays::kFrames);
-  params.kv = args.kv->base + layout.k_offset(args.layer, 0, 0);
+  params.kv = args.kv->base + layout.row_offset(layout.k, args.layer, 0, 0);
   params.page_stride = static_cast<int64_t>(layout.page_stride);
-  params.head_stride = static_cast<int64_t>(layout.head_stride);
-  params.v_offset = static_cast<int64_t>(layout.v_offset);
-  params.row_bytes = static_cast<int32_t>(layout.row_bytes);
+  params.head_stride = static_cast<int64_t>(layout.k.head_stride);
+  params.v_offset = static_cast<int64_t>(layout.v.offset);
+  params.row_bytes = static_cast<int32_t>(layout.k.row_bytes);
   params.page_shift = std::countr_zero(static_cast<uint32_t>(layout.page_tokens));  // which divides kAttentionSplit
   params.head_dim = args.head_dim;
   params.most_heads = geometry_.most_heads;
@@ -162,6 +158,9 @@ AttentionParams CudaAttention::params(const AttentionArgs& args) const {
 void CudaAttention::run(const AttentionArgs& args) {
   check_rows("q", args.q);
   check_rows("out", args.out);
+  if (args.window > 0 || args.soft_cap > 0) {
+    throw Error(ErrorCode::kInvalidValue, "attention on a CUDA device has no sliding windows, sinks or soft caps yet: say backend: cpu");
+  }
   Geometry geometry = geometry_of(args);
   if (!planned_ || geometry != geometry_) {
     set_geometry(std::move(geometry));

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/base/error.h"
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/cuda_embedding.h"
 #include "kernels/cuda/cuda_limits.h"
 #include "kernels/cuda/cuda_page_mover.h"
@@ -110,15 +111,28 @@ void CudaBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weig
 void CudaBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
 
 void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
+  const KvFormat format = args.kv->layout.format();
+  if (is_quantised(format.k) || is_quantised(format.v)) {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("KV pages on a CUDA device cannot hold {}: set cache.format to F16, BF16 or F32, or say backend: cpu", kv_format_name(format)));
+  }
   if (args.rotary_dim > kMaxRotaryDim || static_cast<size_t>(args.rotary_dim) != 2 * args.inverse_frequency.size()) {
     throw Error(ErrorCode::kInternal, fmt::format("rope: rotary_dim {} with {} frequencies; the kernel takes up to {}", args.rotary_dim, args.inverse_frequency.size(), kMaxRotaryDim));
   }
   launch_rope(args, {arrays_.slot<int32_t>(StepArrays::kPositions), arrays_.slot<uint32_t>(StepArrays::kFrameOfToken)}, device_.stream());
 }
 
+void CudaBackend::copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) {
+  const size_t bytes = kv.layout.page_stride;
+  for (const FrameCopy& copy : copies) {
+    check_cuda(cudaMemcpyAsync(kv.base + copy.to * bytes, kv.base + copy.from * bytes, bytes, cudaMemcpyDeviceToDevice, device_.stream()), "the copy of a page inside the device's memory");
+  }
+}
+
 void CudaBackend::attention(const AttentionArgs& args) { attention_.run(args); }
 
-void CudaBackend::silu_gate(MatrixView gate, MatrixView up) { launch_silu_gate(gate, up, device_.stream()); }
+void CudaBackend::activate_gate(MatrixView gate, MatrixView up, GateActivation activation) {
+  launch_activate_gate(gate, up, activation, device_.stream());
+}
 
 void CudaBackend::add(MatrixView x, MatrixView delta) { launch_add(x, delta, device_.stream()); }
 

@@ -44,8 +44,9 @@ class CudaBackend : public Backend {
   void add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out) override;
   void linear(MatrixView x, std::span<const LinearOutput> outputs) override;
   void rope_and_store_kv(const RopeKvArgs& args) override;
+  void copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) override;
   void attention(const AttentionArgs& args) override;
-  void silu_gate(MatrixView gate, MatrixView up) override;
+  void activate_gate(MatrixView gate, MatrixView up, GateActivation activation) override;
   void add(MatrixView x, MatrixView delta) override;
   void gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) override;
   void select_top(MatrixView logits, int count, std::span<TopLogits> out) override;

@@ -30,7 +30,6 @@ class CudaPageMover : public PageMover {
     Ticket ticket;
     cudaEvent_t copied;
   };
-  enum class Direction { kEvict, kFetch };
 
   Ticket copy(Direction direction, std::span<const Move> moves);
   cudaEvent_t take_event();

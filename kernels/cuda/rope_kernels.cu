@@ -113,10 +113,10 @@ static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
   params.step = step;
   params.pool = args.kv->base;
   params.page_stride = static_cast<int64_t>(layout.page_stride);
-  params.layer_offset = static_cast<int64_t>(layout.k_offset(args.layer, 0, 0));
-  params.head_stride = static_cast<int64_t>(layout.head_stride);
-  params.v_offset = static_cast<int64_t>(layout.v_offset);
-  params.row_bytes = static_cast<int64_t>(layout.row_bytes);
+  params.layer_offset = static_cast<int64_t>(layout.row_offset(layout.k, args.layer, 0, 0));
+  params.head_stride = static_cast<int64_t>(layout.k.head_stride);
+  params.v_offset = static_cast<int64_t>(layout.v.offset);
+  params.row_bytes = static_cast<int64_t>(layout.k.row_bytes);
   params.page_tokens = layout.page_tokens;
   params.head_dim = args.head_dim;
   params.rotary_dim = args.rotary_dim;
@@ -133,9 +133,9 @@ void launch_rope(const RopeKvArgs& args, const RopeStep& step, cudaStream_t stre
   const RopeParams params = make_params(args, step);
   const int heads = params.num_q_heads + 2 * params.num_kv_heads;
   const LaunchShape shape = {dim3(static_cast<unsigned>(args.q.rows), static_cast<unsigned>((heads + kRopeWarps - 1) / kRopeWarps)), dim3(kRopeThreads), 0, stream};
-  switch (args.kv->layout.dtype) {
-    case DType::kF16: return launch("rope", shape, rope_kernel<__half>, params);
-    case DType::kBF16: return launch("rope", shape, rope_kernel<__nv_bfloat16>, params);
+  switch (args.kv->layout.k.type) {
+    case KvType::kF16: return launch("rope", shape, rope_kernel<__half>, params);
+    case KvType::kBF16: return launch("rope", shape, rope_kernel<__nv_bfloat16>, params);
     default: return launch("rope", shape, rope_kernel<float>, params);
   }
 }

@@ -64,16 +64,20 @@ __global__ void __launch_bounds__(kRowThreads) add_kernel(MatrixView x, MatrixVi
 }
 
 /// expf and the division are the exact ones: the approximate ones err by more than the op may.
-__device__ __forceinline__ float silu(float x) { return x / (1.0f + expf(-x)); }
+/// SiLU is x / (1 + e^-x); gelu_tanh the same with 2 sqrt(2 / pi) (x + 0.044715 x^3) for the x of e^-x (kernels/cpu/float_math.h).
+__device__ __forceinline__ float activate(float x, bool gelu) {
+  const float minus_exponent = gelu ? x * fmaf(x * x, -0.0713548162726f, -1.5957691216057f) : -x;
+  return x / (1.0f + expf(minus_exponent));
+}
 
-__global__ void __launch_bounds__(kRowThreads) silu_gate_kernel(MatrixView gate, MatrixView up, bool aligned) {
+__global__ void __launch_bounds__(kRowThreads) activate_gate_kernel(MatrixView gate, MatrixView up, bool gelu, bool aligned) {
   const int cols = static_cast<int>(gate.cols);
   const int i = static_cast<int>(blockIdx.y * kTileFloats + threadIdx.x * kThreadFloats);
   if (i >= cols) return;
   float* row = gate.data + blockIdx.x * gate.stride;
   const float4 g = load4(row, i, cols, aligned);
   const float4 u = load4(up.data + blockIdx.x * up.stride, i, cols, aligned);
-  store4(row, i, cols, aligned, make_float4(silu(g.x) * u.x, silu(g.y) * u.y, silu(g.z) * u.z, silu(g.w) * u.w));
+  store4(row, i, cols, aligned, make_float4(activate(g.x, gelu) * u.x, activate(g.y, gelu) * u.y, activate(g.z, gelu) * u.z, activate(g.w, gelu) * u.w));
 }
 
 __global__ void __launch_bounds__(kRowThreads) gather_rows_kernel(MatrixView src, RowIndices indices, MatrixView dst, bool aligned) {
@@ -104,9 +108,10 @@ void launch_add(MatrixView x, MatrixView delta, cudaStream_t stream) {
   launch("add", tiles_of(x.rows, x.cols, stream), add_kernel, x, delta, rows_are_aligned(x) && rows_are_aligned(delta));
 }
 
-void launch_silu_gate(MatrixView gate, MatrixView up, cudaStream_t stream) {
+void launch_activate_gate(MatrixView gate, MatrixView up, GateActivation activation, cudaStream_t stream) {
   if (gate.rows == 0 || gate.cols == 0) return;
-  launch("silu_gate", tiles_of(gate.rows, gate.cols, stream), silu_gate_kernel, gate, up, rows_are_aligned(gate) && rows_are_aligned(up));
+  const bool aligned = rows_are_aligned(gate) && rows_are_aligned(up);
+  launch("activate_gate", tiles_of(gate.rows, gate.cols, stream), activate_gate_kernel, gate, up, activation == GateActivation::kGeluTanh, aligned);
 }
 
 void launch_gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst, cudaStream_t stream) {

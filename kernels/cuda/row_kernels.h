@@ -1,4 +1,4 @@
-// Ops that work row by row: norm, sum, SiLU gate, gathering of rows. A row's bits depend on its own values and length alone.
+// Ops that work row by row: norm, sum, gate, gathering of rows. A row's bits depend on its own values and length alone.
 // Launched from the backend's step thread.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/base/tensor.h"
+#include "kernels/backend.h"
 
 namespace terrace {
 
@@ -16,8 +16,8 @@ void launch_rms_norm(MatrixView x, const float* weight, float eps, MatrixView ou
 void launch_add_rms_norm(MatrixView x, MatrixView delta, const float* weight, float eps, MatrixView out, cudaStream_t stream);
 /// x += delta.
 void launch_add(MatrixView x, MatrixView delta, cudaStream_t stream);
-/// gate = silu(gate) * up.
-void launch_silu_gate(MatrixView gate, MatrixView up, cudaStream_t stream);
+/// gate = activation(gate) * up.
+void launch_activate_gate(MatrixView gate, MatrixView up, GateActivation activation, cudaStream_t stream);
 /// dst[i] = src[rows[i]]; `rows` is in host memory and travels with the launch.
 void launch_gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst, cudaStream_t stream);
 

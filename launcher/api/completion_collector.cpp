@@ -50,6 +50,7 @@ bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
   if (event.finish == FinishReason::kError) throw ApiError(400, event.error, request_.endpoint == Endpoint::kCompletions ? "prompt" : "messages");
   if (event.token >= 0 && request_.base.logprobs) choice.scored.push_back(event);
   if (event.token >= 0 && !event.is_prompt) {
+    if (choice.tokens.empty()) choice.cached_tokens = event.sources.cached();
     choice.tokens.push_back(event.token);
     const bool is_end_token = event.finish == FinishReason::kStop;  // counted, but no text, whatever its bytes
     const std::string text = is_end_token ? std::string() : choice.decoder.push(event.token);
@@ -82,6 +83,12 @@ int64_t CompletionCollector::prompt_tokens() const {
 int64_t CompletionCollector::completion_tokens() const {
   int64_t count = 0;
   for (const Choice& choice : choices_) count += static_cast<int64_t>(choice.tokens.size());
+  return count;
+}
+
+int64_t CompletionCollector::cached_tokens() const {
+  int64_t count = 0;
+  for (size_t i = 0; i < choices_.size(); i += choices_.size() / request_.prompts.size()) count += choices_[i].cached_tokens;
   return count;
 }
 
@@ -194,7 +201,7 @@ json::object CompletionCollector::response(const std::string& id, const std::str
   body["usage"] = json::object{{"prompt_tokens", prompt_tokens()},
                                {"completion_tokens", completion_tokens()},
                                {"total_tokens", prompt_tokens() + completion_tokens()},
-                               {"prompt_tokens_details", json::object{{"cached_tokens", 0}}}};
+                               {"prompt_tokens_details", json::object{{"cached_tokens", cached_tokens()}}}};
   if (request_.return_token_ids) {
     if (request_.prompts.size() == 1) {
       body["prompt_token_ids"] = to_json(request_.prompts.front());

@@ -25,6 +25,8 @@ class CompletionCollector {
   bool done() const { return num_finished_ == request_.num_choices(); }
   int64_t prompt_tokens() const;
   int64_t completion_tokens() const;
+  /// Of the prompts' tokens, those that were not computed for this request.
+  int64_t cached_tokens() const;
   /// The body of the response; `created` in seconds since 1970.
   boost::json::object response(const std::string& id, const std::string& model, int64_t created) const;
 
@@ -36,6 +38,7 @@ class CompletionCollector {
     std::string text;
     std::vector<int32_t> tokens;
     std::vector<SequenceEvent> scored;  // tokens with log-probabilities: prompt's (echo), then output's
+    int64_t cached_tokens = 0;          // when its first token came
     FinishReason finish = FinishReason::kNone;
   };
 

@@ -11,7 +11,7 @@
 namespace terrace {
 namespace {
 
-/// The pool's memory as F16 (or its bits as BF16: small either way) of random values, the same block again and again: quick, and no zeros.
+/// The pool's memory as F16 (or its bits as BF16, integers or scales: small in any case) of random values, the same block again and again: quick, and no zeros.
 void fill_pool(const Buffer& memory) {
   std::vector<float> values(1 << 14);
   fill_random(values.data(), values.size(), 1);
@@ -33,7 +33,7 @@ void fill_random(float* values, size_t count, uint32_t seed) {
 }
 
 AttentionCase::AttentionCase(Backend& backend, const Geometry& geometry) : backend_(backend) {
-  pool_.layout = make_page_layout(geometry.dtype, geometry.page_tokens, geometry.num_layers, geometry.num_kv_heads, geometry.head_dim);
+  pool_.layout = make_page_layout(geometry.format, geometry.page_tokens, geometry.num_layers, geometry.num_kv_heads, geometry.head_dim);
   const int32_t pages = (geometry.depth + geometry.page_tokens - 1) / geometry.page_tokens;
   frames_.resize(static_cast<size_t>(pages) * static_cast<size_t>(geometry.num_sequences));
   std::iota(frames_.begin(), frames_.end(), 0u);

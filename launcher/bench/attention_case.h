@@ -20,7 +20,7 @@ class AttentionCase {
     int32_t depth = 0;       // keys of a sequence's last query
     int32_t num_tokens = 1;  // queries of each: the last positions
     int32_t page_tokens = 16;
-    DType dtype = DType::kF16;
+    KvFormat format = {};
   };
   /// `backend` outlives the case.
   AttentionCase(Backend& backend, const Geometry& geometry);

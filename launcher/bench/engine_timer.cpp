@@ -12,9 +12,9 @@
 namespace terrace {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(SteadyClock::time_point start) { return std::chrono::duration<double>(SteadyClock::now() - start).count(); }
 
 }  // namespace
 
@@ -34,7 +34,7 @@ std::optional<JobTiming> EngineTimer::run(const std::vector<BatchShape>& sequenc
   for (const BatchShape& shape : sequences) requests.push_back(make_request(shape, requests.size()));
   JobTiming timing;
   const uint64_t steps_before = engine_.stats().steps;
-  const Clock::time_point start = Clock::now();
+  const SteadyClock::time_point start = SteadyClock::now();
   std::vector<SequenceId> ids;
   for (Request& request : requests) {
     timing.prompt_tokens += static_cast<int64_t>(request.prompt.size());

@@ -27,6 +27,11 @@ class FramePool {
     return static_cast<uint32_t>(next_unused_++);
   }
   void release(uint32_t frame) { freed_.push(frame); }
+  /// Takes these very frames, which hold something already: before any other call, in ascending order.
+  void claim(uint32_t frame) {
+    while (next_unused_ < static_cast<int32_t>(frame)) freed_.push(static_cast<uint32_t>(next_unused_++));
+    ++next_unused_;
+  }
 
  private:
   int32_t num_frames_;

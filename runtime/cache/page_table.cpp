@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <array>
+#include <utility>
 
 #include "kernels/base/error.h"
 
@@ -52,10 +53,18 @@ void PageTables::close(int32_t slot) {
   entry.pages.clear();
 }
 
-void PageTables::append(int32_t slot, PageRef page) {
+void PageTables::map(int32_t slot, int32_t index, PageRef page) {
   Slot& entry = at(slot, true, "map a page of");
-  digest_ += page_hash(slot, entry.pages.size(), page);
-  entry.pages.push_back(page);
+  const auto i = static_cast<size_t>(index);
+  if (i > entry.pages.size()) {
+    throw Error(ErrorCode::kPlanMismatch, fmt::format("cannot map page {} of slot {}, which has {} pages", index, slot, entry.pages.size()));
+  }
+  if (i == entry.pages.size()) {
+    entry.pages.push_back(page);
+  } else {
+    digest_ -= page_hash(slot, i, std::exchange(entry.pages[i], page));
+  }
+  digest_ += page_hash(slot, i, page);
 }
 
 bool PageTables::is_open(int32_t slot) const {

@@ -20,8 +20,8 @@ class PageTables {
   /// A slot must be closed before it is opened again; an action out of turn is Error(kPlanMismatch).
   void open(int32_t slot, SequenceId sequence);
   void close(int32_t slot);
-  /// Maps the next page of a slot; pages are mapped in order of position.
-  void append(int32_t slot, PageRef page);
+  /// Maps a page of a slot: the next one in order of position, or one that was mapped before, to another place.
+  void map(int32_t slot, int32_t index, PageRef page);
 
   bool is_open(int32_t slot) const;
   std::span<const PageRef> pages(int32_t slot) const;

@@ -11,15 +11,21 @@ void attention_block(Backend& backend, const ModelConfig& model, const Shard& sh
   const std::array<LinearOutput, 3> qkv = {to_output(weights.q, a.q), to_output(weights.k, a.k), to_output(weights.v, a.v)};
   backend.linear(a.normed, qkv);
 
+  if (model.head_norms) {
+    backend.rms_norm_heads(a.q, model.head_dim, floats(weights.q_norm), model.rms_eps);
+    backend.rms_norm_heads(a.k, model.head_dim, floats(weights.k_norm), model.rms_eps);
+  }
+
+  const RopeConfig& turns = model.rope_of(layer);
   RopeKvArgs rope;
   rope.q = a.q;
   rope.k = a.k;
   rope.v = a.v;
   rope.head_dim = model.head_dim;
-  rope.rotary_dim = model.rope.rotary_dim;
-  rope.style = model.rope.style;
-  rope.inverse_frequency = model.rope.inverse_frequency;
-  rope.attention_factor = model.rope.attention_factor;
+  rope.rotary_dim = turns.rotary_dim;
+  rope.style = turns.style;
+  rope.inverse_frequency = turns.inverse_frequency;
+  rope.attention_factor = turns.attention_factor;
   rope.layer = layer;
   rope.kv = &kv;
   backend.rope_and_store_kv(rope);
@@ -32,6 +38,7 @@ void attention_block(Backend& backend, const ModelConfig& model, const Shard& sh
   attention.kv_head_of_q = shard.kv_head_of_q;
   attention.head_dim = model.head_dim;
   attention.scale = model.attention_scale;
+  attention.window = model.windows[static_cast<size_t>(layer)];
   attention.layer = layer;
   attention.kv = &kv;
   backend.attention(attention);

@@ -12,8 +12,6 @@
 namespace terrace {
 namespace {
 
-const float* floats(const Buffer& buffer) { return reinterpret_cast<const float*>(buffer.data()); }
-
 // The activations cut to the step's tokens.
 Activations top(const Activations& all, int64_t num_tokens) {
   Activations a;
@@ -43,7 +41,7 @@ void Decoder::forward(const StepBatch& batch, const KvPool& kv) {
   auto rows = static_cast<int64_t>(batch.tokens.size());
   if (batch.is_decode()) rows = std::min(backend_.padded_tokens(rows), activations_.residual.rows);
   const Activations a = top(activations_, rows);
-  backend_.embed(*weights_.embedding, 1.0f, a.residual);
+  backend_.embed(*weights_.embedding, model_.embedding_scale, a.residual);
   if (batch.is_decode()) {
     backend_.run_graph(static_cast<uint64_t>(rows), [&] { run_layers(a, kv); });
   } else {
@@ -56,17 +54,24 @@ void Decoder::run_layers(const Activations& a, const KvPool& kv) {
   const auto partial = [&] {  // where a block writes what the ranks then sum: the collective's own memory
     return MatrixView{collective_.buffer(static_cast<size_t>(shape.rows * shape.cols)).data(), shape.rows, shape.cols, shape.cols};
   };
+  const auto add_sum = [&](MatrixView out, const Buffer& post_norm, const Buffer& next_norm) {
+    MatrixView delta = all_reduce(out);
+    if (post_norm.bytes() != 0) {
+      backend_.rms_norm(delta, floats(post_norm), model_.rms_eps, a.normed);  // not in place: other ranks may still read the sum
+      delta = a.normed;
+    }
+    backend_.add_rms_norm(a.residual, delta, floats(next_norm), model_.rms_eps, a.normed);
+  };
   backend_.rms_norm(a.residual, floats(weights_.layers.front().attention_norm), model_.rms_eps, a.normed);
   for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
     const LayerWeights& weights = weights_.layers[layer];
     MatrixView out = partial();
     attention_block(backend_, model_, shard_, weights, static_cast<int32_t>(layer), kv, a, out);
-    backend_.add_rms_norm(a.residual, all_reduce(out), floats(weights.ffn_norm), model_.rms_eps, a.normed);
+    add_sum(out, weights.post_attention_norm, weights.ffn_norm);
     out = partial();
-    ffn_block(backend_, weights, a, out);
+    ffn_block(backend_, weights, model_.gate_activation, a, out);
     const bool last = layer + 1 == weights_.layers.size();
-    const Buffer& next_norm = last ? weights_.output_norm : weights_.layers[layer + 1].attention_norm;
-    backend_.add_rms_norm(a.residual, all_reduce(out), floats(next_norm), model_.rms_eps, a.normed);
+    add_sum(out, weights.post_ffn_norm, last ? weights_.output_norm : weights_.layers[layer + 1].attention_norm);
   }
 }
 

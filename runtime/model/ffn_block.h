@@ -1,4 +1,4 @@
-// The feed-forward half of a decoder layer on one rank: silu(gate) * up, then down.
+// The feed-forward half of a decoder layer on one rank: activation(gate) * up, then down.
 #pragma once
 
 #include "kernels/backend.h"
@@ -8,6 +8,6 @@
 namespace terrace {
 
 /// Reads a.normed; writes `out` [num_tokens, hidden], this rank's partial sum.
-void ffn_block(Backend& backend, const LayerWeights& weights, const Activations& a, MatrixView out);
+void ffn_block(Backend& backend, const LayerWeights& weights, GateActivation activation, const Activations& a, MatrixView out);
 
 }  // namespace terrace

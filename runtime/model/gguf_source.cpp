@@ -44,8 +44,8 @@ class GgufSource : public WeightSource {
   size_t embedding_bytes() const override { return 0; }
   size_t table_bytes() override { return take(std::string(kEmbeddingName), {model_.vocab_size, model_.hidden_size}).bytes; }
 
-  std::vector<float> norm(std::string_view name) override {
-    return read_values(file_, take(std::string(name), {model_.hidden_size}), 0, model_.hidden_size);
+  std::vector<float> norm(std::string_view name, int32_t size) override {
+    return read_values(file_, take(std::string(name), {size}), 0, size);
   }
 
   std::vector<float> bias(const MatrixSlice& slice) override {

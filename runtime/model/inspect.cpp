@@ -22,6 +22,15 @@ std::string printable(std::string_view text) {
   return quoted.substr(1, quoted.size() - 2);
 }
 
+/// Nothing where all layers see all positions.
+std::string window_line(const ModelConfig& model) {
+  const auto layers = std::count_if(model.windows.begin(), model.windows.end(), [](int32_t window) { return window != 0; });
+  if (layers == 0) return "";
+  const int32_t window = *std::max_element(model.windows.begin(), model.windows.end());
+  const std::string rope = model.window_rope ? fmt::format(", their rope {}", model.window_rope->description) : "";
+  return line("window", fmt::format("{} tokens in {} of {} layers{}", window, layers, model.num_layers, rope));
+}
+
 std::string model_lines(const GgufFile& file) {
   try {
     const ModelConfig model = read_model_config(file);
@@ -29,7 +38,7 @@ std::string model_lines(const GgufFile& file) {
            line("attention", fmt::format("{} query heads, {} KV heads of {}", model.num_q_heads, model.num_kv_heads, model.head_dim)) +
            line("rope", fmt::format("{}, {} of {} dimensions, {}", model.rope.description, model.rope.rotary_dim, model.head_dim,
                                     model.rope.style == RopeStyle::kHalves ? "halves" : "adjacent pairs")) +
-           line("context", fmt::format("{} tokens", model.context_length)) +
+           window_line(model) + line("context", fmt::format("{} tokens", model.context_length)) +
            line("vocabulary", fmt::format("{} tokens, {} output head", model.vocab_size, model.tied_head ? "tied" : "own"));
   } catch (const Error& error) {
     const auto architecture = file.find_string("general.architecture");

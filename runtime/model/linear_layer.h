@@ -1,4 +1,4 @@
-// From a layer's weights to the argument of Backend::linear().
+// From a layer's weights to arguments of Backend's ops.
 #pragma once
 
 #include "kernels/backend.h"
@@ -6,8 +6,10 @@
 
 namespace terrace {
 
+inline const float* floats(const Buffer& buffer) { return reinterpret_cast<const float*>(buffer.data()); }
+
 inline LinearOutput to_output(const LinearLayer& layer, MatrixView out) {
-  return {layer.weight.get(), out, reinterpret_cast<const float*>(layer.bias.data())};
+  return {layer.weight.get(), out, floats(layer.bias)};
 }
 
 }  // namespace terrace

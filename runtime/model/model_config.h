@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct RopeConfig {
 };
 
 struct ModelConfig {
-  std::string architecture;  // "llama"
+  std::string architecture;  // "llama", "qwen2", "gemma3"
   std::string name;
   int32_t num_layers = 0;
   int32_t hidden_size = 0;
@@ -35,6 +36,16 @@ struct ModelConfig {
   float attention_scale = 0;  // multiplies q.k
   bool tied_head = false;     // the output head is the embedding table
   RopeConfig rope;
+
+  // What Gemma 3 does differently.
+  float embedding_scale = 1;  // multiplies the embedding's rows
+  GateActivation gate_activation = GateActivation::kSilu;
+  bool head_norms = false;    // RMS norms of each query and key head, before rope
+  bool post_norms = false;    // RMS norms of what a block adds to the residual
+  std::vector<int32_t> windows;           // [num_layers] positions that a token of the layer sees, its own included; 0: all
+  std::optional<RopeConfig> window_rope;  // of layers with a window, where theirs is another
+
+  const RopeConfig& rope_of(int32_t layer) const { return window_rope && windows[static_cast<size_t>(layer)] != 0 ? *window_rope : rope; }
 };
 
 /// Throws kModelUnsupported for an architecture terrace does not run (naming those it does), kModelCorrupt for a contradiction.

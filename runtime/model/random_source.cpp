@@ -44,7 +44,7 @@ class RandomSource : public WeightSource {
   }
   size_t table_bytes() override { return embedding_bytes(); }
 
-  std::vector<float> norm(std::string_view) override { return std::vector<float>(static_cast<size_t>(model_.hidden_size), 1.0f); }
+  std::vector<float> norm(std::string_view, int32_t size) override { return std::vector<float>(static_cast<size_t>(size), 1.0f); }
   std::vector<float> bias(const MatrixSlice&) override { return {}; }
   void will_need(const MatrixSlice&) override {}
   void release(const MatrixSlice&) override {}

@@ -34,7 +34,11 @@ std::vector<MatrixSlice> list_slices(const ModelConfig& model, const Shard& shar
   return slices;
 }
 
-std::string attention_norm_name(int32_t layer) { return fmt::format("blk.{}.attn_norm.weight", layer); }
-std::string ffn_norm_name(int32_t layer) { return fmt::format("blk.{}.ffn_norm.weight", layer); }
+std::string norm_name(int32_t layer, std::string_view norm) { return fmt::format("blk.{}.{}.weight", layer, norm); }
+
+int64_t norm_floats(const ModelConfig& model) {
+  const int64_t layer = (model.post_norms ? 4 : 2) * int64_t{model.hidden_size} + (model.head_norms ? 2 * model.head_dim : 0);
+  return model.num_layers * layer + model.hidden_size;
+}
 
 }  // namespace terrace

@@ -33,9 +33,10 @@ struct MatrixSlice {
 /// All linear layers of a shard in the order of use: q k v o gate up down of each layer, then the head.
 std::vector<MatrixSlice> list_slices(const ModelConfig& model, const Shard& shard);
 
-/// Norm tensors: "blk.3.attn_norm.weight", "blk.3.ffn_norm.weight", "output_norm.weight".
-std::string attention_norm_name(int32_t layer);
-std::string ffn_norm_name(int32_t layer);
+/// "blk.3.attn_norm.weight".
+std::string norm_name(int32_t layer, std::string_view norm);
+/// Floats of all norms.
+int64_t norm_floats(const ModelConfig& model);
 inline constexpr std::string_view kOutputNormName = "output_norm.weight";
 inline constexpr std::string_view kEmbeddingName = "token_embd.weight";
 

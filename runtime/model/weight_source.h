@@ -26,8 +26,7 @@ class WeightSource {
   virtual size_t embedding_bytes() const = 0;
   /// Bytes of the whole embedding table, wherever it lies.
   virtual size_t table_bytes() = 0;
-  /// A norm of the hidden size.
-  virtual std::vector<float> norm(std::string_view name) = 0;
+  virtual std::vector<float> norm(std::string_view name, int32_t size) = 0;
   /// The bias of this rank's output features; of a layer cut by columns the whole bias on rank 0 and none on others. Empty: no bias.
   virtual std::vector<float> bias(const MatrixSlice& slice) = 0;
   /// matrix(slice) will be wanted soon, or is not wanted again.

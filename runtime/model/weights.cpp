@@ -43,7 +43,7 @@ class WeightLoader {
     const std::vector<MatrixSlice> slices = list_slices(model, shard);
     for (const MatrixSlice& slice : slices) total_ += slice.bytes(source_.dtype(slice));  // finds what is missing before anything is read
     weights_.layers.resize(static_cast<size_t>(model.num_layers));
-    load_norms();
+    load_norms(model);
     weights_.embedding = backend_.make_embedding(source_.embedding(weights_.embedding_storage));
     weights_.bytes += embedding_bytes(source_, backend_);
     if (backend_.free_memory()) weights_.embedding_storage.reset();
@@ -62,12 +62,22 @@ class WeightLoader {
     return backend_.upload(values);
   }
 
-  void load_norms() {
-    for (size_t i = 0; i < weights_.layers.size(); ++i) {
-      weights_.layers[i].attention_norm = upload(source_.norm(attention_norm_name(static_cast<int32_t>(i))));
-      weights_.layers[i].ffn_norm = upload(source_.norm(ffn_norm_name(static_cast<int32_t>(i))));
+  void load_norms(const ModelConfig& model) {
+    for (int32_t i = 0; i < model.num_layers; ++i) {
+      const auto load_norm = [&](std::string_view name, int32_t size) { return upload(source_.norm(norm_name(i, name), size)); };
+      LayerWeights& layer = weights_.layers[static_cast<size_t>(i)];
+      layer.attention_norm = load_norm("attn_norm", model.hidden_size);
+      layer.ffn_norm = load_norm("ffn_norm", model.hidden_size);
+      if (model.head_norms) {
+        layer.q_norm = load_norm("attn_q_norm", model.head_dim);
+        layer.k_norm = load_norm("attn_k_norm", model.head_dim);
+      }
+      if (model.post_norms) {
+        layer.post_attention_norm = load_norm("post_attention_norm", model.hidden_size);
+        layer.post_ffn_norm = load_norm("post_ffw_norm", model.hidden_size);
+      }
     }
-    weights_.output_norm = upload(source_.norm(kOutputNormName));
+    weights_.output_norm = upload(source_.norm(kOutputNormName, model.hidden_size));
   }
 
   void load_linear(const MatrixSlice& slice) {
@@ -89,7 +99,7 @@ class WeightLoader {
 };
 
 size_t estimate(WeightSource& source, const ModelConfig& model, const Shard& shard, const Backend& backend) {
-  size_t bytes = embedding_bytes(source, backend) + static_cast<size_t>(2 * model.num_layers + 1) * static_cast<size_t>(model.hidden_size) * sizeof(float);  // norms
+  size_t bytes = embedding_bytes(source, backend) + static_cast<size_t>(norm_floats(model)) * sizeof(float);
   for (const MatrixSlice& slice : list_slices(model, shard)) {
     bytes += backend.packed_bytes(source.dtype(slice), slice.rows.size(), slice.cols.size(), pack_options(slice.role));
   }

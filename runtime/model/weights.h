@@ -24,6 +24,8 @@ struct LayerWeights {
   Buffer attention_norm;  // [hidden]
   LinearLayer q, k, v, o;
   Buffer ffn_norm;        // [hidden]
+  Buffer q_norm, k_norm;  // [head_dim], where the model has head norms; else empty
+  Buffer post_attention_norm, post_ffn_norm;  // [hidden], where the model has post norms; else empty
   LinearLayer gate, up, down;
 };
 

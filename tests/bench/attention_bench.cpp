@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -23,18 +24,22 @@ AttentionCase::Geometry geometry(int32_t sequences, int32_t depth, int32_t num_t
 
 std::unique_ptr<Backend> backend_with(int64_t threads) { return make_backend("cpu", {static_cast<int>(threads), true, ""}); }
 
-/// One layer of a decode step: {threads, sequences, depth}. Bytes: K and V read.
+/// One layer of a decode step: {threads, sequences, depth, format of kKvFormats}. Bytes: K and V read.
 void decode(benchmark::State& state) {
   const auto sequences = static_cast<int32_t>(state.range(1));
   const auto depth = static_cast<int32_t>(state.range(2));
   const auto backend = backend_with(state.range(0));
-  AttentionCase attention(*backend, geometry(sequences, depth, 1));
+  const NamedKvFormat& named = kKvFormats.at(static_cast<size_t>(state.range(3)));
+  AttentionCase::Geometry shape = geometry(sequences, depth, 1);
+  shape.format = named.format;
+  AttentionCase attention(*backend, shape);
   for (auto _ : state) attention.run();
-  state.SetBytesProcessed(state.iterations() * sequences * depth * static_cast<int64_t>(2 * kKvHeads * kHeadDim * 2));
+  state.SetBytesProcessed(state.iterations() * sequences * depth * static_cast<int64_t>(attention.kv().layout.layer_stride / kPageTokens));
+  state.SetLabel(std::string(named.name));
 }
 BENCHMARK(decode)
-    ->ArgsProduct({{1, 2}, {1}, {256, 2048, 8192}})
-    ->Args({2, 32, 512})
+    ->ArgsProduct({{1, 2}, {1}, {256, 2048, 8192}, {0, 3, 4}})
+    ->Args({2, 32, 512, 0})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 
@@ -82,12 +87,12 @@ void read_pages(benchmark::State& state) {
   constexpr int32_t kPiecePages = kAttentionSplit / kPageTokens;
   int32_t layer = 0;
   for (auto _ : state) {
-    const std::byte* base = attention.kv().base + layout.k_offset(layer, 0, 0);
+    const std::byte* base = attention.kv().base + layout.row_offset(layout.k, layer, 0, 0);
     pool.parallel_for(depth / kAttentionSplit, 1, [&](int64_t piece, int64_t) {
-      for (const size_t offset : {size_t{0}, layout.v_offset}) {
+      for (const size_t offset : {size_t{0}, layout.v.offset}) {
         for (int64_t page = piece * kPiecePages; page < (piece + 1) * kPiecePages; ++page) {
           const uint32_t frame = attention.frames()[static_cast<size_t>(page)];
-          benchmark::DoNotOptimize(sum_words(base + frame * layout.page_stride + offset, layout.v_offset));
+          benchmark::DoNotOptimize(sum_words(base + frame * layout.page_stride + offset, layout.v.offset));
         }
       }
     });

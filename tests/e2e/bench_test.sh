@@ -28,6 +28,15 @@ expect 2 "$TERRACE" bench techniques "$work/dummy.yaml" --only pages
 says err "--only"
 expect 5 "$TERRACE" bench techniques "$work/dummy.yaml" --quick --plot /no/such/folder/plot.svg --progress none
 
+# Two prompts behind one page, then the first again: four frames hold all, so 1 page is found, then 3.
+printf '{"timestamp": 0, "hash_ids": [0, 1, 2]}\n{"hash_ids": [0, 3]}\n{"hash_ids": [0, 1, 2]}\n' > "$work/trace.jsonl"
+expect 0 "$TERRACE" bench cache --trace "$work/trace.jsonl" --pages 4 --policy lru --json --progress none
+says out '{"pages":4,"bound":4,"hits":{"lru":4}}'
+expect 2 "$TERRACE" bench cache --trace "$work/trace.jsonl" --policy fifo
+printf '{"hash_ids": [0]}\n{}\n' > "$work/trace.jsonl"
+expect 2 "$TERRACE" bench cache --trace "$work/trace.jsonl"
+says err "line 2"
+
 needs_model
 tiny=(--prompt 32 --decode 4 --depth 0,9000 --batch 2 --batch-shape 8+4 --repeat 1 --progress none)
 expect 0 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${tiny[@]}"

@@ -12,7 +12,19 @@ namespace {
 
 int32_t position_of(const AttentionRun& run, int32_t token) { return run.first_position + token - run.first_token; }
 
-int32_t pieces_of(int32_t position) { return position / kAttentionSplit + 1; }
+bool sees(const AttentionWindow& window, int32_t position, int32_t key) {
+  return key <= position && (window.size == 0 || key > position - window.size || key < window.sinks);
+}
+
+/// The pieces of which the query sees a key, in order.
+std::vector<int32_t> pieces_of(const AttentionWindow& window, int32_t position) {
+  std::vector<int32_t> pieces;
+  for (int32_t key = 0; key <= position; ++key) {
+    const int32_t piece = key / kAttentionSplit;
+    if (sees(window, position, key) && (pieces.empty() || pieces.back() != piece)) pieces.push_back(piece);
+  }
+  return pieces;
+}
 
 /// Fails unless the plan covers every (token, kv head, key) of the runs once, on the grid, and joins partials in order.
 void check_plan(const AttentionPlan& plan, const std::vector<AttentionRun>& runs, const AttentionShape& shape) {
@@ -29,11 +41,14 @@ void check_plan(const AttentionPlan& plan, const std::vector<AttentionRun>& runs
     ASSERT_LE(task.first_token + task.num_tokens, run.first_token + run.num_tokens);
     ASSERT_EQ(task.kv_begin % kAttentionSplit, 0);
     const int32_t last_position = position_of(run, task.first_token + task.num_tokens - 1);
+    const int32_t first_position = position_of(run, task.first_token);
+    ASSERT_EQ(task.gap.end, shape.window.gap(first_position).end);
+    ASSERT_EQ(task.gap.begin, shape.window.sinks);
     for (int32_t i = 0; i < task.num_tokens * task.num_kv_heads; ++i) {  // tokens of a head, or heads of a token
       const int32_t token = task.first_token + i / task.num_kv_heads;
       const int32_t kv_head = task.kv_head + i % task.num_kv_heads;
       if (task.partial < 0) {
-        ASSERT_EQ(task.kv_begin, 0);
+        ASSERT_EQ(task.kv_begin, pieces_of(shape.window, first_position).front() * kAttentionSplit);
         ASSERT_EQ(task.kv_end, last_position + 1);
         ++folded[{token, kv_head}];
       } else {
@@ -54,11 +69,12 @@ void check_plan(const AttentionPlan& plan, const std::vector<AttentionRun>& runs
         const auto merge = merges.find({token, kv_head});
         ASSERT_EQ((folded[{token, kv_head}]), merge == merges.end() ? 1 : 0);
         if (merge == merges.end()) continue;
-        ASSERT_EQ(merge->second.num_pieces, pieces_of(position_of(run, token)));
+        const std::vector<int32_t> pieces = pieces_of(shape.window, position_of(run, token));
+        ASSERT_EQ(merge->second.num_pieces, static_cast<int32_t>(pieces.size()));
         for (int32_t i = 0; i < merge->second.num_pieces; ++i) {
-          const auto partial = partial_of.find({token, kv_head, i});
+          const auto partial = partial_of.find({token, kv_head, pieces[static_cast<size_t>(i)]});
           ASSERT_NE(partial, partial_of.end());
-          ASSERT_EQ(partial->second, merge->second.partial_begin + i * merge->second.partial_stride);
+          ASSERT_EQ(partial->second, merge->second.partial(i));
         }
       }
     }
@@ -78,7 +94,8 @@ TEST(AttentionPlannerTest, CoversEveryKeyOnceOnTheGridWhateverTheMachine) {
       runs.push_back({token, num_tokens, below(3) != 0 ? below(3000) : 0, 0});
       token += num_tokens;
     }
-    const AttentionShape shape{1 + below(5), 1 + below(8), 1 + below(32), 1 + below(4)};
+    AttentionShape shape{1 + below(5), 1 + below(8), 1 + below(32), 1 + below(4)};
+    if (below(2) != 0) shape.window = {1 + below(1200), below(2) != 0 ? below(700) : 0};
     check_plan(plan_attention(runs, shape), runs, shape);
     if (HasFatalFailure()) return;
   }
@@ -130,6 +147,21 @@ TEST(AttentionPlannerTest, StartsWithTheLongestTask) {
   EXPECT_EQ(plan.tasks.front().run, 2);
   EXPECT_EQ(keys(plan.tasks.front()), 2001);
   EXPECT_EQ(keys(plan.tasks.back()), 11);
+}
+
+TEST(AttentionPlannerTest, AWindowCostsWhatIsInIt) {
+  const auto planned_keys = [](const AttentionPlan& plan) {
+    int64_t sum = 0;
+    for (const AttentionTask& task : plan.tasks) sum += task.num_kv_heads * (keys(task) - std::max(0, std::min(task.gap.end, task.kv_end) - std::max(task.gap.begin, task.kv_begin)));
+    return sum;
+  };
+  for (const int32_t num_workers : {1, 2, 100}) {
+    for (const int32_t position : {5000, 50000, 130000}) {
+      const AttentionPlan plan = plan_attention(std::vector<AttentionRun>{{0, 1, position, 0}}, {3, num_workers, 16, 1, {1000, 4}});
+      EXPECT_EQ(planned_keys(plan), 3 * 1004);
+      EXPECT_LE(plan.tasks.size(), 3u * 6u);
+    }
+  }
 }
 
 TEST(AttentionPlannerTest, PlansNothingForAnEmptyStep) {

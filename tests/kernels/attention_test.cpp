@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels/base/error.h"
 #include "tests/support/kernels/attention_world.h"
 #include "tests/support/kernels/backend_list.h"
 #include "tests/support/kernels/random_matrix.h"
@@ -53,16 +54,17 @@ INSTANTIATE_TEST_SUITE_P(Backends, AttentionTest, testing::ValuesIn(attention_ca
 
 TEST_P(AttentionTest, MatchesTheReferenceForEveryHeadSizeAndType) {
   for (const int32_t head_dim : {64, 80, 96, 128, 256, 20}) {
-    for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+    for (const NamedKvFormat& named : kKvFormats) {
+      if (GetParam().half_products && is_quantised(named.format.k)) continue;  // refused, see below
       AttentionWorldOptions options;
       options.lengths = {70};
       options.head_dim = head_dim;
-      options.dtype = dtype;
+      options.format = named.format;
       AttentionWorld world(*backend_, options);
       world.step({{0, 33}});
       world.step({{0, 1}});
       world.step({{0, 36}});
-      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " " << dtype_info(dtype).name);
+      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " " << named.name);
       expect_close(world, 0, {0, 1, 31, 33, 34, 69}, columns(options));
     }
   }
@@ -104,9 +106,9 @@ TEST_P(AttentionTest, ServesMoreQueryHeadsThanATileHasRows) {
 
 // Scores as ever, but no query fits into f16.
 TEST_P(AttentionTest, ServesQueriesBeyondTheRangeOf16Bits) {
-  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+  for (const KvType type : {KvType::kF16, KvType::kBF16}) {
     AttentionWorldOptions options = small_world({40});
-    options.dtype = dtype;
+    options.format = type;
     options.q_deviation = 0x1p21f;
     options.k_deviation = 0x1p-20f;
     AttentionWorld world(*backend_, options);
@@ -126,14 +128,34 @@ TEST_P(AttentionTest, WorksWithEveryPageSize) {
   }
 }
 
+TEST_P(AttentionTest, MatchesTheReferenceOverManyPiecesOfQuantisedRows) {
+  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+    AttentionWorldOptions options = small_world({521});
+    options.format = format;
+    AttentionWorld world(*backend_, options);
+    if (GetParam().half_products) {
+      EXPECT_THROW(world.step({{0, 1}}), Error);
+      continue;
+    }
+    world.step({{0, 519}});
+    world.step({{0, 1}});
+    world.step({{0, 1}});
+    expect_close(world, 0, {0, 255, 256, 511, 512, 519, 520}, columns(options));
+  }
+}
+
 TEST_P(AttentionTest, BitsDoNotDependOnChunking) {
-  const AttentionWorldOptions options = small_world({length(530, 290)});
-  AttentionWorld whole(*backend_, options);
-  whole.finish(0, 530);
-  for (const int32_t chunk : {1, 16, 100, 257}) {
-    AttentionWorld chunked(*backend_, options);
-    chunked.finish(0, chunk);
-    EXPECT_TRUE(same_bits(whole.output(0), chunked.output(0))) << "chunks of " << chunk;
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+    if (GetParam().half_products && is_quantised(format.k)) continue;
+    AttentionWorldOptions options = small_world({length(530, 290)});
+    options.format = format;
+    AttentionWorld whole(*backend_, options);
+    whole.finish(0, 530);
+    for (const int32_t chunk : {1, 16, 100, 257}) {
+      AttentionWorld chunked(*backend_, options);
+      chunked.finish(0, chunk);
+      EXPECT_TRUE(same_bits(whole.output(0), chunked.output(0))) << kv_format_name(format) << ", chunks of " << chunk;
+    }
   }
 }
 
@@ -166,18 +188,128 @@ TEST_P(AttentionTest, ALaterTokenNeverTouchesAnEarlierOne) {
   }
 }
 
+// Smaller and larger than a page, a piece and the context. Pages out of the window are lost (attention_world.h).
+TEST_P(AttentionTest, MatchesTheReferenceInEveryWindow) {
+  if (GetParam().half_products) GTEST_SKIP() << "not on CUDA devices yet";
+  const int32_t last = length(1099, 560);
+  const std::vector<AttentionWindow> windows = {{1, 0}, {7, 4}, {33, 0}, {33, 17}, {100, 1}, {256, 0}, {300, 270}, {520, 4}, {2000, 3}};
+  for (size_t i = 0; i < windows.size(); ++i) {
+    for (const int32_t page_tokens : {1, 16, 64}) {
+      if (GetParam().half_products && page_tokens != (i % 2 == 0 ? 16 : 1)) continue;
+      AttentionWorldOptions options = small_world({last + 1});
+      options.window = windows[i];
+      options.page_tokens = page_tokens;
+      if (i % 2 == 1 && page_tokens == 16) options.format = KvType::kQ8;
+      options.soft_cap = i % 3 == 0 ? 1.5f : 0.0f;
+      AttentionWorld world(*backend_, options);
+      world.step({{0, last - 40}});
+      for (const int32_t chunk : {1, 20, 18, 1, 1}) world.step({{0, chunk}});
+      SCOPED_TRACE(testing::Message() << "window " << windows[i].size << ", " << windows[i].sinks << " sinks, pages of " << page_tokens);
+      std::vector<int32_t> positions = {0, 6, 32, 255, 256, 300, 511, 512, 545, 800, 1023, 1024, last - 40, last - 39, last - 2, last};
+      std::erase_if(positions, [last](int32_t position) { return position > last; });
+      expect_close(world, 0, positions, columns(options));
+    }
+  }
+}
+
+TEST_P(AttentionTest, CapsScoresSoftly) {
+  if (GetParam().half_products) GTEST_SKIP() << "not on CUDA devices yet";
+  for (const float soft_cap : {0.5f, 5.0f, 50.0f}) {
+    for (const NamedKvFormat& named : kKvFormats) {
+      if (GetParam().half_products && is_quantised(named.format.k)) continue;
+      AttentionWorldOptions options = small_world({70});
+      options.soft_cap = soft_cap;
+      options.format = named.format;
+      AttentionWorld world(*backend_, options);
+      world.step({{0, 69}});
+      world.step({{0, 1}});
+      expect_close(world, 0, {0, 1, 31, 33, 69}, columns(options));
+    }
+  }
+}
+
+TEST_P(AttentionTest, CapsScoresOfQueriesBeyondTheRangeOf16Bits) {
+  if (GetParam().half_products) GTEST_SKIP() << "not on CUDA devices yet";
+  AttentionWorldOptions options = small_world({40});
+  options.soft_cap = 2.0f;
+  options.q_deviation = 0x1p21f;
+  options.k_deviation = 0x1p-20f;
+  AttentionWorld world(*backend_, options);
+  world.step({{0, 39}});
+  world.step({{0, 1}});
+  expect_close(world, 0, {0, 20, 39}, columns(options));
+}
+
+TEST_P(AttentionTest, BitsOfAWindowDoNotDependOnChunkingOrBatch) {
+  if (GetParam().half_products) GTEST_SKIP() << "not on CUDA devices yet";
+  const int32_t most = length(700, 545);
+  for (const AttentionWindow window : {AttentionWindow{7, 0}, {33, 17}, {290, 4}}) {
+    AttentionWorldOptions options = small_world({most, 60, 300});
+    options.window = window;
+    options.soft_cap = 3.0f;
+    AttentionWorld whole(*backend_, options);
+    for (int32_t i = 0; i < 3; ++i) whole.finish(i, 1000);
+    AttentionWorld batch(*backend_, options);
+    batch.step({{0, most - 60}, {1, 39}});
+    batch.step({{2, 256}, {0, 1}, {1, 1}});
+    batch.step({{2, 1}, {0, 1}, {1, 1}});
+    batch.step({{1, 19}, {0, 57}, {2, 43}});
+    batch.step({{0, 1}});
+    for (int32_t i = 0; i < 3; ++i) EXPECT_TRUE(same_bits(whole.output(i), batch.output(i))) << "sequence " << i << ", window " << window.size;
+    for (const int32_t chunk : {1, 16, 100, 257}) {
+      if (GetParam().half_products && chunk == 1) continue;
+      AttentionWorld chunked(*backend_, options);
+      chunked.finish(0, chunk);
+      EXPECT_TRUE(same_bits(whole.output(0), chunked.output(0))) << "chunks of " << chunk << ", window " << window.size;
+    }
+  }
+}
+
+TEST_P(AttentionTest, AWindowAsLargeAsTheContextIsNone) {
+  if (GetParam().half_products) GTEST_SKIP() << "not on CUDA devices yet";
+  AttentionWorldOptions options = small_world({300});
+  AttentionWorld full(*backend_, options);
+  full.finish(0, 299);
+  options.window = {300, 4};
+  AttentionWorld windowed(*backend_, options);
+  windowed.finish(0, 299);
+  EXPECT_TRUE(same_bits(full.output(0), windowed.output(0)));
+}
+
+TEST_P(AttentionTest, LayersOfAStepMayDifferInTheirWindows) {
+  if (GetParam().half_products) GTEST_SKIP() << "not on CUDA devices yet";
+  AttentionWorldOptions options = small_world({length(700, 300), 40});
+  options.window = {33, 2};
+  AttentionWorld alone(*backend_, options);
+  AttentionWorldOptions many = options;
+  many.other_windows = {{0, 0}, {7, 0}, {33, 2}, {64, 0}};
+  AttentionWorld among_others(*backend_, many);
+  for (AttentionWorld* world : {&alone, &among_others}) {
+    world->step({{0, options.lengths[0] - 20}, {1, 30}});
+    world->step({{0, 1}, {1, 1}});
+    world->step({{0, 1}, {1, 9}});
+    world->step({{0, 1}});
+  }
+  EXPECT_TRUE(same_bits(alone.output(0), among_others.output(0)));
+  EXPECT_TRUE(same_bits(alone.output(1), among_others.output(1)));
+}
+
 TEST_P(AttentionTest, EveryBackendOfAKindYieldsTheSameBits) {
   if (!GetParam().bit_equal_to_first) GTEST_SKIP() << "other arithmetic by design";
   const std::unique_ptr<Backend> first = backend_cases().front().make();
   for (const int32_t head_dim : {64, 20}) {
-    AttentionWorldOptions options;
-    options.lengths = {270};
-    options.head_dim = head_dim;
-    AttentionWorld expected(*first, options);
-    expected.finish(0, 270);
-    AttentionWorld actual(*backend_, options);
-    actual.finish(0, 100);
-    EXPECT_TRUE(same_bits(expected.output(0), actual.output(0))) << "head_dim " << head_dim;
+    for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+      AttentionWorldOptions options;
+      options.lengths = {270};
+      options.head_dim = head_dim;
+      options.format = format;
+      if (head_dim == 20) options.window = {100, 4}, options.soft_cap = 2.0f;
+      AttentionWorld expected(*first, options);
+      expected.finish(0, 270);
+      AttentionWorld actual(*backend_, options);
+      actual.finish(0, 100);
+      EXPECT_TRUE(same_bits(expected.output(0), actual.output(0))) << "head_dim " << head_dim << " " << kv_format_name(format);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <numeric>
 
 #include "kernels/base/half.h"
@@ -66,24 +67,64 @@ TEST_P(FloatOpsTest, AddRmsNormIsAddThenRmsNorm) {
   for (size_t i = 0; i < sum.size(); ++i) ASSERT_EQ(sum[i], x[i] + delta[i]);
   EXPECT_TRUE(same_bits(fused.get(*backend_), sum));
   EXPECT_TRUE(same_bits(fused_out.get(*backend_), plain_out.get(*backend_)));
+  TestMatrix over = matrix(rows, cols, x), both = matrix(rows, cols, delta);
+  backend_->add_rms_norm(over.view(), both.view(), weight, 1e-5f, both.view());
+  EXPECT_TRUE(same_bits(both.get(*backend_), plain_out.get(*backend_))) << "the norm over the delta";
 }
 
-TEST_P(FloatOpsTest, SiluGateMatchesTheReferenceFromEndToEnd) {
+TEST_P(FloatOpsTest, RmsNormOfHeadsIsThatOfEachHead) {
+  const int64_t rows = 6, heads = 3, dim = 40;
+  const std::vector<float> x = random_floats(40, rows * heads * dim), weight = random_floats(41, dim);
+  const Buffer weights = backend_->upload(weight);
+  const auto* w = reinterpret_cast<const float*>(weights.data());
+  TestMatrix dense(*backend_, rows, heads * dim, 0), apart = matrix(rows, heads * dim, x);
+  dense.set(x);
+  for (TestMatrix* m : {&dense, &apart}) {
+    backend_->rms_norm_heads(m->view(), static_cast<int32_t>(dim), w, 1e-6f);
+    const std::vector<float> actual = m->get(*backend_);
+    const std::vector<double> expected = norm_reference(x, weight, 1e-6);
+    for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 1e-6 * (1 + std::abs(expected[i]))) << i;
+  }
+  EXPECT_TRUE(same_bits(dense.get(*backend_), apart.get(*backend_)));
+}
+
+double activated(GateActivation activation, double x) {
+  if (activation == GateActivation::kSilu) return x / (1.0 + std::exp(-x));
+  return x / (1.0 + std::exp(-2 * std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));  // = x / 2 (1 + tanh)
+}
+
+TEST_P(FloatOpsTest, GatesMatchTheReferenceFromEndToEnd) {
   std::vector<float> gate;
   for (float x = -120.0f; x < 120.0f; x += 0.013f) gate.push_back(x);
   gate.insert(gate.end(), {0.0f, -0.0f, 1e-30f, 3e38f, -3e38f});
   const auto cols = static_cast<int64_t>(gate.size());
   const std::vector<float> up = random_floats(6, cols);
-  TestMatrix g = matrix(1, cols, gate), u = matrix(1, cols, up);
-  backend_->silu_gate(g.view(), u.view());
-  const std::vector<float> actual = g.get(*backend_);
-  for (size_t i = 0; i < gate.size(); ++i) {
-    const double expected = gate[i] / (1.0 + std::exp(-static_cast<double>(gate[i]))) * up[i];
-    ASSERT_NEAR(actual[i], expected, 3e-7 * std::abs(expected) + 1e-30) << gate[i];
+  for (const GateActivation activation : {GateActivation::kSilu, GateActivation::kGeluTanh}) {
+    TestMatrix g = matrix(1, cols, gate), u = matrix(1, cols, up);
+    backend_->activate_gate(g.view(), u.view(), activation);
+    const std::vector<float> actual = g.get(*backend_);
+    // An exponent of up to 86 is rounded to float, and e^ takes its error: more roundings of it in gelu's cubic.
+    const double relative = activation == GateActivation::kSilu ? 3e-7 : 3e-5;
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const double expected = activated(activation, gate[i]) * up[i];
+      const double close = std::abs(gate[i]) < 1 ? 6e-7 : relative;
+      ASSERT_NEAR(actual[i], expected, close * std::abs(expected) + 1e-30) << gate[i];
+    }
   }
 }
 
-TEST_P(FloatOpsTest, GatedLinearIsLinearThenSiluGate) {
+TEST_P(FloatOpsTest, GeluIsTheTanhFormNotTheErrorFunction) {
+  const std::vector<float> x = {-3.0f, -1.0f, 0.5f, 2.0f};
+  TestMatrix gate = matrix(1, 4, x), up = matrix(1, 4, {1, 1, 1, 1});
+  backend_->activate_gate(gate.view(), up.view(), GateActivation::kGeluTanh);
+  const std::vector<float> actual = gate.get(*backend_);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double u = std::sqrt(2 / std::numbers::pi) * (x[i] + 0.044715 * std::pow(x[i], 3));
+    EXPECT_NEAR(actual[i], 0.5 * x[i] * (1 + std::tanh(u)), 2e-7) << x[i];  // erf's form: 4e-4 away at -3 and 2
+  }
+}
+
+TEST_P(FloatOpsTest, GatedLinearIsLinearThenTheGate) {
   std::mt19937 random(20);
   const int64_t cols = 96, width = 83;
   const Buffer bias = backend_->upload(random_floats(21, width));
@@ -92,25 +133,29 @@ TEST_P(FloatOpsTest, GatedLinearIsLinearThenSiluGate) {
   const testing::RandomMatrix up_values = testing::make_random_matrix(DType::kQ8_0, width, cols, random);
   const std::unique_ptr<Weight> gate_weight = backend_->pack_linear(gate_values.matrix, {});
   const std::unique_ptr<Weight> up_weight = backend_->pack_linear(up_values.matrix, {});
-  for (const int64_t rows : {1, 5, 130}) {
-    TestMatrix x = matrix(rows, cols, random_floats(22, rows * cols));
-    TestMatrix gate(*backend_, rows, width, 3), up(*backend_, rows, width, 3), fused(*backend_, rows, width, 3), scratch(*backend_, rows, width, 3);
-    const LinearOutput outputs[] = {{gate_weight.get(), gate.view(), biases}, {up_weight.get(), up.view(), nullptr}};
-    backend_->linear(x.view(), outputs);
-    backend_->silu_gate(gate.view(), up.view());
-    backend_->gated_linear(x.view(), {gate_weight.get(), fused.view(), biases}, {up_weight.get(), scratch.view(), nullptr});
-    EXPECT_TRUE(same_bits(fused.get(*backend_), gate.get(*backend_))) << rows << " rows";
+  for (const GateActivation activation : {GateActivation::kSilu, GateActivation::kGeluTanh}) {
+    for (const int64_t rows : {1, 5, 130}) {
+      TestMatrix x = matrix(rows, cols, random_floats(22, rows * cols));
+      TestMatrix gate(*backend_, rows, width, 3), up(*backend_, rows, width, 3), fused(*backend_, rows, width, 3), scratch(*backend_, rows, width, 3);
+      const LinearOutput outputs[] = {{gate_weight.get(), gate.view(), biases}, {up_weight.get(), up.view(), nullptr}};
+      backend_->linear(x.view(), outputs);
+      backend_->activate_gate(gate.view(), up.view(), activation);
+      backend_->gated_linear(x.view(), {gate_weight.get(), fused.view(), biases}, {up_weight.get(), scratch.view(), nullptr}, activation);
+      EXPECT_TRUE(same_bits(fused.get(*backend_), gate.get(*backend_))) << rows << " rows";
+    }
   }
 }
 
-TEST_P(FloatOpsTest, NanGoesThroughSiluInItsOwnColumnOnly) {
-  std::vector<float> values(9, 1.0f);
-  TestMatrix up = matrix(1, 9, values);
-  values[4] = std::numeric_limits<float>::quiet_NaN();
-  TestMatrix gate = matrix(1, 9, values);
-  backend_->silu_gate(gate.view(), up.view());
-  const std::vector<float> actual = gate.get(*backend_);
-  for (size_t i = 0; i < 9; ++i) EXPECT_EQ(std::isnan(actual[i]), i == 4);
+TEST_P(FloatOpsTest, NanGoesThroughAGateInItsOwnColumnOnly) {
+  for (const GateActivation activation : {GateActivation::kSilu, GateActivation::kGeluTanh}) {
+    std::vector<float> values(9, 1.0f);
+    TestMatrix up = matrix(1, 9, values);
+    values[4] = std::numeric_limits<float>::quiet_NaN();
+    TestMatrix gate = matrix(1, 9, values);
+    backend_->activate_gate(gate.view(), up.view(), activation);
+    const std::vector<float> actual = gate.get(*backend_);
+    for (size_t i = 0; i < 9; ++i) EXPECT_EQ(std::isnan(actual[i]), i == 4);
+  }
 }
 
 TEST_P(FloatOpsTest, EmbedLooksUpAndScalesRows) {
@@ -202,7 +247,8 @@ TEST_P(FloatOpsTest, BitsDoNotDependOnHowRowsLie) {
     a.set(x);
     b.set(delta);
     backend_->add_rms_norm(a.view(), b.view(), reinterpret_cast<const float*>(weights.data()), 1e-5f, out.view());
-    backend_->silu_gate(out.view(), a.view());
+    backend_->activate_gate(out.view(), a.view(), GateActivation::kSilu);
+    backend_->activate_gate(out.view(), b.view(), GateActivation::kGeluTanh);
     backend_->add(out.view(), b.view());
     const std::vector<int32_t> order = {2, 0, 1};
     backend_->gather_rows(out.view(), order, a.view());
@@ -222,7 +268,9 @@ TEST_P(FloatOpsTest, BitsDoNotDependOnTheNumberOfRowsOrTheBackend) {
     b.set(up);
     const Buffer weight = backend.upload(w);
     backend.add_rms_norm(a.view(), b.view(), reinterpret_cast<const float*>(weight.data()), 1e-6f, a.view());
-    backend.silu_gate(a.view(), b.view());
+    backend.activate_gate(a.view(), b.view(), GateActivation::kSilu);
+    backend.activate_gate(b.view(), a.view(), GateActivation::kGeluTanh);
+    backend.add(a.view(), b.view());
     return a.get(backend);
   };
   const std::vector<float> alone = run(*backend_, 1);

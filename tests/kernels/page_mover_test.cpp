@@ -14,7 +14,7 @@ constexpr size_t kPageBytes = kPageFloats * sizeof(float);
 class PageMoverTest : public BackendTest {
  protected:
   PageMoverTest()
-      : pool_(backend_->allocate(4 * kPageBytes)), mover_(backend_->make_page_mover({pool_.data(), kPageBytes, 4})) {}
+      : pool_(backend_->allocate(4 * kPageBytes)), mover_(backend_->make_page_mover({.device_base = pool_.data(), .page_bytes = kPageBytes, .num_host_frames = 4})) {}
 
   MatrixView page(uint32_t frame) { return {reinterpret_cast<float*>(pool_.data() + frame * kPageBytes), 1, kPageFloats, kPageFloats}; }
   void set(uint32_t frame, float value) {

@@ -1,8 +1,13 @@
 // Rotation of q and k and the write of k and v into pages, on every backend, against double.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
 
+#include "kernels/base/error.h"
 #include "kernels/base/half.h"
 #include "tests/support/kernels/backend_list.h"
 #include "tests/support/kernels/random_matrix.h"
@@ -15,7 +20,7 @@ struct RopeShape {
   int32_t rotary_dim = 64;
   RopeStyle style = RopeStyle::kAdjacentPairs;
   float factor = 1.0f;
-  DType dtype = DType::kF32;
+  KvFormat format = KvType::kF32;
 };
 
 constexpr int32_t kQHeads = 3, kKvHeads = 2, kPageTokens = 16;
@@ -27,7 +32,8 @@ struct RopeRun {
   PageLayout layout;
   std::vector<std::byte> pool;
 
-  RopeRun(Backend& backend, const RopeShape& shape) {
+  /// `first_value`: of the first token's V, unless it is 0.
+  RopeRun(Backend& backend, const RopeShape& shape, float first_value = 0) {
     const auto n = static_cast<int64_t>(positions.size());
     for (int i = 0; i < shape.rotary_dim / 2; ++i) {
       inverse_frequency.push_back(static_cast<float>(std::pow(100000.0, -2.0 * i / shape.rotary_dim)));
@@ -35,12 +41,13 @@ struct RopeRun {
     q_in = random_floats(1, n * kQHeads * shape.head_dim);
     k_in = random_floats(2, n * kKvHeads * shape.head_dim);
     v_in = random_floats(3, n * kKvHeads * shape.head_dim);
+    if (first_value != 0) v_in[0] = first_value;
     TestMatrix q(backend, n, kQHeads * shape.head_dim, 5), k(backend, n, kKvHeads * shape.head_dim),
         v(backend, n, kKvHeads * shape.head_dim);
     q.set(q_in);
     k.set(k_in);
     v.set(v_in);
-    layout = make_page_layout(shape.dtype, kPageTokens, 3, kKvHeads, shape.head_dim);
+    layout = make_page_layout(shape.format, kPageTokens, 3, kKvHeads, shape.head_dim);
     const Buffer memory = backend.allocate(static_cast<size_t>(n) * layout.page_stride);
     const KvPool kv{memory.data(), layout};
     const std::vector<int32_t> pages = {5, 4, 3, 2, 1, 0};
@@ -53,15 +60,25 @@ struct RopeRun {
     backend.read(memory.data(), pool);
   }
 
+  const std::byte* page(size_t token) const { return pool.data() + (5 - token) * layout.page_stride; }
+  int slot(size_t token) const { return positions[token] % kPageTokens; }
+  float scale(size_t token, int head, bool value) const {
+    float result = 0;
+    std::memcpy(&result, page(token) + layout.scale_offset(value ? layout.v : layout.k, 2, head, slot(token)), sizeof result);
+    return result;
+  }
   /// Element d of a token's K or V head in layer 2.
   float stored(size_t token, int head, bool value, size_t d) const {
-    const std::byte* row = pool.data() + (5 - token) * layout.page_stride +
-                           layout.k_offset(2, head, positions[token] % kPageTokens) + (value ? layout.v_offset : 0);
+    const PageRows& rows = value ? layout.v : layout.k;
+    const size_t bytes = rows.row_bytes / static_cast<size_t>(layout.head_dim);
     uint32_t bits = 0;
-    std::memcpy(&bits, row + d * layout.row_bytes / static_cast<size_t>(layout.head_dim),
-                layout.row_bytes / static_cast<size_t>(layout.head_dim));
-    if (layout.dtype == DType::kF16) return f16_to_float(static_cast<uint16_t>(bits));
-    if (layout.dtype == DType::kBF16) return bf16_to_float(static_cast<uint16_t>(bits));
+    std::memcpy(&bits, page(token) + layout.row_offset(rows, 2, head, slot(token)) + d * bytes, bytes);
+    switch (rows.type) {
+      case KvType::kF16: return f16_to_float(static_cast<uint16_t>(bits));
+      case KvType::kBF16: return bf16_to_float(static_cast<uint16_t>(bits));
+      case KvType::kQ8: return static_cast<float>(static_cast<int8_t>(bits)) * scale(token, head, value);
+      case KvType::kF32: break;
+    }
     return std::bit_cast<float>(bits);
   }
 
@@ -107,15 +124,86 @@ TEST_P(RopeTest, RotatesBothStylesAndPartsOfHeads) {
 }
 
 TEST_P(RopeTest, RoundsToThePagesType) {
-  for (const DType dtype : {DType::kF16, DType::kBF16}) {
-    const RopeShape shape{20, 0, RopeStyle::kHalves, 1.0f, dtype};
+  for (const KvType type : {KvType::kF16, KvType::kBF16}) {
+    const RopeShape shape{20, 0, RopeStyle::kHalves, 1.0f, type};
     const RopeRun run(*backend_, shape);
     for (size_t token = 0; token < run.positions.size(); ++token) {
       for (size_t d = 0; d < 20; ++d) {
         const float k = run.k_in[token * kKvHeads * 20 + d];
-        const float expected = dtype == DType::kF16 ? f16_to_float(float_to_f16(k)) : bf16_to_float(float_to_bf16(k));
+        const float expected = type == KvType::kF16 ? f16_to_float(float_to_f16(k)) : bf16_to_float(float_to_bf16(k));
         ASSERT_EQ(run.stored(token, 0, false, d), expected);
       }
+    }
+  }
+}
+
+/// dims values of `x` from d / dims * dims on, times row d % dims of the Hadamard matrix.
+double hadamard(const std::vector<double>& x, int d, int dims) {
+  double sum = 0;
+  for (int i = 0; i < dims; ++i) sum += (std::popcount(static_cast<unsigned>(i & d % dims)) % 2 == 0 ? 1 : -1) * x[static_cast<size_t>(d / dims * dims + i)];
+  return sum / std::sqrt(dims);
+}
+
+TEST_P(RopeTest, QuantisesRowsToHalfAStepOfTheLargest) {
+  if (GetParam().half_products) GTEST_SKIP() << "no 8-bit pages on CUDA";
+  for (const int head_dim : {64, 80, 20}) {
+    const RopeShape shape{head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, KvType::kQ8};
+    const RopeRun run(*backend_, shape);
+    for (size_t token = 0; token < run.positions.size(); ++token) {
+      for (int head = 0; head < kKvHeads; ++head) {
+        const size_t offset = (token * kKvHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
+        std::vector<double> rotated, keys;
+        for (int d = 0; d < head_dim; ++d) rotated.push_back(run.rotated(shape, &run.k_in[offset], token, d));
+        for (int d = 0; d < head_dim; ++d) keys.push_back(hadamard(rotated, d, rotated_dims(head_dim)));
+        const std::vector<double> values(run.v_in.begin() + static_cast<int64_t>(offset), run.v_in.begin() + static_cast<int64_t>(offset) + head_dim);
+        for (const bool value : {false, true}) {
+          const std::vector<double>& expected = value ? values : keys;
+          double largest = 0;
+          for (const double x : expected) largest = std::max(largest, std::abs(x));
+          const double step = run.scale(token, head, value);
+          ASSERT_NEAR(step, largest / 127, 1e-7);
+          for (size_t d = 0; d < expected.size(); ++d) ASSERT_NEAR(run.stored(token, head, value, d), expected[d], step / 2 + 5e-6) << token << " " << d;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(RopeTest, ScoresStayWhatTheyWereWhereKeysAreTurned) {
+  if (GetParam().half_products) GTEST_SKIP() << "no 8-bit pages on CUDA";
+  for (const int head_dim : {64, 80}) {
+    const RopeRun plain(*backend_, {head_dim, head_dim}), turned(*backend_, {head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, KvType::kQ8});
+    for (size_t token = 0; token < plain.positions.size(); ++token) {
+      double expected = 0, actual = 0, magnitude = 0;
+      for (size_t d = 0; d < static_cast<size_t>(head_dim); ++d) {
+        const size_t i = token * kQHeads * static_cast<size_t>(head_dim) + d;
+        expected += static_cast<double>(plain.q_out[i]) * plain.stored(token, 0, false, d);
+        actual += static_cast<double>(turned.q_out[i]) * turned.stored(token, 0, false, d);
+        magnitude += std::abs(turned.q_out[i]);
+      }
+      ASSERT_NEAR(actual, expected, magnitude * turned.scale(token, 0, false) / 2 + 1e-4);
+    }
+  }
+}
+
+TEST_P(RopeTest, ARowThatIsNotFiniteHasNoFiniteScale) {
+  if (GetParam().half_products) GTEST_SKIP() << "no 8-bit pages on CUDA";
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    const RopeRun run(*backend_, {64, 64, RopeStyle::kHalves, 1.0f, KvType::kQ8}, bad);
+    EXPECT_FALSE(std::isfinite(run.scale(0, 0, true)));
+    EXPECT_TRUE(std::isfinite(run.scale(0, 1, true)));
+  }
+}
+
+TEST_P(RopeTest, ADeviceRefusesPagesThatItsKernelsCannotRead) {
+  if (!GetParam().half_products) GTEST_SKIP() << "the CPU reads them all";
+  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+    try {
+      const RopeRun run(*backend_, {64, 64, RopeStyle::kHalves, 1.0f, format});
+      ADD_FAILURE() << kv_format_name(format);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidValue);
+      EXPECT_NE(std::string(error.what()).find("cache.format"), std::string::npos) << error.what();
     }
   }
 }

@@ -20,7 +20,7 @@ class TinyDecoder {
     table_values_ = random_floats(1, kVocab * kHidden);
     table_ = backend.make_embedding({DType::kF32, kVocab, kHidden, 0, reinterpret_cast<const std::byte*>(table_values_.data()), kHidden * sizeof(float)});
     norm_ = backend.upload(random_floats(2, kHidden));
-    pool_.layout = make_page_layout(DType::kF16, kPageTokens, 1, kHeads, kHeadDim);
+    pool_.layout = make_page_layout(KvType::kF16, kPageTokens, 1, kHeads, kHeadDim);
     pages_ = backend.allocate(static_cast<size_t>(2 * num_sequences) * pool_.layout.page_stride);
     pool_.base = pages_.data();
     for (int i = 0; i < kHeadDim / 2; ++i) inverse_frequency_.push_back(1.0f / static_cast<float>(1 + i));

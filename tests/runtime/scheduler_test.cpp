@@ -86,7 +86,9 @@ TEST(SchedulerTest, PreemptsTheYoungestWhenFramesRunOut) {
 }
 
 TEST(SchedulerTest, CancelFreesPagesAtOnce) {
-  Scheduler scheduler(small_options());
+  Scheduler::Options options = small_options();
+  options.keep_prefixes = false;  // the second would wait for the first's pages
+  Scheduler scheduler(options);
   scheduler.submit(1, make_request(20, 8));
   scheduler.submit(2, make_request(20, 8));
   commit_all(scheduler, scheduler.plan());
@@ -136,6 +138,7 @@ TEST_P(RandomScheduleTest, EverySequenceEndsAndEveryPlanApplies) {
                              .num_frames = pick(4, 24), .context_length = 96};
   options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_sequences);
   options.cache_enabled = pick(0, 3) != 0;
+  options.keep_prefixes = false;  // each frame in one table; shared ones: CacheScheduleTest
   Scheduler scheduler(options);
   PageTables worker(options.max_sequences);  // a rank's replica: follows by the plans alone
   std::set<SequenceId> in_flight;
@@ -160,7 +163,7 @@ TEST_P(RandomScheduleTest, EverySequenceEndsAndEveryPlanApplies) {
     ASSERT_EQ(plan.rows.empty(), !busy);
     int tokens = 0;
     for (const SlotUpdate& u : plan.slot_updates) u.action == SlotAction::kOpen ? worker.open(u.slot, u.sequence) : worker.close(u.slot);
-    for (const FrameUpdate& f : plan.frames) worker.append(f.slot, f.page);
+    for (const FrameUpdate& f : plan.frames) worker.map(f.slot, f.index, f.page);
     ASSERT_EQ(worker.digest(), plan.digest);
     std::set<uint32_t> owned;
     for (int slot = 0; slot < options.max_sequences; ++slot) {

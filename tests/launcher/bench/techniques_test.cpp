@@ -24,7 +24,7 @@ TEST(TechniquesTest, TheCacheIsWorthTheRatioOfTheTimesAtEachLength) {
 
 TEST(TechniquesTest, PagingFitsWhatAReservationOfTheContextDoesNot) {
   // 1,000 pages of 16: 142 sequences of 100 tokens (7 pages each), or 4 reservations of 4,000.
-  const PageLayout layout = make_page_layout(DType::kF16, 16, 2, 2, 32);
+  const PageLayout layout = make_page_layout(KvType::kF16, 16, 2, 2, 32);
   const std::string table = compare_paging(1000, layout, 4000).table.markdown();
   EXPECT_NE(table.find("| 100 | 142 | 10.7 % | 4 | 97.5 % | 35.5x |"), std::string::npos) << table;
   EXPECT_EQ(count_of(compare_paging(10, layout, 4000).table.markdown(), "\n"), 2u);  // not even one reservation: a header alone

@@ -171,7 +171,7 @@ TEST_P(RetentionTest, TheSameCallsGiveTheSameVictims) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, RetentionTest, testing::ValuesIn(retention_policy_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& policy) { return policy.param; });
 
 TEST(LruRetentionTest, IsLeastRecentlyUsedByTheBook) {
   for (uint64_t seed = 100; seed < 120; ++seed) {

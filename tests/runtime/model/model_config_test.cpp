@@ -78,14 +78,73 @@ TEST(ModelConfigTest, RunsQwen2WithHalvesRope) {
       .add_u32("qwen2.vocab_size", 10);
   EXPECT_EQ(read(builder).rope.style, RopeStyle::kHalves);
   EXPECT_EQ(read(builder).vocab_size, 10);
+  const ModelConfig windowed = read(builder.add_u32("qwen2.attention.sliding_window", 100));
+  EXPECT_EQ(windowed.context_length, 100);
+  EXPECT_EQ(windowed.windows, std::vector<int32_t>{0});
 }
 
-TEST(ModelConfigTest, CapsTheContextAtASlidingWindow) {
-  EXPECT_EQ(read(llama_keys().add_u32("llama.attention.sliding_window", 100)).context_length, 100);
+TEST(ModelConfigTest, AWindowDoesNotCapTheContextWhereItsLayersAreKnown) {
+  EXPECT_EQ(read(llama_keys().add_u32("llama.attention.sliding_window", 100)).context_length, 1000);
   EXPECT_EQ(read(llama_keys().add_u32("llama.attention.sliding_window", 0)).context_length, 1000);
 }
 
+GgufBuilder gemma3_keys(uint32_t layers = 7) {
+  return GgufBuilder()
+      .add_string("general.architecture", "gemma3")
+      .add_u32("gemma3.block_count", layers)
+      .add_u32("gemma3.embedding_length", 640)
+      .add_u32("gemma3.attention.head_count", 4)
+      .add_u32("gemma3.attention.head_count_kv", 1)
+      .add_u32("gemma3.attention.key_length", 256)
+      .add_u32("gemma3.attention.value_length", 256)
+      .add_u32("gemma3.feed_forward_length", 2048)
+      .add_u32("gemma3.context_length", 32768)
+      .add_f32("gemma3.rope.freq_base", 1e6f)
+      .add_u32("gemma3.vocab_size", 10);
+}
+
+TEST(ModelConfigTest, RunsGemma3WithItsNormsGateAndTwoRopes) {
+  const ModelConfig model = read(gemma3_keys().add_u32("gemma3.attention.sliding_window", 512));
+  EXPECT_EQ(model.head_dim, 256);
+  EXPECT_FLOAT_EQ(model.attention_scale, 1.0f / 16);
+  EXPECT_FLOAT_EQ(model.embedding_scale, 25.298221f);
+  EXPECT_EQ(model.gate_activation, GateActivation::kGeluTanh);
+  EXPECT_TRUE(model.head_norms);
+  EXPECT_TRUE(model.post_norms);
+  EXPECT_TRUE(model.tied_head);
+  EXPECT_EQ(model.windows, (std::vector<int32_t>{512, 512, 512, 512, 512, 0, 512}));
+  EXPECT_EQ(model.rope.style, RopeStyle::kHalves);
+  EXPECT_FLOAT_EQ(model.rope_of(5).inverse_frequency[64], 1e-3f);  // base 1e6
+  EXPECT_FLOAT_EQ(model.rope_of(6).inverse_frequency[64], 1e-2f);  // base 1e4
+}
+
+TEST(ModelConfigTest, ReadsGemma3sRopesAndScale) {
+  const ModelConfig model = read(gemma3_keys()
+                                     .add_u32("gemma3.attention.sliding_window", 512)
+                                     .add_f32("gemma3.rope.freq_base_swa", 4e4f)
+                                     .add_string("gemma3.rope.scaling.type", "linear")
+                                     .add_f32("gemma3.rope.scaling.factor", 8)
+                                     .add_f32("gemma3.attention.scale", 0.5f));
+  EXPECT_FLOAT_EQ(model.rope_of(5).inverse_frequency[64], 1e-3f / 8);
+  EXPECT_FLOAT_EQ(model.rope_of(0).inverse_frequency[64], 1 / 200.0f) << "the scaling is of full layers";
+  EXPECT_EQ(model.attention_scale, 0.5f);
+  EXPECT_FLOAT_EQ(read(gemma3_keys(62)).attention_scale, static_cast<float>(1 / std::sqrt(160.0))) << "27B";
+  expect_refused(gemma3_keys().add_f32("gemma3.rope.freq_base_swa", 1), ErrorCode::kModelCorrupt, "rope.freq_base_swa is 1");
+}
+
+TEST(ModelConfigTest, ReadsWhichLayersHaveAWindow) {
+  const auto windows = [](const GgufBuilder& builder) { return read(builder).windows; };
+  EXPECT_EQ(windows(gemma3_keys(3)), (std::vector<int32_t>{0, 0, 0}));
+  const auto with_window = [] { return gemma3_keys(3).add_u32("gemma3.attention.sliding_window", 9); };
+  EXPECT_EQ(windows(with_window().add_u32("gemma3.attention.sliding_window_pattern", 2)), (std::vector<int32_t>{9, 0, 9}));
+  EXPECT_EQ(windows(with_window().add_i32s("gemma3.attention.sliding_window_pattern", {0, 1, 1})), (std::vector<int32_t>{0, 9, 9}));
+  expect_refused(with_window().add_i32s("gemma3.attention.sliding_window_pattern", {0, 1}), ErrorCode::kModelCorrupt, "has 2 values for 3 layers");
+  EXPECT_EQ(windows(llama_keys().add_u32("llama.attention.sliding_window", 100)), (std::vector<int32_t>{100, 100}));
+}
+
 TEST(ModelConfigTest, NamesWhatItCannotRun) {
+  expect_refused(gemma3_keys().add_f32("gemma3.attn_logit_softcapping", 50), ErrorCode::kModelUnsupported, "attn_logit_softcapping");
+  expect_refused(gemma3_keys().add_f32("gemma3.final_logit_softcapping", 30), ErrorCode::kModelUnsupported, "final_logit_softcapping");
   expect_refused(GgufBuilder().add_string("general.architecture", "mamba"), ErrorCode::kModelUnsupported, "\"mamba\"; terrace runs llama");
   expect_refused(GgufBuilder(), ErrorCode::kModelCorrupt, "lacks the key general.architecture");
   expect_refused(llama_keys().add_u32("llama.expert_count", 8), ErrorCode::kModelUnsupported, "mixture of experts");

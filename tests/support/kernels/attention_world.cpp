@@ -1,7 +1,9 @@
 #include "tests/support/kernels/attention_world.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -13,13 +15,18 @@ namespace {
 
 constexpr int32_t kNumLayers = 2;
 constexpr int32_t kLayer = 1;
+constexpr uint32_t kLost = 0xffffffffu;
+
+bool sees(const AttentionWindow& window, int32_t position, int32_t key) {
+  return key <= position && (window.size == 0 || key > position - window.size || key < window.sinks);
+}
 
 }  // namespace
 
 AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& options)
     : backend_(backend), options_(options) {
   pool_.layout =
-      make_page_layout(options.dtype, options.page_tokens, kNumLayers, options.num_kv_heads, options.head_dim);
+      make_page_layout(options.format, options.page_tokens, kNumLayers, options.num_kv_heads, options.head_dim);
   std::vector<uint32_t> frames;
   for (size_t i = 0; i < options.lengths.size(); ++i) {
     const int64_t length = options.lengths[i];
@@ -57,6 +64,7 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     Sequence& sequence = sequences_[static_cast<size_t>(row.sequence)];
     const auto first_page = static_cast<int32_t>(frames.size());
+    lose_pages(sequence);
     runs.push_back({static_cast<int32_t>(positions.size()), row.num_tokens, sequence.done, first_page});
     frames.insert(frames.end(), sequence.frames.begin(), sequence.frames.end());
     const auto append = [&](std::vector<float>& to, const std::vector<float>& from, int64_t cols) {
@@ -95,15 +103,40 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   args.kv_head_of_q = options_.kv_head_of_q;
   args.head_dim = options_.head_dim;
   args.scale = 1.0f / std::sqrt(static_cast<float>(options_.head_dim));
+  args.soft_cap = options_.soft_cap;
   args.layer = kLayer;
   args.kv = &pool_;
-  backend_.attention(args);
+  const auto attend = [&](const AttentionWindow& window) {
+    args.window = window.size;
+    args.sinks = window.sinks;
+    backend_.attention(args);
+  };
+  for (const AttentionWindow& other : options_.other_windows) attend(other);
+  attend(options_.window);
   const std::vector<float> result = out.get(backend_);
+  if (is_quantised(options_.format.k)) {
+    for (const Row& row : rows) keep_stored(sequences_[static_cast<size_t>(row.sequence)], row.num_tokens);
+  }
   auto from = result.begin();
   for (const Row& row : rows) {
     std::vector<float>& output = sequences_[static_cast<size_t>(row.sequence)].output;
     output.insert(output.end(), from, from + row.num_tokens * q_cols());
     from += row.num_tokens * q_cols();
+  }
+}
+
+void AttentionWorld::lose_pages(Sequence& sequence) {
+  for (size_t page = 0; page < sequence.frames.size(); ++page) {
+    const auto begin = static_cast<int32_t>(page) * options_.page_tokens;
+    bool wanted = sequence.frames[page] == kLost || begin + options_.page_tokens > sequence.done;
+    for (int32_t key = begin; key < begin + options_.page_tokens; ++key) {
+      wanted = wanted || sees(options_.window, sequence.done, key);
+      for (const AttentionWindow& other : options_.other_windows) wanted = wanted || sees(other, sequence.done, key);
+    }
+    if (wanted) continue;
+    const std::vector<std::byte> nan(pool_.layout.page_stride, std::byte{0xff});
+    backend_.write(pool_.base + sequence.frames[page] * pool_.layout.page_stride, nan);
+    sequence.frames[page] = kLost;
   }
 }
 
@@ -115,10 +148,44 @@ void AttentionWorld::finish(int32_t sequence, int32_t chunk) {
 }
 
 float AttentionWorld::stored(float value) const {
-  switch (options_.dtype) {
-    case DType::kF16: return f16_to_float(float_to_f16(value));
-    case DType::kBF16: return bf16_to_float(float_to_bf16(value));
+  switch (options_.format.k) {
+    case KvType::kF16: return f16_to_float(float_to_f16(value));
+    case KvType::kBF16: return bf16_to_float(float_to_bf16(value));
     default: return value;
+  }
+}
+
+void AttentionWorld::keep_stored(Sequence& sequence, int32_t num_tokens) {
+  std::vector<std::byte> pool(memory_.bytes());
+  backend_.read(memory_.data(), pool);
+  const auto dims = static_cast<size_t>(options_.head_dim);
+  const auto turn = static_cast<size_t>(rotated_dims(options_.head_dim));
+  const PageLayout& layout = pool_.layout;
+  std::vector<double> row(dims);
+  for (int32_t position = sequence.done - num_tokens; position < sequence.done; ++position) {
+    const int32_t slot = position % options_.page_tokens;
+    const std::byte* page = pool.data() + sequence.frames[static_cast<size_t>(position / options_.page_tokens)] * layout.page_stride;
+    for (int32_t head = 0; head < options_.num_kv_heads; ++head) {
+      const auto read_row = [&](const PageRows& rows) {
+        float scale = 0;
+        std::memcpy(&scale, page + layout.scale_offset(rows, kLayer, head, slot), sizeof scale);
+        const std::byte* from = page + layout.row_offset(rows, kLayer, head, slot);
+        for (size_t d = 0; d < dims; ++d) {
+          uint16_t half = 0;
+          if (rows.type == KvType::kF16) std::memcpy(&half, from + 2 * d, 2);
+          row[d] = is_quantised(rows.type) ? static_cast<double>(static_cast<int8_t>(from[d])) * scale : f16_to_float(half);
+        }
+      };
+      const auto begin = static_cast<int64_t>(position) * kv_cols() + static_cast<int64_t>(head) * options_.head_dim;
+      read_row(layout.v);
+      std::copy(row.begin(), row.end(), sequence.v.begin() + begin);
+      read_row(layout.k);
+      for (size_t d = 0; d < dims; ++d) {
+        double sum = 0;  // back by the same matrix
+        for (size_t i = 0; i < turn; ++i) sum += (std::popcount(i & d % turn) % 2 == 0 ? 1 : -1) * row[d / turn * turn + i];
+        sequence.k[static_cast<size_t>(begin) + d] = static_cast<float>(sum / std::sqrt(static_cast<double>(turn)));
+      }
+    }
   }
 }
 
@@ -129,39 +196,44 @@ float AttentionWorld::stored(float value) const {
 // Weights of f16 below 2^-14 are off by up to 2^-25 instead (the largest of a piece is at least 1); values of F32 pages are rounded: u sum w_j |v_j|.
 AttentionWorld::Expected AttentionWorld::expected(int32_t sequence_index, int32_t position) const {
   const Sequence& sequence = sequences_[static_cast<size_t>(sequence_index)];
-  const auto dims = static_cast<size_t>(options_.head_dim);
   const auto q_stride = static_cast<size_t>(q_cols());
-  const auto kv_stride = static_cast<size_t>(kv_cols());
   Expected result{std::vector<double>(q_stride), std::vector<double>(q_stride)};
-  for (size_t head = 0; head < options_.kv_head_of_q.size(); ++head) {
-    const float* q = sequence.q.data() + static_cast<size_t>(position) * q_stride + head * dims;
-    const size_t kv_offset = static_cast<size_t>(options_.kv_head_of_q[head]) * dims;
-    std::vector<double> scores, magnitudes;
-    for (size_t j = 0; j <= static_cast<size_t>(position); ++j) {
-      double dot = 0, magnitude = 0;
-      for (size_t d = 0; d < dims; ++d) {
-        const double product = static_cast<double>(q[d]) * stored(sequence.k[j * kv_stride + kv_offset + d]);
-        dot += product;
-        magnitude += std::abs(product);
-      }
-      scores.push_back(dot / std::sqrt(static_cast<double>(dims)));
-      magnitudes.push_back(magnitude / std::sqrt(static_cast<double>(dims)));
+  for (size_t head = 0; head < options_.kv_head_of_q.size(); ++head) expect_head(sequence, head, scores_of(sequence, head, position), result);
+  return result;
+}
+
+AttentionWorld::Scores AttentionWorld::scores_of(const Sequence& sequence, size_t head, int32_t position) const {
+  const auto dims = static_cast<size_t>(options_.head_dim);
+  const double scale = 1 / std::sqrt(static_cast<double>(dims));
+  const float* q = sequence.q.data() + static_cast<size_t>(position * q_cols()) + head * dims;
+  Scores result;
+  for (int32_t j = 0; j <= position; ++j) {
+    if (!sees(options_.window, position, j)) continue;
+    const float* k = sequence.k.data() + static_cast<size_t>(j * kv_cols()) + static_cast<size_t>(options_.kv_head_of_q[head]) * dims;
+    double dot = 0, magnitude = 0;
+    for (size_t d = 0; d < dims; ++d) {
+      const double product = static_cast<double>(q[d]) * stored(k[d]);
+      dot += product;
+      magnitude += std::abs(product);
     }
-    expect_head(sequence, head, scores, magnitudes, result);
+    const double score = dot * scale, cap = options_.soft_cap;
+    result.keys.push_back(static_cast<size_t>(j));
+    result.scores.push_back(cap > 0 ? cap * std::tanh(score / cap) : score);
+    result.magnitudes.push_back(magnitude * scale);  // the cap makes no difference larger
   }
   return result;
 }
 
-void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const std::vector<double>& scores, const std::vector<double>& magnitudes,
-                                 Expected& result) const {
+void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const Scores& of, Expected& result) const {
+  const std::vector<double>& scores = of.scores;
   const auto dims = static_cast<size_t>(options_.head_dim);
   const auto kv_stride = static_cast<size_t>(kv_cols());
-  const double roundoff = options_.dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
-  const double rounded = options_.dtype == DType::kF32 ? 2 : 1;  // factors of a score
+  const double roundoff = options_.format.k == KvType::kBF16 ? 0x1p-8 : 0x1p-11;
+  const double rounded = options_.format.k == KvType::kF32 ? 2 : 1;  // factors of a score
   const double largest = *std::max_element(scores.begin(), scores.end());
   double total = 0;
   for (const double score : scores) total += std::exp(score - largest);
-  const auto value = [&](size_t j, size_t d) { return stored(sequence.v[j * kv_stride + static_cast<size_t>(options_.kv_head_of_q[head]) * dims + d]); };
+  const auto value = [&](size_t j, size_t d) { return stored(sequence.v[of.keys[j] * kv_stride + static_cast<size_t>(options_.kv_head_of_q[head]) * dims + d]); };
   double* output = result.output.data() + head * dims;
   double* error = result.half_error.data() + head * dims;
   double largest_change = 0;
@@ -170,11 +242,11 @@ void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const st
   }
   for (size_t j = 0; j < scores.size(); ++j) {
     const double weight = std::exp(scores[j] - largest) / total;
-    const double change = (1 + roundoff) * std::exp(rounded * roundoff * magnitudes[j]) - 1;
+    const double change = (1 + roundoff) * std::exp(rounded * roundoff * of.magnitudes[j]) - 1;
     largest_change = std::max(largest_change, change);
     for (size_t d = 0; d < dims; ++d) {
       error[d] += (weight * change + 0x1p-25) * std::abs(value(j, d) - output[d]);
-      if (options_.dtype == DType::kF32) error[d] += roundoff * weight * std::abs(value(j, d));
+      if (options_.format.k == KvType::kF32) error[d] += roundoff * weight * std::abs(value(j, d));
     }
   }
   for (size_t d = 0; d < dims; ++d) error[d] /= 1 - largest_change;

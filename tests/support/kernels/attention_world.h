@@ -1,5 +1,6 @@
 // A KV pool with sequences in it, for tests of attention: random queries, keys and values per sequence and position,
-// pages dealt in random order, and every byte that no token has written set to NaN. Runs steps of any composition on a
+// pages dealt in random order, and every byte that no token has written set to NaN, as are pages once they are out of every window,
+// whose frame numbers are then useless. Runs steps of any composition on a
 // backend and keeps the outputs; knows the answer in double.
 #pragma once
 
@@ -16,10 +17,13 @@ struct AttentionWorldOptions {
   int32_t num_kv_heads = 3;
   int32_t head_dim = 64;
   int32_t page_tokens = 16;
-  DType dtype = DType::kF16;
+  KvFormat format;
   uint64_t seed = 1;
   float q_deviation = 2.0f;  // of the random queries; of keys:
   float k_deviation = 1.0f;
+  float soft_cap = 0;
+  AttentionWindow window = {};
+  std::vector<AttentionWindow> other_windows = {};  // of other layers, whose attention runs in each step too
   int32_t nan_from = -1;  // K and V of each sequence are NaN from this position on; < 0: nowhere
 };
 
@@ -47,15 +51,24 @@ class AttentionWorld {
  private:
   struct Sequence {
     std::vector<float> q, k, v;  // [length, heads * head_dim]
-    std::vector<uint32_t> frames;
+    std::vector<uint32_t> frames;  // kLost: out of every window
     int32_t done = 0;
     std::vector<float> output;
   };
   int64_t q_cols() const { return static_cast<int64_t>(options_.kv_head_of_q.size()) * options_.head_dim; }
   int64_t kv_cols() const { return static_cast<int64_t>(options_.num_kv_heads) * options_.head_dim; }
   float stored(float value) const;
-  /// Adds one head's part: `scores` of the keys, and the sums of magnitudes that they are sums of.
-  void expect_head(const Sequence& sequence, size_t head, const std::vector<double>& scores, const std::vector<double>& magnitudes, Expected& result) const;
+  /// Where rows are quantised: replaces K and V of the step's tokens by what pages hold of them.
+  void keep_stored(Sequence& sequence, int32_t num_tokens);
+  /// Spoils the pages of which no query from the sequence's next on sees anything.
+  void lose_pages(Sequence& sequence);
+  struct Scores {
+    std::vector<size_t> keys;
+    std::vector<double> scores, magnitudes;  // of the keys; sums of the magnitudes that scores are sums of
+  };
+  Scores scores_of(const Sequence& sequence, size_t head, int32_t position) const;
+  /// Adds one head's part.
+  void expect_head(const Sequence& sequence, size_t head, const Scores& of, Expected& result) const;
 
   Backend& backend_;
   AttentionWorldOptions options_;

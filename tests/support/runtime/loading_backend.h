@@ -57,8 +57,9 @@ class LoadingBackend : public Backend {
   void rms_norm(MatrixView, const float*, float, MatrixView) override { refuse(); }
   void linear(MatrixView, std::span<const LinearOutput>) override { refuse(); }
   void rope_and_store_kv(const RopeKvArgs&) override { refuse(); }
+  void copy_pages(const KvPool&, std::span<const FrameCopy>) override { refuse(); }
   void attention(const AttentionArgs&) override { refuse(); }
-  void silu_gate(MatrixView, MatrixView) override { refuse(); }
+  void activate_gate(MatrixView, MatrixView, GateActivation) override { refuse(); }
   void add(MatrixView, MatrixView) override { refuse(); }
   void gather_rows(MatrixView, std::span<const int32_t>, MatrixView) override { refuse(); }
   void select_top(MatrixView, int, std::span<TopLogits>) override { refuse(); }

@@ -35,6 +35,7 @@ void add_keys(GgufBuilder& builder, const TinyModelOptions& o) {
       .add_u32(prefix + "attention.key_length", static_cast<uint32_t>(o.head_dim))
       .add_u32(prefix + "attention.value_length", static_cast<uint32_t>(o.head_dim))
       .add_f32(prefix + "attention.layer_norm_rms_epsilon", 1e-5f);
+  if (o.window != 0) builder.add_u32(prefix + "attention.sliding_window", static_cast<uint32_t>(o.window));
   if (o.vocabulary != nullptr) return o.vocabulary->add_keys(builder);
   std::vector<std::string> tokens;
   for (int32_t token = 0; token < o.vocab_size; ++token) tokens.push_back(fmt::format("t{}", token));
@@ -53,6 +54,8 @@ GgufBuilder make_tiny_model(const TinyModelOptions& o) {
   const auto norm = [&](const std::string& name) {
     builder.add_f32_tensor(name, {o.hidden_size}, std::vector<float>(static_cast<size_t>(o.hidden_size), 1.0f));
   };
+  const bool gemma3 = o.architecture == "gemma3";
+  const auto gemma_norm = [&](const std::string& name, int64_t size) { add_random(builder, name, DType::kF32, {size}, 1.0f); };
   matrix("token_embd", o.vocab_size, o.hidden_size);
   for (int32_t layer = 0; layer < o.layers; ++layer) {
     const std::string prefix = fmt::format("blk.{}.", layer);
@@ -65,6 +68,11 @@ GgufBuilder make_tiny_model(const TinyModelOptions& o) {
     matrix(prefix + "ffn_gate", o.ffn_size, o.hidden_size);
     matrix(prefix + "ffn_up", o.ffn_size, o.hidden_size);
     matrix(prefix + "ffn_down", o.hidden_size, o.ffn_size);
+    if (!gemma3) continue;
+    gemma_norm(prefix + "attn_q_norm.weight", o.head_dim);
+    gemma_norm(prefix + "attn_k_norm.weight", o.head_dim);
+    gemma_norm(prefix + "post_attention_norm.weight", o.hidden_size);
+    gemma_norm(prefix + "post_ffw_norm.weight", o.hidden_size);
   }
   norm("output_norm.weight");
   if (!o.tied_head) matrix("output", o.vocab_size, o.hidden_size);

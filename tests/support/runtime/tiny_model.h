@@ -11,7 +11,7 @@
 namespace terrace {
 
 struct TinyModelOptions {
-  std::string architecture = "llama";
+  std::string architecture = "llama";  // "gemma3": with its norms, their weights random
   int32_t layers = 2;
   int32_t hidden_size = 64;
   int32_t heads = 4;
@@ -20,6 +20,7 @@ struct TinyModelOptions {
   int32_t ffn_size = 96;
   int32_t vocab_size = 100;
   int32_t context_length = 256;
+  int32_t window = 0;     // attention.sliding_window
   DType format = DType::kF32;  // of the matrices; Q8_0 where a row is no multiple of its blocks
   bool tied_head = false;
   bool biases = false;         // on every linear layer

@@ -1,0 +1,28 @@
+// Which keys a query sees where attention is limited to a window: at position p, keys p - size + 1 .. p and the first `sinks` ones. What
+// lies between is the gap. Plain values, for host code and kernels; always inlined, since files of several ISAs include this.
+#pragma once
+
+#include <cstdint>
+
+namespace terrace {
+
+/// Keys [begin, end) that are not seen; end <= begin: none.
+struct KeyGap {
+  int32_t begin = 0;
+  int32_t end = 0;
+
+  /// `key`, a multiple of `granule`; or, where nothing of [key, key + granule) is seen, the multiple before or at the next key that is.
+  [[gnu::always_inline]] int32_t skip(int32_t key, int32_t granule) const {
+    return key >= begin && key + granule <= end ? end / granule * granule : key;
+  }
+};
+
+struct AttentionWindow {
+  int32_t size = 0;   // positions, the query's own included; 0: all
+  int32_t sinks = 0;  // 0 without a window
+
+  [[gnu::always_inline]] KeyGap gap(int32_t position) const { return {sinks, size > 0 ? position - size + 1 : 0}; }
+  bool operator==(const AttentionWindow&) const = default;
+};
+
+}  // namespace terrace

@@ -1,0 +1,17 @@
+// How a page move ended on one rank. Values only.
+#pragma once
+
+#include <cstdint>
+
+namespace terrace {
+
+enum class MoveOutcome : uint8_t { kDone = 0, kChecksum = 1, kIo = 2 };  // kChecksum: the source does not hold the page that the move names
+
+struct MoveResult {
+  uint32_t id = 0;
+  MoveOutcome outcome = MoveOutcome::kDone;
+  int64_t us = 0;      // from start() to its end
+  uint32_t bytes = 0;  // that were to be moved
+};
+
+}  // namespace terrace

@@ -1,0 +1,63 @@
+// The tree of cached pages by their keys: rank 0's memory of which tokens have K and V somewhere. Ids and tokens only; where the copies lie and
+// who holds them is written on a page by the tier manager. Step thread only.
+//
+// A page stays in the tree as long as it has children, also when its own copies are gone: so a child's parent id always names its parent.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/cache/page.h"
+#include "runtime/cache/retention.h"
+
+namespace terrace {
+
+struct CachedPage {
+  PageKey key;
+  PageKey parent_key;         // of the root for the first page of a chain
+  PageId parent = kNoPage;
+  int32_t depth = 0;          // pages before it
+  std::vector<int32_t> tokens;
+  std::array<uint32_t, kNumTiers> frame = {kNoFrame, kNoFrame, kNoFrame};  // of its copies that can be read
+  int32_t holds = 0;          // sequences that use it or wait for it
+  uint32_t move = 0;          // in flight; 0: none
+  int32_t num_children = 0;
+  std::array<bool, kNumTiers> pinned = {};  // by the tier's policy
+  bool idle = false;          // counted as a device copy that may be given up
+
+  bool in(Tier tier) const { return frame[static_cast<size_t>(tier)] != kNoFrame; }
+  bool anywhere() const { return in(Tier::kDevice) || in(Tier::kHost) || in(Tier::kDisk); }
+};
+
+class PrefixIndex {
+ public:
+  /// The page of this key, if its tokens are these.
+  std::optional<PageId> find(const PageKey& key, std::span<const int32_t> tokens) const;
+  /// A page that is not there yet. Its parent is looked up by key; a first page of a chain has none.
+  PageId insert(const PageKey& key, const PageKey& parent_key, int32_t depth, std::span<const int32_t> tokens);
+  /// Takes the page out when nothing needs it any more (no copy, hold, move or child), and then its parent likewise.
+  void erase_if_unused(PageId page);
+
+  CachedPage& at(PageId page) { return pages_[page]; }
+  const CachedPage& at(PageId page) const { return pages_[page]; }
+  size_t size() const { return by_key_.size(); }
+
+  /// Of the pages that follow `parent_key` and lie on the device, the one that shares most leading tokens with `tokens`, and how many.
+  struct Partial {
+    PageId page = kNoPage;
+    int32_t num_tokens = 0;
+  };
+  Partial longest_partial(const PageKey& parent_key, std::span<const int32_t> tokens) const;
+
+ private:
+  std::vector<CachedPage> pages_;  // by id
+  std::vector<PageId> unused_;
+  std::unordered_map<PageKey, PageId, PageKeyHash> by_key_;
+  std::unordered_map<PageKey, std::vector<PageId>, PageKeyHash> children_;  // by the parent's key
+};
+
+}  // namespace terrace

@@ -1,0 +1,220 @@
+#include "runtime/cache/tier_manager.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace terrace {
+namespace {
+
+constexpr Tier kTiers[] = {Tier::kDevice, Tier::kHost, Tier::kDisk};
+
+size_t index_of(Tier tier) { return static_cast<size_t>(tier); }
+
+bool busy(const CachedPage& page) { return page.holds > 0 || page.move != 0; }
+
+bool in_colder_than(const CachedPage& page, Tier tier) {
+  return (tier == Tier::kDevice && page.in(Tier::kHost)) || (tier != Tier::kDisk && page.in(Tier::kDisk));
+}
+
+}  // namespace
+
+TierManager::TierManager(const Options& options)
+    : options_(options),
+      books_{Book{FramePool(options.num_frames[0]), make_retention_policy(options.policy)},
+             Book{FramePool(options.num_frames[1]), make_retention_policy(options.policy)},
+             Book{FramePool(options.num_frames[2]), make_retention_policy(options.policy)}},
+      ledger_(options.num_ranks) {}
+
+std::optional<uint32_t> TierManager::take_frame() {
+  if (const std::optional<uint32_t> frame = device_pool().allocate()) return frame;
+  const std::optional<PageId> victim = book(Tier::kDevice).policy->victim();
+  if (!victim) return std::nullopt;
+  drop_copy(*victim, Tier::kDevice);
+  return device_pool().allocate();
+}
+
+std::optional<PageId> TierManager::find(const PageKey& key, std::span<const int32_t> tokens) const {
+  const std::optional<PageId> page = index_.find(key, tokens);
+  return page && index_.at(*page).anywhere() ? page : std::nullopt;
+}
+
+PrefixIndex::Partial TierManager::longest_partial(const PageKey& parent_key, std::span<const int32_t> tokens) const {
+  return index_.longest_partial(parent_key, tokens);
+}
+
+void TierManager::hold(PageId id) {
+  CachedPage& page = index_.at(id);
+  ++page.holds;
+  refresh(page, id);
+  for (const Tier tier : kTiers) {
+    if (page.in(tier)) book(tier).policy->hit(id, now_);
+  }
+}
+
+void TierManager::let_go(PageId id) {
+  CachedPage& page = index_.at(id);
+  --page.holds;
+  refresh(page, id);
+  index_.erase_if_unused(id);
+}
+
+std::optional<PageId> TierManager::publish(const PageRecord& record, uint32_t frame) {
+  std::optional<PageId> id = index_.find(record.key, record.tokens);
+  if (id && index_.at(*id).move != 0) return std::nullopt;
+  if (!id) id = index_.insert(record.key, record.parent, record.depth, record.tokens);
+  CachedPage& page = index_.at(*id);
+  ++page.holds;
+  if (page.in(Tier::kDevice)) {
+    give_back(frame);
+    refresh(page, *id);
+  } else {
+    add_copy(*id, Tier::kDevice, frame);
+  }
+  return id;
+}
+
+bool TierManager::fetch(PageId id) {
+  const CachedPage& page = index_.at(id);
+  if (page.in(Tier::kDevice) || page.move != 0) return true;
+  return page.in(Tier::kHost) ? start_move(id, Tier::kHost, Tier::kDevice) : start_move(id, Tier::kDisk, Tier::kHost);
+}
+
+void TierManager::recover(std::vector<DiskRecord> found) {
+  std::ranges::sort(found, {}, &DiskRecord::frame);
+  for (const DiskRecord& record : found) book(Tier::kDisk).frames.claim(record.frame);
+  std::ranges::stable_sort(found, {}, [](const DiskRecord& record) { return record.page.depth; });  // parents first
+  for (const DiskRecord& record : found) {
+    const PageRecord& page = record.page;
+    if (index_.find(page.key, page.tokens)) {
+      book(Tier::kDisk).frames.release(record.frame);  // there twice
+    } else {
+      add_copy(index_.insert(page.key, page.parent, page.depth, page.tokens), Tier::kDisk, record.frame);
+    }
+  }
+}
+
+MovePlan TierManager::plan_moves(int64_t now) {
+  now_ = now;
+  if (has(Tier::kHost)) keep_free(Tier::kDevice, options_.spare_frames);
+  if (has(Tier::kDisk)) keep_free(Tier::kHost, std::min(options_.spare_frames, frames(Tier::kHost).num_frames() / 4));
+  return std::exchange(planned_, {});
+}
+
+void TierManager::settle(std::span<const MoveResult> results, bool timed) {
+  for (const TransferLedger::Settled& settled : ledger_.settle(results, timed)) finish(settled);
+}
+
+bool TierManager::write_out() {
+  if (!has(Tier::kDisk)) return false;
+  keep_free(Tier::kDevice, frames(Tier::kDevice).num_frames());
+  keep_free(Tier::kHost, frames(Tier::kHost).num_frames());
+  return moving();
+}
+
+void TierManager::keep_free(Tier tier, int32_t wanted) {
+  const auto colder = static_cast<Tier>(index_of(tier) + 1);
+  while (frames(tier).num_free() + leaving_[index_of(tier)] < wanted) {
+    const std::optional<PageId> victim = book(tier).policy->victim();
+    if (!victim) return;
+    if (in_colder_than(index_.at(*victim), tier)) {
+      drop_copy(*victim, tier);
+    } else if (!start_move(*victim, tier, colder)) {
+      return;
+    }
+  }
+}
+
+bool TierManager::start_move(PageId id, Tier from, Tier to) {
+  const std::optional<uint32_t> frame = to == Tier::kDevice ? take_frame() : take_cold_frame(to);
+  if (!frame) return false;
+  CachedPage& page = index_.at(id);
+  if (!page.in(from)) {  // making room gave this very copy up
+    book(to).frames.release(*frame);
+    return false;
+  }
+  const PageMove move = {0, {from, page.frame[index_of(from)]}, {to, *frame}, page.key};
+  page.move = ledger_.start(id, move.from, move.to);
+  refresh(page, id);
+  planned_.moves.push_back(move);
+  planned_.moves.back().id = page.move;
+  if (to == Tier::kDisk) planned_.records.push_back({page.key, page.parent_key, page.depth, page.tokens});
+  if (to > from) ++leaving_[index_of(from)];
+  return true;
+}
+
+// A frame of a tier below the device. A page for which it is the only place is written out first, and its frame comes free in a later step.
+std::optional<uint32_t> TierManager::take_cold_frame(Tier tier) {
+  if (const std::optional<uint32_t> frame = book(tier).frames.allocate()) return frame;
+  const std::optional<PageId> victim = book(tier).policy->victim();
+  if (!victim) return std::nullopt;
+  const CachedPage& page = index_.at(*victim);
+  if (tier == Tier::kHost && has(Tier::kDisk) && !page.in(Tier::kDevice) && !page.in(Tier::kDisk)) {
+    start_move(*victim, Tier::kHost, Tier::kDisk);
+    return std::nullopt;
+  }
+  drop_copy(*victim, tier);
+  return book(tier).frames.allocate();
+}
+
+void TierManager::finish(const TransferLedger::Settled& settled) {
+  const PageId id = settled.page;
+  CachedPage& page = index_.at(id);
+  const bool leaves = settled.to.tier > settled.from.tier;
+  if (leaves) --leaving_[index_of(settled.from.tier)];
+  if (settled.outcome == MoveOutcome::kDone) {
+    add_copy(id, settled.to.tier, settled.to.frame);
+    ++stats_.moved_in[index_of(settled.to.tier)];
+    if (leaves && page.holds == 0) drop_copy(id, settled.from.tier);
+  } else {
+    book(settled.to.tier).frames.release(settled.to.frame);
+    ++stats_.failed[index_of(settled.from.tier)];
+    if (settled.outcome == MoveOutcome::kChecksum) ++stats_.checksum_failures;
+    // What could not be read is gone; what could not be written had to go.
+    if (!leaves || page.holds == 0) drop_copy(id, settled.from.tier);
+  }
+  page.move = 0;
+  refresh(page, id);
+  index_.erase_if_unused(id);
+}
+
+void TierManager::add_copy(PageId id, Tier tier, uint32_t frame) {
+  CachedPage& page = index_.at(id);
+  page.frame[index_of(tier)] = frame;
+  book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = 0, .key = page.key.low}, now_);
+  refresh(page, id);
+}
+
+void TierManager::drop_copy(PageId id, Tier tier) {
+  CachedPage& page = index_.at(id);
+  book(tier).policy->erase(id);
+  book(tier).frames.release(std::exchange(page.frame[index_of(tier)], kNoFrame));
+  page.pinned[index_of(tier)] = false;
+  refresh(page, id);
+  ++stats_.dropped[index_of(tier)];
+  if (!page.anywhere() && page.move == 0) ++stats_.lost[index_of(tier)];
+  index_.erase_if_unused(id);
+}
+
+// What follows from where a page lies, who holds it and whether it moves. A copy is pinned while it moves, or is the nearest of a held page: colder
+// ones of the same page may go, or a chain longer than the host tier could not be fetched through it.
+void TierManager::refresh(CachedPage& page, PageId id) {
+  bool nearest = true;
+  for (const Tier tier : kTiers) {
+    if (!page.in(tier)) continue;
+    const bool pin = page.move != 0 || (page.holds > 0 && nearest);
+    nearest = false;
+    bool& pinned = page.pinned[index_of(tier)];
+    if (pin == pinned) continue;
+    pinned = pin;
+    if (pin) {
+      book(tier).policy->pin(id);
+    } else {
+      book(tier).policy->unpin(id);
+    }
+  }
+  const bool idle = page.in(Tier::kDevice) && !busy(page);
+  num_idle_ += static_cast<int32_t>(idle) - static_cast<int32_t>(page.idle);
+  page.idle = idle;
+}
+
+}  // namespace terrace

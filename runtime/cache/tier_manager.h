@@ -1,0 +1,123 @@
+// Rank 0's books of the KV cache: which frames of each tier are free, which pages lie where, who holds them, what moves. Policy and ids only; the
+// bytes are every rank's PageStore's business. Step thread only.
+//
+// Frames of the device belong to a sequence alone (taken, given back) or to a cached page (published by the sequence that computed it, held by any
+// number of sequences, kept when nobody holds it until its frame is wanted). So preempting a sequence only lets its pages go: it resumes by
+// finding them again, wherever they went. A page that is held or moving stays where it is.
+//
+// With a colder tier, a few device frames are kept free by writing the least wanted pages out ahead of need, beside the steps; a page wanted
+// at once and not yet written out is dropped, never waited for (LAW 5). A copy fetched from a colder tier leaves the colder one in place, so giving
+// up the warm copy again costs nothing.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/cache/frame_pool.h"
+#include "runtime/cache/page.h"
+#include "runtime/cache/page_record.h"
+#include "runtime/cache/prefix_index.h"
+#include "runtime/cache/retention.h"
+#include "runtime/cache/transfer_ledger.h"
+
+namespace terrace {
+
+/// What every rank is to move beside a step.
+struct MovePlan {
+  std::vector<PageMove> moves;
+  std::vector<PageRecord> records;  // one for each move to disk, in order
+};
+
+/// Counters since the start, pages unless said otherwise.
+struct TierStats {
+  std::array<uint64_t, kNumTiers> moved_in = {};   // by the tier moved to
+  std::array<uint64_t, kNumTiers> dropped = {};    // copies given up for room
+  std::array<uint64_t, kNumTiers> failed = {};     // moves from this tier that a rank could not make: checksum or I/O
+  uint64_t checksum_failures = 0;
+  std::array<uint64_t, kNumTiers> lost = {};       // of those dropped, the ones that were the page's only copy
+};
+
+class TierManager {
+ public:
+  struct Options {
+    int32_t page_tokens = 16;
+    std::array<int32_t, kNumTiers> num_frames = {};
+    int32_t spare_frames = 0;   // device frames to keep free where a colder tier can take pages
+    bool keep_pages = true;     // false: nothing is published
+    int32_t num_ranks = 1;
+    std::string policy = "lru";
+  };
+  explicit TierManager(const Options& options);
+
+  // ---- frames that belong to one sequence ----
+  /// A device frame, if need be by giving up a cached page; nullopt when all are in use.
+  std::optional<uint32_t> take_frame();
+  void give_back(uint32_t frame) { device_pool().release(frame); }
+  /// How many frames take_frame() can give.
+  int32_t num_available() const { return frames(Tier::kDevice).num_free() + num_idle_; }
+  /// Device frames that cannot be had now: a sequence's own, and pages that are held or moving.
+  int32_t num_in_use() const { return options_.num_frames[0] - num_available(); }
+
+  // ---- cached pages ----
+  bool keeps_pages() const { return options_.keep_pages; }
+  const PrefixIndex& pages() const { return index_; }
+  std::optional<PageId> find(const PageKey& key, std::span<const int32_t> tokens) const;
+  PrefixIndex::Partial longest_partial(const PageKey& parent_key, std::span<const int32_t> tokens) const;
+  /// Keeps a page where it is until let_go(); counts as a use of it.
+  void hold(PageId page);
+  void let_go(PageId page);
+  /// The taken frame becomes the page's device copy, or is given back where the page has one already: the caller goes on with the page's. Held
+  /// once for the caller. nullopt while the page moves: try again later.
+  std::optional<PageId> publish(const PageRecord& record, uint32_t frame);
+  /// Brings a held page a tier nearer, unless it moves already. False: no frame there now.
+  bool fetch(PageId page);
+  /// Pages found on disk, before anything else is asked of these books.
+  void recover(std::vector<DiskRecord> found);
+
+  // ---- moves ----
+  /// Once a step, before the plan is sent: moves asked for since the last, and those that keep frames free.
+  MovePlan plan_moves(int64_t now);
+  /// Takes in what one rank reported; a move has ended when all have. `timed`: see TransferLedger.
+  void settle(std::span<const MoveResult> results, bool timed);
+  bool moving() const { return !ledger_.empty(); }
+  /// For the end of a run: writes out all that colder tiers can take. False when nothing is left to do.
+  bool write_out();
+
+  const TierStats& stats() const { return stats_; }
+  const TransferLedger& ledger() const { return ledger_; }
+
+ private:
+  struct Book {
+    FramePool frames;
+    std::unique_ptr<RetentionPolicy> policy;
+  };
+  Book& book(Tier tier) { return books_[static_cast<size_t>(tier)]; }
+  FramePool& device_pool() { return book(Tier::kDevice).frames; }
+  const FramePool& frames(Tier tier) const { return books_[static_cast<size_t>(tier)].frames; }
+  bool has(Tier tier) const { return frames(tier).num_frames() > 0; }
+
+  void add_copy(PageId page, Tier tier, uint32_t frame);
+  void drop_copy(PageId page, Tier tier);
+  void refresh(CachedPage& page, PageId id);
+  std::optional<uint32_t> take_cold_frame(Tier tier);
+  bool start_move(PageId page, Tier from, Tier to);
+  void keep_free(Tier tier, int32_t wanted);
+  void finish(const TransferLedger::Settled& settled);
+
+  Options options_;
+  PrefixIndex index_;
+  std::array<Book, kNumTiers> books_;
+  TransferLedger ledger_;
+  MovePlan planned_;
+  std::array<int32_t, kNumTiers> leaving_ = {};  // moves in flight out of a tier to a colder one
+  int32_t num_idle_ = 0;           // device copies that are neither held nor moving
+  int64_t now_ = 0;
+  TierStats stats_;
+};
+
+}  // namespace terrace

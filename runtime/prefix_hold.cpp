@@ -1,0 +1,93 @@
+#include "runtime/prefix_hold.h"
+
+#include <algorithm>
+
+#include "runtime/cache/page_key.h"
+
+namespace terrace {
+
+void PrefixHold::take(Sequence& sequence) {
+  if (sequence.request.prompt_logprobs && sequence.prompt_logprobs_sent < sequence.num_prompt() - 1) return;  // every position is wanted
+  forget_lost(sequence);
+  find_more(sequence);
+  if (sequence.prefix_settled || sequence.prefix.empty()) return;
+  shorten(sequence, worth_fetching(sequence));
+  sequence.prefix_settled = true;
+}
+
+bool PrefixHold::bring_near(Sequence& sequence) {
+  bool near = true;
+  for (const PageId page : sequence.prefix) {
+    if (tiers_.pages().at(page).in(Tier::kDevice)) continue;
+    near = false;
+    tiers_.fetch(page);  // no frame: in a later step; those behind it may have one, and make room in the host tier that it needs
+  }
+  return near;
+}
+
+void PrefixHold::let_go(Sequence& sequence) {
+  shorten(sequence, 0);
+  sequence.prefix_settled = false;
+}
+
+// A page whose only copy a rank could not read is a miss, and so is all that follows it.
+void PrefixHold::forget_lost(Sequence& sequence) {
+  for (size_t i = 0; i < sequence.prefix.size(); ++i) {
+    const CachedPage& page = tiers_.pages().at(sequence.prefix[i]);
+    if (page.anywhere() || page.move != 0) continue;
+    shorten(sequence, i);
+    return;
+  }
+}
+
+// After what is to be fetched has been decided, only pages on the device are added: others may have computed them in the meantime.
+void PrefixHold::find_more(Sequence& sequence) {
+  const auto size = static_cast<size_t>(page_tokens_);
+  const std::span<const int32_t> tokens(sequence.tokens);
+  const size_t most = (tokens.size() - 1) / size;
+  if (sequence.prefix.size() >= most) return;
+  extend_keys(sequence.root, tokens, page_tokens_, sequence.keys);
+  for (size_t i = sequence.prefix.size(); i < most; ++i) {
+    const std::optional<PageId> page = tiers_.find(sequence.keys[i], tokens.subspan(i * size, size));
+    if (!page) return;
+    const CachedPage& found = tiers_.pages().at(*page);
+    const Tier tier = found.in(Tier::kDevice) ? Tier::kDevice : found.in(Tier::kHost) ? Tier::kHost : Tier::kDisk;
+    if (sequence.prefix_settled && tier != Tier::kDevice) return;
+    tiers_.hold(*page);
+    sequence.prefix.push_back(*page);
+    sequence.prefix_tier.push_back(tier);
+  }
+}
+
+// Leading pages whose fetching, with computing all the others, takes least time. Unmeasured rates are believed to be fast: the first use measures.
+size_t PrefixHold::worth_fetching(const Sequence& sequence) const {
+  const size_t count = sequence.prefix.size();
+  if (rule_ == FetchRule::kNever) {
+    return static_cast<size_t>(std::ranges::find_if(sequence.prefix_tier, [](Tier tier) { return tier != Tier::kDevice; }) - sequence.prefix_tier.begin());
+  }
+  if (rule_ == FetchRule::kAlways || !us_per_token_) return count;
+  const double recompute = *us_per_token_ * page_tokens_;
+  const double from_host = tiers_.ledger().us_per_page(Tier::kHost).value_or(0);
+  const double from_disk = tiers_.ledger().us_per_page(Tier::kDisk).value_or(0) + from_host;
+  const std::array<double, kNumTiers> fetch = {0, from_host, from_disk};
+  double time = recompute * static_cast<double>(count);  // of fetching the first `i` pages and computing the rest
+  double best_time = time;
+  size_t best = 0;
+  for (size_t i = 1; i <= count; ++i) {
+    time += fetch[static_cast<size_t>(sequence.prefix_tier[i - 1])] - recompute;
+    if (time > best_time) continue;
+    best_time = time;
+    best = i;
+  }
+  return best;
+}
+
+void PrefixHold::shorten(Sequence& sequence, size_t num_pages) {
+  while (sequence.prefix.size() > num_pages) {
+    tiers_.let_go(sequence.prefix.back());
+    sequence.prefix.pop_back();
+    sequence.prefix_tier.pop_back();
+  }
+}
+
+}  // namespace terrace

@@ -1,0 +1,101 @@
+// LAW 4 for the cache: a sequence's log-probabilities have the same bits whether its pages were computed now, found on the device, fetched from
+// the host, or computed again after a preemption; on one rank and on several.
+#include <gtest/gtest.h>
+
+#include "comm/group.h"
+#include "runtime/session.h"
+#include "tests/support/runtime/engine_run.h"
+
+namespace terrace {
+namespace {
+
+constexpr int64_t kPage = 20480;  // of small_config() on one rank: 3 layers x (K, V) x 3 heads x 16 tokens x 32 x 2 bytes = 18,432, rounded up to 4,096
+
+Config small_config() {
+  Config config;
+  config.model.load = "dummy";
+  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = 320,
+                           .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
+  config.backend = "cpu";
+  config.parallel.threads = 1;
+  config.cache.device = {kPage * 200, 0};
+  config.cache.fetch = "always";  // this model computes faster than pages come
+  config.scheduler = {.max_tokens_per_step = 64, .max_sequences = 8};
+  return config;
+}
+
+// Questions about a few documents: the first 150 to 250 tokens are a document's, the last ten the question's.
+std::vector<Request> questions(int documents, int each) {
+  std::vector<Request> requests;
+  for (int question = 0; question < each; ++question) {
+    for (int document = 0; document < documents; ++document) {
+      Request request = greedy_request(document, 150 + 17 * document, 6, 320);
+      const Request tail = greedy_request(100 + question, 10, 6, 320);
+      request.prompt.insert(request.prompt.end(), tail.prompt.begin(), tail.prompt.end());
+      requests.push_back(request);
+    }
+  }
+  return requests;
+}
+
+void expect_same(const Outputs& expected, const Outputs& actual, const std::string& what) {
+  ASSERT_EQ(expected.size(), actual.size()) << what;
+  for (const auto& [id, events] : expected) expect_bit_equal(events, actual.at(id), what + ", sequence " + std::to_string(id));
+}
+
+Outputs computed(const std::vector<Request>& requests, int ranks) {
+  Config config = small_config();
+  config.cache.prefixes = false;
+  return run_engine(config, ranks, requests);
+}
+
+TEST(CacheEngineTest, PagesFoundOnTheDeviceGiveEqualBits) {
+  const std::vector<Request> requests = questions(3, 4);
+  EngineStats stats;
+  const Outputs found = run_engine(small_config(), 1, requests, &stats);
+  EXPECT_GT(stats.sources.device, 9 * 140);  // all but the first question of each document
+  expect_same(computed(requests, 1), found, "device");
+}
+
+TEST(CacheEngineTest, PagesFetchedFromTheHostGiveEqualBitsOn1And2And3Ranks) {
+  const std::vector<Request> requests = questions(6, 3);
+  for (const int ranks : {1, 2, 3}) {
+    Config config = small_config();
+    const int64_t page = ranks == 1 ? kPage : ranks == 2 ? 12288 : 8192;  // of 3, 2 or 1 KV heads
+    config.cache.device = {page * 36, 0};  // 6 documents are about 75 pages
+    config.cache.host = {page * 150, 0};
+    config.scheduler.max_sequences = 2;
+    EngineStats stats;
+    const Outputs fetched = run_engine(config, ranks, requests, &stats);
+    EXPECT_GT(stats.sources.host, 300) << ranks;
+    EXPECT_EQ(stats.tiers.checksum_failures, 0u);
+    expect_same(computed(requests, ranks), fetched, "host tier on " + std::to_string(ranks) + " ranks");
+  }
+}
+
+TEST(CacheEngineTest, ASlowLinkChangesNoToken) {
+  const std::vector<Request> requests = questions(6, 2);
+  Config config = small_config();
+  config.cache.device = {kPage * 36, 0};
+  config.cache.host = {kPage * 150, 0};
+  config.cache.link = {{40 << 20, 0}, 300};
+  EngineStats stats;
+  expect_same(computed(requests, 1), run_engine(config, 1, requests, &stats), "slow link");
+  EXPECT_GT(stats.tiers.moved_in[1], 0u);
+}
+
+TEST(CacheEngineTest, PreemptedSequencesResumeFromTheHostWithEqualBits) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 6; ++i) requests.push_back(greedy_request(i, 30 + 7 * i, 40, 320));
+  Config config = small_config();
+  config.cache.device = {kPage * 9, 0};
+  config.cache.host = {kPage * 60, 0};
+  EngineStats stats;
+  const Outputs pressed = run_engine(config, 1, requests, &stats);
+  EXPECT_GT(stats.preemptions, 0u);
+  EXPECT_GT(stats.sources.host, 0);
+  expect_same(computed(requests, 1), pressed, "preempted");
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,169 @@
+// The books of the tiered cache under random schedules: sequences that begin alike, small pools, slow and failing moves. CacheWorld checks every position.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "runtime/scheduler.h"
+#include "tests/support/runtime/cache_world.h"
+
+namespace terrace {
+namespace {
+
+class CacheScheduleTest : public ::testing::TestWithParam<int> {
+ protected:
+  int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(rng_); }
+
+  // One of three documents, cut anywhere, and a tail of few different tokens: much is shared, and pages diverge in their middle.
+  Request make_request() {
+    Request request;
+    const int document = pick(0, 2);
+    const int length = pick(1, 50);
+    for (int i = 0; i < length; ++i) request.prompt.push_back(document * 100 + i);
+    for (int i = pick(0, 8); i > 0; --i) request.prompt.push_back(pick(1000, 1001));
+    request.max_tokens = pick(1, 30);
+    request.prompt_logprobs = pick(0, 8) == 0;
+    if (pick(0, 6) == 0) request.cache_salt = std::string(1, 't');
+    request.sampling.temperature = 0;
+    return request;
+  }
+
+  std::mt19937 rng_{static_cast<uint32_t>(GetParam())};
+};
+
+TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
+  Scheduler::Options options{.max_tokens_per_step = pick(4, 40), .max_sequences = pick(1, 6), .page_tokens = 1 << pick(0, 3), .num_frames = pick(4, 40),
+                             .context_length = 96, .policy = "lru", .origin = ""};
+  options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_sequences);
+  if (pick(0, 2) > 0) options.num_host_frames = pick(1, 40);
+  if (options.num_host_frames > 0 && pick(0, 1) > 0) options.num_disk_frames = pick(1, 60);
+  options.num_ranks = pick(1, 3);
+  options.fetch = static_cast<FetchRule>(pick(0, 2));
+  Scheduler scheduler(options);
+  CacheWorld world({.page_tokens = options.page_tokens, .num_frames = {options.num_frames, options.num_host_frames, options.num_disk_frames},
+                    .num_slots = options.max_sequences, .num_ranks = options.num_ranks, .fail_one_in = pick(0, 2) == 0 ? 5 : 0,
+                    .seed = static_cast<uint32_t>(GetParam())});
+  std::set<SequenceId> in_flight;
+  SequenceId next_id = 1;
+  int to_submit = 60;
+  int steps = 0;
+  while (to_submit > 0 || scheduler.busy()) {
+    ASSERT_LT(++steps, 20000) << "no progress";
+    for (int arrivals = pick(0, 2); arrivals > 0 && to_submit > 0; --arrivals, --to_submit) {
+      if (!scheduler.submit(next_id, make_request())) in_flight.insert(next_id);
+      ++next_id;
+    }
+    if (pick(0, 15) == 0 && !in_flight.empty()) {
+      const SequenceId victim = *std::next(in_flight.begin(), pick(0, static_cast<int>(in_flight.size()) - 1));
+      ASSERT_TRUE(scheduler.cancel(victim));
+      in_flight.erase(victim);
+    }
+    const StepPlan plan = decode_plan(encode(scheduler.plan()));
+    ASSERT_TRUE(!plan.rows.empty() || !scheduler.busy() || scheduler.tiers().moving()) << "nothing to do and nothing to wait for in step " << plan.step;
+    world.execute(plan, scheduler);
+    if (HasFatalFailure()) return;
+    for (const PlanRow& row : plan.rows) {
+      const Sequence& sequence = scheduler.sequence(row);
+      const SequenceId id = sequence.id;
+      const bool sampled = row.output == RowOutput::kCandidates || row.output == RowOutput::kFullLogits;
+      const int32_t token = 1000 + sequence.num_output() % 2;  // answers begin alike too
+      if (scheduler.commit(row, sampled ? std::optional(token) : std::nullopt) != FinishReason::kNone) in_flight.erase(id);
+    }
+  }
+  EXPECT_TRUE(in_flight.empty());
+  while (scheduler.tiers().moving()) world.execute(scheduler.plan(), scheduler);
+  EXPECT_EQ(scheduler.frames_in_use(), 0);
+  while (scheduler.tiers().write_out()) world.execute(scheduler.plan(), scheduler);
+  EXPECT_EQ(world.num_moving(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, CacheScheduleTest, ::testing::Range(0, 200));
+
+Scheduler::Options small_options() {
+  return {.max_tokens_per_step = 32, .max_sequences = 4, .page_tokens = 4, .num_frames = 16, .context_length = 64, .policy = "lru", .origin = ""};
+}
+
+Request count_up(int prompt, int max_tokens) {
+  Request request;
+  for (int i = 0; i < prompt; ++i) request.prompt.push_back(i);
+  request.max_tokens = max_tokens;
+  request.sampling.temperature = 0;
+  return request;
+}
+
+TokenSources run_to_end(Scheduler& scheduler, SequenceId id, const Request& request) {
+  EXPECT_FALSE(scheduler.submit(id, request));
+  TokenSources sources;
+  while (scheduler.busy()) {
+    for (const PlanRow& row : scheduler.plan().rows) {
+      sources = scheduler.sequence(row).sources;
+      scheduler.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
+    }
+  }
+  return sources;
+}
+
+TEST(PrefixCacheTest, TakesOverFullPagesAndTheBeginningOfAnother) {
+  Scheduler scheduler(small_options());
+  EXPECT_EQ(run_to_end(scheduler, 1, count_up(20, 1)).cached(), 0);
+  const TokenSources again = run_to_end(scheduler, 2, count_up(20, 1));
+  EXPECT_EQ(again.device, 19);  // four pages, and three tokens of the fifth: the last token must be computed for its logits
+  EXPECT_EQ(again.computed, 1);
+  Request other = count_up(20, 1);
+  other.prompt[10] = 99;
+  EXPECT_EQ(run_to_end(scheduler, 3, other).device, 10);
+}
+
+TEST(PrefixCacheTest, FindsGeneratedTokensOfAnEarlierTurn) {
+  Scheduler scheduler(small_options());
+  run_to_end(scheduler, 1, count_up(6, 8));  // its 7 first answer tokens have K and V: 13 positions, three full pages
+  Request turn = count_up(6, 1);
+  for (int i = 0; i < 8; ++i) turn.prompt.push_back(7);
+  turn.prompt.push_back(50);
+  EXPECT_EQ(run_to_end(scheduler, 2, turn).device, 12);
+}
+
+TEST(PrefixCacheTest, SaltsKeepTenantsApart) {
+  Scheduler scheduler(small_options());
+  Request mine = count_up(20, 1);
+  mine.cache_salt = std::string(1, 'a');
+  run_to_end(scheduler, 1, mine);
+  EXPECT_EQ(run_to_end(scheduler, 2, count_up(20, 1)).cached(), 0);
+  EXPECT_EQ(run_to_end(scheduler, 3, mine).cached(), 19);
+}
+
+TEST(PrefixCacheTest, WaitsForAPageThatARunningSequenceComputes) {
+  Scheduler::Options options = small_options();
+  options.max_tokens_per_step = 8;
+  options.num_frames = 40;
+  Scheduler scheduler(options);
+  for (SequenceId id = 1; id <= 3; ++id) scheduler.submit(id, count_up(32, 1));
+  int64_t computed = 0;
+  while (scheduler.busy()) {
+    for (const PlanRow& row : scheduler.plan().rows) {
+      computed += row.num_tokens;
+      scheduler.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
+    }
+  }
+  EXPECT_EQ(computed, 32 + 1 + 1);
+}
+
+TEST(PrefixCacheTest, PromptLogprobsAreComputedWhateverIsCached) {
+  Scheduler scheduler(small_options());
+  run_to_end(scheduler, 1, count_up(20, 1));
+  Request scored = count_up(20, 1);
+  scored.prompt_logprobs = true;
+  EXPECT_EQ(run_to_end(scheduler, 2, scored).cached(), 0);
+}
+
+TEST(PrefixCacheTest, OffKeepsNothing) {
+  Scheduler::Options options = small_options();
+  options.keep_prefixes = false;
+  Scheduler scheduler(options);
+  run_to_end(scheduler, 1, count_up(20, 1));
+  EXPECT_EQ(run_to_end(scheduler, 2, count_up(20, 1)).cached(), 0);
+  EXPECT_EQ(scheduler.tiers().pages().size(), 0u);
+}
+
+}  // namespace
+}  // namespace terrace

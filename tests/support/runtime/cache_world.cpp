@@ -1,0 +1,76 @@
+#include "tests/support/runtime/cache_world.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace terrace {
+namespace {
+
+constexpr int32_t kGarbage = -1;
+
+}  // namespace
+
+CacheWorld::CacheWorld(const Options& options) : options_(options), rng_(options.seed), tables_(options.num_slots) {
+  for (size_t tier = 0; tier < pools_.size(); ++tier) {
+    pools_[tier].assign(static_cast<size_t>(options.num_frames[tier]), Page(static_cast<size_t>(options.page_tokens), kGarbage));
+  }
+}
+
+void CacheWorld::execute(const StepPlan& plan, Scheduler& scheduler) {
+  for (const SlotUpdate& u : plan.slot_updates) u.action == SlotAction::kOpen ? tables_.open(u.slot, u.sequence) : tables_.close(u.slot);
+  for (const FrameUpdate& f : plan.frames) tables_.map(f.slot, f.index, f.page);
+  ASSERT_EQ(tables_.digest(), plan.digest);
+  for (const FrameCopy& copy : plan.copies) page({Tier::kDevice, copy.to}) = page({Tier::kDevice, copy.from});
+  for (const PageMove& move : plan.moves) start(move);
+  compute(plan, scheduler);
+  finish_some(plan.rows.empty(), scheduler);
+}
+
+void CacheWorld::start(const PageMove& move) {
+  Moving moving = {move, page(move.from), {}};
+  for (int rank = 0; rank < options_.num_ranks; ++rank) moving.ranks_left.push_back(rank);
+  if (rng_() % 2 == 0) page(move.to) = moving.bytes;  // some come early, all may be looked at late only
+  moving_.push_back(std::move(moving));
+}
+
+void CacheWorld::compute(const StepPlan& plan, Scheduler& scheduler) {
+  const auto size = static_cast<size_t>(options_.page_tokens);
+  size_t next = 0;
+  for (const PlanRow& row : plan.rows) {
+    const Sequence& sequence = scheduler.sequence(row);
+    const std::span<const PageRef> pages = tables_.pages(row.slot);
+    const auto end = static_cast<size_t>(row.first_position + row.num_tokens);
+    ASSERT_LE(end, pages.size() * size);
+    for (auto p = static_cast<size_t>(row.first_position); p < end; ++p) page(pages[p / size])[p % size] = plan.tokens.at(next++);
+    if (row.output == RowOutput::kTokenLogprobs) ++next;
+    for (size_t p = 0; p < end; ++p) {
+      ASSERT_EQ(page(pages[p / size])[p % size], sequence.tokens[p]) << "sequence " << sequence.id << ", position " << p << ", step " << plan.step;
+    }
+  }
+}
+
+void CacheWorld::finish_some(bool at_least_one, Scheduler& scheduler) {
+  std::vector<std::vector<MoveResult>> reports(static_cast<size_t>(options_.num_ranks));
+  for (size_t i = 0; i < moving_.size(); ++i) {
+    Moving& moving = moving_[i];
+    for (size_t k = moving.ranks_left.size(); k-- > 0;) {
+      if (rng_() % 3 == 0 && !(at_least_one && i == 0)) continue;
+      const bool fails = options_.fail_one_in > 0 && rng_() % static_cast<unsigned>(options_.fail_one_in) == 0;
+      const MoveOutcome outcome = !fails ? MoveOutcome::kDone : rng_() % 2 == 0 ? MoveOutcome::kChecksum : MoveOutcome::kIo;
+      if (fails) std::ranges::fill(moving.bytes, kGarbage);
+      reports[static_cast<size_t>(moving.ranks_left[k])].push_back({moving.move.id, outcome, 10, 100});
+      moving.ranks_left.erase(moving.ranks_left.begin() + static_cast<std::ptrdiff_t>(k));
+    }
+    if (!moving.ranks_left.empty()) continue;
+    if (moving.bytes.front() != kGarbage) {
+      ASSERT_EQ(page(moving.move.from), moving.bytes) << "move " << moving.move.id << ": its source was written to meanwhile";
+    }
+    page(moving.move.to) = moving.bytes;
+    ++num_moved_;
+  }
+  std::erase_if(moving_, [](const Moving& moving) { return moving.ranks_left.empty(); });
+  for (const std::vector<MoveResult>& report : reports) scheduler.tiers().settle(report, at_least_one);
+}
+
+}  // namespace terrace
