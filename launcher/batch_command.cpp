@@ -43,7 +43,7 @@ std::string summary_text(const BatchSummary& summary) {
 std::string cache_text(const EngineStats& stats) {
   const TokenSources& from = stats.sources;
   const TierStats& tiers = stats.tiers;
-  return fmt::format("KV: {} tokens computed, {} found on the device, {} fetched from the host, {} from disk; pages moved to device {}, host {}, disk {}; {} lost for room, "
+  return fmt::format("KV: {} tokens computed, {} found on the device, {} on the host, {} on disk; pages moved to device {}, host {}, disk {}; {} lost for room, "
                      "{} unreadable; {} preemptions",
                      from.computed, from.device, from.host, from.disk, tiers.moved_in[0], tiers.moved_in[1], tiers.moved_in[2], tiers.lost[0] + tiers.lost[1] + tiers.lost[2],
                      tiers.failed[1] + tiers.failed[2], stats.preemptions);

@@ -25,6 +25,7 @@ Scheduler::Options scheduler_options(const Engine::Options& options, int num_ran
           .num_ranks = num_ranks,
           .cache_enabled = options.cache.enabled,
           .keep_prefixes = options.cache.prefixes,
+          .in_place = options.cache.in_place,
           .fetch = options.cache.fetch == "always" ? FetchRule::kAlways : options.cache.fetch == "never" ? FetchRule::kNever : FetchRule::kWhereFaster,
           .policy = options.cache.policy,
           .origin = options.origin};

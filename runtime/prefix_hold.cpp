@@ -9,25 +9,31 @@ namespace terrace {
 void PrefixHold::take(Sequence& sequence) {
   if (sequence.request.prompt_logprobs && sequence.prompt_logprobs_sent < sequence.num_prompt() - 1) return;  // every position is wanted
   forget_lost(sequence);
+  const size_t held = sequence.prefix.size();
   find_more(sequence);
-  if (sequence.prefix_settled || sequence.prefix.empty()) return;
-  shorten(sequence, worth_fetching(sequence));
-  sequence.prefix_settled = true;
+  if (sequence.prefix.size() <= std::max(held, sequence.prefix_decided)) return;
+  sequence.prefix_decided = sequence.prefix.size();
+  shorten(sequence, std::max(held, worth_fetching(sequence)));
 }
 
-bool PrefixHold::bring_near(Sequence& sequence) {
-  bool near = true;
+PrefixHold::Nearness PrefixHold::bring_near(Sequence& sequence) {
+  Nearness nearness = Nearness::kNear;
   for (const PageId page : sequence.prefix) {
-    if (tiers_.pages().at(page).in(Tier::kDevice)) continue;
-    near = false;
-    tiers_.fetch(page);  // no frame: in a later step; those behind it may have one, and make room in the host tier that it needs
+    if (tiers_.near(page)) continue;
+    // No frame: in a later step; those behind it may have one, and make room in the host tier that it needs.
+    nearness = std::max(nearness, tiers_.fetch(page) ? Nearness::kComing : Nearness::kBlocked);
   }
-  return near;
+  return nearness;
+}
+
+void PrefixHold::keep_near(Sequence& sequence) {
+  const auto far = std::ranges::find_if(sequence.prefix, [&](PageId page) { return !tiers_.near(page); });
+  shorten(sequence, static_cast<size_t>(far - sequence.prefix.begin()));
 }
 
 void PrefixHold::let_go(Sequence& sequence) {
   shorten(sequence, 0);
-  sequence.prefix_settled = false;
+  sequence.prefix_decided = 0;
 }
 
 // A page whose only copy a rank could not read is a miss, and so is all that follows it.
@@ -40,7 +46,7 @@ void PrefixHold::forget_lost(Sequence& sequence) {
   }
 }
 
-// After what is to be fetched has been decided, only pages on the device are added: others may have computed them in the meantime.
+// Others may have computed more in the meantime. Of pages that were found not worth fetching, only those that came to the device are added.
 void PrefixHold::find_more(Sequence& sequence) {
   const auto size = static_cast<size_t>(page_tokens_);
   const std::span<const int32_t> tokens(sequence.tokens);
@@ -52,7 +58,7 @@ void PrefixHold::find_more(Sequence& sequence) {
     if (!page) return;
     const CachedPage& found = tiers_.pages().at(*page);
     const Tier tier = found.in(Tier::kDevice) ? Tier::kDevice : found.in(Tier::kHost) ? Tier::kHost : Tier::kDisk;
-    if (sequence.prefix_settled && tier != Tier::kDevice) return;
+    if (i < sequence.prefix_decided && tier != Tier::kDevice) return;
     tiers_.hold(*page);
     sequence.prefix.push_back(*page);
     sequence.prefix_tier.push_back(tier);

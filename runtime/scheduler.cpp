@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "runtime/cache/page_key.h"
@@ -23,6 +24,8 @@ TierManager::Options tier_options(const Scheduler::Options& options) {
   const int32_t step_pages = options.max_tokens_per_step / options.page_tokens + options.max_sequences;
   tiers.spare_frames = std::min(step_pages, options.num_frames / 4);
   tiers.keep_pages = options.cache_enabled && options.keep_prefixes;
+  tiers.in_place = options.in_place;
+  tiers.write_through = options.num_host_frames > 0 && (options.in_place || options.num_host_frames >= options.num_frames);
   tiers.num_ranks = options.num_ranks;
   tiers.policy = options.policy;
   return tiers;
@@ -36,7 +39,8 @@ Scheduler::Scheduler(const Options& options)
 
 int32_t Scheduler::max_sequence_tokens() const {
   // The last token's K and V are never needed, so a sequence may be one longer than its pages.
-  const int64_t pool = int64_t{options_.num_frames} * options_.page_tokens + 1;
+  const int64_t frames = options_.in_place ? std::max(options_.num_frames, options_.num_host_frames) : options_.num_frames;
+  const int64_t pool = frames * options_.page_tokens + 1;
   return static_cast<int32_t>(std::min<int64_t>(options_.context_length, pool));
 }
 
@@ -49,8 +53,9 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
                        options_.context_length);
   }
   if (longest > max_sequence_tokens()) {
-    return fmt::format("the prompt's {} tokens and max_tokens {} need {} KV pages, but the pool has {}: raise cache.device or lower max_tokens",
-                       prompt, request.max_tokens, pages_for(static_cast<int32_t>(longest - 1)), options_.num_frames);
+    return fmt::format("the prompt's {} tokens and max_tokens {} need {} KV pages, but the pool has {}: raise cache.{} or lower max_tokens",
+                       prompt, request.max_tokens, pages_for(static_cast<int32_t>(longest - 1)), pages_for(max_sequence_tokens() - 1),
+                       options_.in_place ? "host" : "device");
   }
   auto sequence = std::make_unique<Sequence>();
   sequence->id = id;
@@ -101,6 +106,7 @@ StepPlan Scheduler::plan() {
 }
 
 bool Scheduler::try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget) {
+  publish_full_pages(sequence);  // those that could not be while they moved
   const int32_t count = chunk_size(sequence, budget);
   if (!reserve(sequence, sequence.num_computed + count, plan)) return false;
   add_row(sequence, count, plan);
@@ -113,15 +119,52 @@ bool Scheduler::try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget
 // while others of this plan get on or pages move, and it fits the pool alone.
 bool Scheduler::reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan) {
   const auto needed = static_cast<size_t>(pages_for(num_positions));
-  while (sequence.pages.size() + static_cast<size_t>(tiers_.num_available()) < needed) {
-    if (!make_room(sequence, plan)) return false;
-  }
   while (sequence.pages.size() < needed) {
-    const std::optional<uint32_t> frame = tiers_.take_frame();
-    if (!frame) return false;  // those that are idle lie before others that move
-    map_page(sequence, {*frame, kNoPage});
+    const int64_t missing = static_cast<int64_t>(needed - sequence.pages.size()) - tiers_.num_available();
+    if (missing <= 0) {
+      if (const std::optional<uint32_t> frame = tiers_.take_frame()) {
+        map_page(sequence, {{Tier::kDevice, *frame}, kNoPage});
+        continue;
+      }
+      if (!options_.in_place) return false;  // those that are idle lie before others that move
+    }
+    const TierManager::Readiness moved = move_out_of_the_way(static_cast<size_t>(std::max<int64_t>(missing, 1)));
+    if (moved == TierManager::Readiness::kReady) continue;
+    if (moved == TierManager::Readiness::kComing || !make_room(sequence, plan)) return false;
   }
   return true;
+}
+
+// Lets running sequences read some of their pages on the host, so that the device's copies may go. kReady: one or more do; kComing: soon.
+TierManager::Readiness Scheduler::move_out_of_the_way(size_t num_pages) {
+  using Readiness = TierManager::Readiness;
+  if (!options_.in_place) return Readiness::kNever;
+  Readiness best = Readiness::kNever;
+  for (const SequencePtr& sequence : running_) {
+    const Readiness readiness = move_out_of_the_way(*sequence, num_pages);
+    if (readiness == Readiness::kReady) return readiness;
+    if (readiness == Readiness::kComing) best = readiness;
+  }
+  return best;
+}
+
+// The last ones first: a tier never gives a page up before those that follow it.
+TierManager::Readiness Scheduler::move_out_of_the_way(Sequence& sequence, size_t num_pages) {
+  using Readiness = TierManager::Readiness;
+  std::vector<size_t>& on_device = sequence.on_device;
+  Readiness first = Readiness::kNever;
+  for (size_t i = 0; i < std::min(num_pages, on_device.size()); ++i) {
+    const Readiness readiness = tiers_.prepare_in_place(sequence.pages[on_device[on_device.size() - 1 - i]].cached);
+    if (i == 0) first = readiness;
+    if (readiness == Readiness::kNever) break;
+  }
+  if (first != Readiness::kReady) return first;
+  SequencePage& page = sequence.pages[on_device.back()];
+  tiers_.read_in_place(page.cached);
+  page.place = tiers_.place(page.cached, Tier::kHost);
+  update_table(sequence, on_device.back());
+  on_device.pop_back();
+  return first;
 }
 
 void Scheduler::map_page(Sequence& sequence, SequencePage page) {
@@ -130,7 +173,7 @@ void Scheduler::map_page(Sequence& sequence, SequencePage page) {
 }
 
 void Scheduler::update_table(const Sequence& sequence, size_t index) {
-  const FrameUpdate update = {sequence.slot, static_cast<int32_t>(index), {Tier::kDevice, sequence.pages[index].frame}};
+  const FrameUpdate update = {sequence.slot, static_cast<int32_t>(index), sequence.pages[index].place};
   tables_.map(update.slot, update.index, update.page);
   frame_updates_.push_back(update);
 }
@@ -164,16 +207,21 @@ int32_t Scheduler::lost_tokens(const Sequence& sequence) const {
   return pages_survive ? sequence.num_computed - sequence.num_published * options_.page_tokens : sequence.num_computed;
 }
 
-// In order of arrival. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon.
+// In order of arrival; the first has the whole pool where nothing runs. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon.
 void Scheduler::admit(StepPlan& plan, int32_t& budget) {
   for (size_t i = 0; i < waiting_.size() && i < kLookAhead;) {
     Sequence& sequence = *waiting_[i];
     prefix_hold_.take(sequence);
-    if (!has_room_for(sequence)) {
-      prefix_hold_.let_go(sequence);
+    if (!(running_.empty() && i == 0) && !find_room_for(sequence)) {
+      for (size_t k = i; k < waiting_.size(); ++k) prefix_hold_.let_go(*waiting_[k]);
       return;
     }
-    const bool near = prefix_hold_.bring_near(sequence);
+    PrefixHold::Nearness nearness = prefix_hold_.bring_near(sequence);
+    if (nearness == PrefixHold::Nearness::kBlocked && running_.empty() && i == 0) {
+      nearness = unblock_first();
+      if (nearness == PrefixHold::Nearness::kBlocked) return;
+    }
+    const bool near = nearness == PrefixHold::Nearness::kNear;
     if (budget <= 0 || num_running() == options_.max_sequences) {
       if (near && sequence.prefix.empty()) return;
       ++i;
@@ -185,6 +233,17 @@ void Scheduler::admit(StepPlan& plan, int32_t& budget) {
       start(std::move(admitted), plan, budget);
     }
   }
+}
+
+// Nothing runs, and the first cannot have all its pages brought near: the others make way, or it computes what has no frame.
+PrefixHold::Nearness Scheduler::unblock_first() {
+  bool others_held = false;
+  for (size_t i = 1; i < waiting_.size(); ++i) {
+    others_held |= !waiting_[i]->prefix.empty();
+    prefix_hold_.let_go(*waiting_[i]);
+  }
+  if (!others_held && !tiers_.moving()) prefix_hold_.keep_near(*waiting_.front());
+  return prefix_hold_.bring_near(*waiting_.front());
 }
 
 void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {
@@ -203,7 +262,10 @@ void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {
 void Scheduler::adopt_prefix(Sequence& sequence) {
   for (size_t i = 0; i < sequence.prefix.size(); ++i) {
     const PageId page = sequence.prefix[i];  // its hold goes from waiting to running
-    map_page(sequence, {tiers_.pages().at(page).frame[static_cast<size_t>(Tier::kDevice)], page});
+    const bool on_device = tiers_.pages().at(page).in(Tier::kDevice);
+    if (!on_device) tiers_.read_in_place(page);
+    if (on_device) sequence.on_device.push_back(sequence.pages.size());
+    map_page(sequence, {tiers_.place(page, on_device ? Tier::kDevice : Tier::kHost), page});
     const Tier tier = sequence.prefix_tier[i];
     (tier == Tier::kDevice ? sequence.sources.device : tier == Tier::kHost ? sequence.sources.host : sequence.sources.disk) += options_.page_tokens;
   }
@@ -211,7 +273,7 @@ void Scheduler::adopt_prefix(Sequence& sequence) {
   sequence.num_computed = sequence.num_published * options_.page_tokens;
   sequence.prefix.clear();
   sequence.prefix_tier.clear();
-  sequence.prefix_settled = false;
+  sequence.prefix_decided = 0;
 }
 
 // Where a cached page begins as the sequence goes on, its first rows are the sequence's too: K and V of a position don't depend on what follows.
@@ -224,8 +286,8 @@ void Scheduler::copy_partial_page(Sequence& sequence, StepPlan& plan) {
   if (partial.page == kNoPage) return;
   tiers_.hold(partial.page);
   if (const std::optional<uint32_t> frame = tiers_.take_frame()) {
-    plan.copies.push_back({tiers_.pages().at(partial.page).frame[static_cast<size_t>(Tier::kDevice)], *frame});
-    map_page(sequence, {*frame, kNoPage});
+    plan.copies.push_back({tiers_.place(partial.page, Tier::kDevice).frame, *frame});
+    map_page(sequence, {{Tier::kDevice, *frame}, kNoPage});
     sequence.num_computed += partial.num_tokens;
     sequence.sources.device += partial.num_tokens;
   }
@@ -238,13 +300,20 @@ bool Scheduler::has_room_for(const Sequence& sequence) const {
   int64_t needed = pages_for(sequence.num_tokens());
   for (const PageId page : sequence.prefix) {
     const CachedPage& cached = tiers_.pages().at(page);
-    if (cached.in(Tier::kDevice) || (cached.move != 0 && cached.in(Tier::kHost))) --needed;  // has its frame already
+    if (cached.in(Tier::kDevice) || (cached.in(Tier::kHost) && (cached.move != 0 || options_.in_place))) --needed;  // has its frame already
   }
   for (const SequencePtr& other : running_) {
     needed += std::max<int64_t>(pages_for(other->num_tokens()) - static_cast<int64_t>(other->pages.size()), 0);
   }
   const int64_t growth = num_running();
-  return running_.empty() || needed + growth <= tiers_.num_available();
+  return needed + growth <= tiers_.num_available();
+}
+
+bool Scheduler::find_room_for(const Sequence& sequence) {
+  while (!has_room_for(sequence)) {
+    if (move_out_of_the_way(static_cast<size_t>(pages_for(sequence.num_tokens()))) != TierManager::Readiness::kReady) return false;
+  }
+  return true;
 }
 
 // The first page that it would have to compute is about to be computed by a running sequence: better to wait for it than to do it twice.
@@ -268,11 +337,12 @@ void Scheduler::publish_full_pages(Sequence& sequence) {
     PageRecord record = {sequence.keys[i], i == 0 ? sequence.root : sequence.keys[i - 1], sequence.num_published, {}};
     const auto first = sequence.tokens.begin() + static_cast<std::ptrdiff_t>(i * size);
     record.tokens.assign(first, first + options_.page_tokens);
-    const std::optional<PageId> cached = tiers_.publish(record, sequence.pages[i].frame);
+    const std::optional<PageId> cached = tiers_.publish(record, sequence.pages[i].place.frame);
     if (!cached) return;
-    const uint32_t frame = tiers_.pages().at(*cached).frame[static_cast<size_t>(Tier::kDevice)];
-    const bool elsewhere = frame != sequence.pages[i].frame;  // another sequence computed it too, and this one goes on with the other's
-    sequence.pages[i] = {frame, *cached};
+    const PageRef place = tiers_.place(*cached, Tier::kDevice);
+    const bool elsewhere = place != sequence.pages[i].place;  // another sequence computed it too, and this one goes on with the other's
+    sequence.pages[i] = {place, *cached};
+    sequence.on_device.push_back(i);
     if (elsewhere) update_table(sequence, i);
   }
 }
@@ -288,6 +358,8 @@ int32_t Scheduler::chunk_size(const Sequence& sequence, int32_t budget) const {
   int32_t count = sequence.num_tokens() - sequence.num_computed;
   const int32_t scored = sequence.num_prompt() - 1;  // positions whose next token is known: their rows return log-probabilities
   if (sequence.request.prompt_logprobs && sequence.num_computed < scored) count = std::min(count, scored - sequence.num_computed);
+  // Where a sequence may be longer than the device's pool, a chunk is not: its pages move out of the way of the next one's.
+  if (options_.in_place) count = std::min(count, std::max(options_.num_frames / 2, 1) * options_.page_tokens);
   return std::min(count, budget);
 }
 
@@ -345,15 +417,17 @@ int64_t Scheduler::tokens_in_frames() const {
 }
 
 void Scheduler::stop_running(Sequence& sequence) {
-  for (size_t i = sequence.pages.size(); i-- > 0;) {
-    if (sequence.pages[i].cached == kNoPage) {
-      tiers_.give_back(sequence.pages[i].frame);
-    } else {
-      tiers_.let_go(sequence.pages[i].cached);
+  for (const SequencePage& page : std::views::reverse(sequence.pages)) {
+    if (page.cached == kNoPage) {
+      tiers_.give_back(page.place.frame);
+      continue;
     }
+    if (page.place.tier == Tier::kHost) tiers_.leave_place(page.cached);
+    tiers_.let_go(page.cached);
   }
   sequence.pages.clear();
   sequence.num_published = 0;
+  sequence.on_device.clear();
   std::erase_if(frame_updates_, [&](const FrameUpdate& update) { return update.slot == sequence.slot; });
   tables_.close(sequence.slot);
   slot_updates_.push_back({sequence.id, sequence.slot, SlotAction::kClose});

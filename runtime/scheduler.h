@@ -4,6 +4,7 @@
 // Shortage never fails and never deadlocks (LAW 5): a request that could not run alone in the whole pool is refused at submit; sequences
 // are served in order of arrival; when frames run out, waiting ones let the cached pages go that they hold, and then one younger than the one in need
 // gives up its pages, the one that loses least work; so the oldest always gets on. Full pages stay in the cache as long as there is room in any tier.
+// Where rows may read the host tier in place, full pages of running sequences are moved out of the way first, and a sequence may be as long as that tier.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,7 @@ class Scheduler {
     int32_t num_ranks = 1;
     bool cache_enabled = true;  // false: after each token the whole sequence is computed again (teaching baseline)
     bool keep_prefixes = true;  // full pages are kept for sequences that begin alike
+    bool in_place = false;      // rows may read pages of the host tier where they lie
     FetchRule fetch = FetchRule::kWhereFaster;
     std::string policy = "lru";
     std::string origin = {};    // all that the bytes of a page depend on beside its tokens
@@ -74,16 +76,20 @@ class Scheduler {
 
   bool try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget);
   bool reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan);
+  TierManager::Readiness move_out_of_the_way(size_t num_pages);
+  TierManager::Readiness move_out_of_the_way(Sequence& sequence, size_t num_pages);
   bool make_room(const Sequence& sequence, const StepPlan& plan);
   bool preempt_younger_than(const Sequence& sequence, const StepPlan& plan);
   int32_t lost_tokens(const Sequence& sequence) const;
   void admit(StepPlan& plan, int32_t& budget);
+  PrefixHold::Nearness unblock_first();
   void start(SequencePtr sequence, StepPlan& plan, int32_t& budget);
   void adopt_prefix(Sequence& sequence);
   void copy_partial_page(Sequence& sequence, StepPlan& plan);
   void map_page(Sequence& sequence, SequencePage page);
   void update_table(const Sequence& sequence, size_t index);
   bool has_room_for(const Sequence& sequence) const;
+  bool find_room_for(const Sequence& sequence);
   bool is_computing_for(const Sequence& waiting) const;
   void publish_full_pages(Sequence& sequence);
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;

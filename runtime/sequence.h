@@ -12,8 +12,8 @@ namespace terrace {
 
 /// A page in a running sequence's table.
 struct SequencePage {
-  uint32_t frame = kNoFrame;
-  PageId cached = kNoPage;  // whose frame it is, held by this sequence; kNoPage: the sequence's alone
+  PageRef place;
+  PageId cached = kNoPage;  // that lies there, held by this sequence; kNoPage: a frame of the sequence's alone
 };
 
 struct Sequence {
@@ -30,11 +30,12 @@ struct Sequence {
   int32_t slot = -1;
   std::vector<SequencePage> pages;    // in order of position
   int32_t num_published = 0;          // leading pages that were offered to the cache or came from it
+  std::vector<size_t> on_device;      // of the published pages, the ones whose device copy its rows read; ascending
 
   // While waiting: the leading pages that were found in the cache. Held, and on their way to the device.
   std::vector<PageId> prefix;
   std::vector<Tier> prefix_tier;      // where each was found
-  bool prefix_settled = false;        // what is to be fetched has been decided
+  size_t prefix_decided = 0;          // leading pages of which it has been decided whether they are fetched
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
   int32_t num_prompt() const { return static_cast<int32_t>(request.prompt.size()); }

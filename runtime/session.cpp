@@ -215,7 +215,8 @@ void Session::Impl::allocate_pages() {
   agree_on_frames();
   make_page_store();
   const KvPool pool = {pages.data(), memory.layout};
-  worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, memory.num_frames, config.scheduler.max_sequences, store.get());
+  const Worker::Frames frames = {memory.num_frames, config.cache.in_place ? memory.num_host_frames : 0};
+  worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, frames, config.scheduler.max_sequences, store.get());
   std::vector<DiskRecord> on_disk;
   if (disk_frames > 0) on_disk = gather_recovered();
   if (group.rank != 0) return;
@@ -234,6 +235,9 @@ void Session::Impl::allocate_pages() {
 void Session::Impl::make_page_store() {
   // On the CPU both tiers are one block of memory, so that a kernel's frame number may name a page of either.
   const bool shares_memory = !backend->free_memory();
+  if (config.cache.in_place && (!shares_memory || memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled)) {
+    throw Error(ErrorCode::kInvalidValue, "cache.in_place needs the CPU backend, a host tier (cache.host) and cache.prefixes: the rows of a GPU cannot read the host's pages yet");
+  }
   pages = backend->allocate(memory.kv_bytes + (shares_memory ? memory.host_bytes : 0));
   if (memory.num_host_frames == 0) return;
   PageStore::Options store_options;

@@ -48,14 +48,13 @@ void encode_moves(const StepPlan& plan, ByteWriter& out) {
   }
 }
 
-bool are_neighbours(Tier a, Tier b) { return a != b && (a == Tier::kHost || b == Tier::kHost); }
-
 void decode_moves(ByteReader& in, StepPlan& plan) {
   for (const WireMove& m : in.get_array<WireMove>()) {
     const uint32_t from = m.tiers & 0xff;
     const uint32_t to = m.tiers >> 8;
-    if (from >= kNumTiers || to >= kNumTiers || !are_neighbours(static_cast<Tier>(from), static_cast<Tier>(to))) in.fail();
+    if (from >= kNumTiers || to >= kNumTiers) in.fail();
     plan.moves.push_back({m.id, {static_cast<Tier>(from), m.from}, {static_cast<Tier>(to), m.to}, m.key});
+    if (!plan.moves.back().is_possible()) in.fail();
   }
   for (const PageMove& move : plan.moves) {
     if (move.to.tier != Tier::kDisk) continue;
@@ -116,7 +115,7 @@ StepPlan decode_plan(std::span<const std::byte> bytes) {
     plan.slot_updates.push_back({u.sequence, u.slot, static_cast<SlotAction>(u.action)});
   }
   for (const WireFrame& f : in.get_array<WireFrame>()) {
-    if (f.tier > static_cast<uint32_t>(Tier::kDevice)) in.fail();
+    if (f.tier > static_cast<uint32_t>(Tier::kHost)) in.fail();
     plan.frames.push_back({f.slot, f.index, {static_cast<Tier>(f.tier), f.frame}});
   }
   plan.copies = in.get_array<FrameCopy>();

@@ -16,8 +16,8 @@ int64_t us_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots, PageStore* store)
-    : decoder_(decoder), backend_(backend), control_(control), kv_(kv), num_frames_(num_frames), store_(store), tables_(num_slots) {}
+Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, Frames frames, int32_t num_slots, PageStore* store)
+    : decoder_(decoder), backend_(backend), control_(control), kv_(kv), num_frames_(frames), store_(store), tables_(num_slots) {}
 
 std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   const auto start = std::chrono::steady_clock::now();
@@ -49,7 +49,22 @@ std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   return reports;
 }
 
+void Worker::check(const StepPlan& plan) const {
+  const auto check_frame = [&](PageRef page) {
+    const int32_t count = page.tier == Tier::kDevice ? num_frames_.device : page.tier == Tier::kHost ? num_frames_.host : 0;
+    if (page.frame < static_cast<uint32_t>(count)) return;
+    throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} names frame {} of tier {}, of which rows may use {} here", plan.step, page.frame,
+                                                      static_cast<int>(page.tier), count));
+  };
+  for (const FrameUpdate& update : plan.frames) check_frame(update.page);
+  for (const FrameCopy& copy : plan.copies) {
+    check_frame({Tier::kDevice, copy.from});
+    check_frame({Tier::kDevice, copy.to});
+  }
+}
+
 void Worker::apply(const StepPlan& plan) {
+  check(plan);
   for (const SlotUpdate& update : plan.slot_updates) {
     if (update.action == SlotAction::kOpen) {
       tables_.open(update.slot, update.sequence);
@@ -57,16 +72,7 @@ void Worker::apply(const StepPlan& plan) {
       tables_.close(update.slot);
     }
   }
-  for (const FrameUpdate& update : plan.frames) {
-    if (update.page.frame >= static_cast<uint32_t>(num_frames_)) {
-      throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} names frame {} of a pool of {}", plan.step, update.page.frame, num_frames_));
-    }
-    tables_.map(update.slot, update.index, update.page);
-  }
-  for (const FrameCopy& copy : plan.copies) {
-    if (std::max(copy.from, copy.to) < static_cast<uint32_t>(num_frames_)) continue;
-    throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} copies frame {} to {} in a pool of {}", plan.step, copy.from, copy.to, num_frames_));
-  }
+  for (const FrameUpdate& update : plan.frames) tables_.map(update.slot, update.index, update.page);
 }
 
 void Worker::start_moves(const StepPlan& plan) {
@@ -90,7 +96,9 @@ void Worker::build_batch(const StepPlan& plan) {
                                                         plan.step, end, row.slot));
     }
     const auto first_page = static_cast<int32_t>(frames_.size());
-    for (const PageRef& page : tables_.pages(row.slot)) frames_.push_back(page.frame);
+    for (const PageRef& page : tables_.pages(row.slot)) {
+      frames_.push_back(page.tier == Tier::kDevice ? page.frame : static_cast<uint32_t>(num_frames_.device) + page.frame);
+    }
     runs_.push_back({static_cast<int32_t>(tokens_.size()), row.num_tokens, row.first_position, first_page});
     for (int32_t i = 0; i < row.num_tokens; ++i) {
       const int32_t token = plan.tokens[next_token + static_cast<size_t>(i)];

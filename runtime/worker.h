@@ -16,15 +16,21 @@ namespace terrace {
 
 class Worker {
  public:
-  /// `decoder`, `backend`, `control` and `store` outlive the worker. `kv` is this rank's pool of `num_frames` pages; `store` moves pages between it
-  /// and the colder tiers, nullptr where there are none.
-  Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, int32_t num_frames, int32_t num_slots, PageStore* store);
+  /// Frames that rows may name: of the device, and of the host where its pages follow the device's in one pool and are read in place (else 0).
+  struct Frames {
+    int32_t device = 0;
+    int32_t host = 0;
+  };
+  /// `decoder`, `backend`, `control` and `store` outlive the worker. `kv` is this rank's pool; `store` moves pages between it and the colder tiers,
+  /// nullptr where there are none.
+  Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, Frames frames, int32_t num_slots, PageStore* store);
 
   /// Executes the plan with all other ranks. Returns every rank's report on rank 0, nothing elsewhere.
   std::vector<StepReport> execute(const StepPlan& plan);
 
  private:
   void apply(const StepPlan& plan);
+  void check(const StepPlan& plan) const;
   void start_moves(const StepPlan& plan);
   void build_batch(const StepPlan& plan);
   void report_outputs(const StepPlan& plan, StepReport& report);
@@ -35,7 +41,7 @@ class Worker {
   Backend& backend_;
   Control& control_;
   KvPool kv_;
-  int32_t num_frames_;
+  Frames num_frames_;
   PageStore* store_;
   PageTables tables_;
 

@@ -29,13 +29,17 @@ struct PageKeyHash {
   size_t operator()(const PageKey& key) const { return static_cast<size_t>(key.low); }
 };
 
-/// One page's way between neighbouring tiers (device and host, host and disk), the same on every rank. `to` may be read only in a plan made
+/// One page's way between neighbouring tiers (device and host, host and disk), the same on every rank; or from a host frame to itself, which only verifies it,
+/// for rows that are to read it there. `to` may be read only in a plan made
 /// after all ranks reported the move as done; `from` stays as it is until then.
 struct PageMove {
   uint32_t id = 0;  // ascending, never reused within a run
   PageRef from;
   PageRef to;
   PageKey key;      // of the page; goes with its checksum, so that a swapped frame is found out
+
+  bool is_check() const { return from == to && from.tier == Tier::kHost; }
+  bool is_possible() const { return is_check() || (from.tier != to.tier && (from.tier == Tier::kHost || to.tier == Tier::kHost)); }
 };
 
 }  // namespace terrace

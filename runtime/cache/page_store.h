@@ -36,7 +36,7 @@ class PageStore {
   PageStore(Backend& backend, const Options& options);
   ~PageStore();
 
-  /// Moves between neighbouring tiers. `records`: one for each move to the disk tier, in the order of these moves. kPlanMismatch for a frame or a way that does not exist.
+  /// Moves between neighbouring tiers, or of a host page onto itself, which only verifies it. `records`: one for each move to the disk tier, in the order of these moves. kPlanMismatch for a frame or a way that does not exist.
   void start(std::span<const PageMove> moves, std::span<const PageRecord> records);
   /// Those that have ended since the last call, each once. `wait_for_one`: not empty while moves are under way.
   std::vector<MoveResult> poll(bool wait_for_one);
@@ -63,6 +63,7 @@ class PageStore {
   void start_disk_moves(std::span<const PageMove> moves, std::span<const PageRecord> records);
   /// False where the host bytes are not the page: it need not be copied.
   bool is_good_on_host(const PageMove& move);
+  bool matches_stamp(const PageMove& move);
   MoveOutcome finish_copy(const PageMove& move);
   void take_finished_copies(std::vector<MoveResult>& results);
   void take_finished_disk_moves(std::vector<MoveResult>& results);

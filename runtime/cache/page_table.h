@@ -27,7 +27,7 @@ class PageTables {
   std::span<const PageRef> pages(int32_t slot) const;
   /// Incremental hash over all open slots and their entries; independent of the order of events.
   uint64_t digest() const { return digest_; }
-  /// "slot 3 (sequence 17): 4 9 12" a line, for the diff after a mismatch.
+  /// "slot 3 (sequence 17): host:7 4 9 12" a line, for the diff after a mismatch.
   std::string describe() const;
 
  private:

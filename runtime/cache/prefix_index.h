@@ -24,12 +24,17 @@ struct CachedPage {
   std::vector<int32_t> tokens;
   std::array<uint32_t, kNumTiers> frame = {kNoFrame, kNoFrame, kNoFrame};  // of its copies that can be read
   int32_t holds = 0;          // sequences that use it or wait for it
+  int32_t in_place = 0;       // of these, the ones whose rows read the host's copy
   uint32_t move = 0;          // in flight; 0: none
+  bool leaving = false;       // the move gives up the copy it starts from
+  bool verified = false;      // the host has a copy, and it was verified since somebody holds the page
   int32_t num_children = 0;
   std::array<bool, kNumTiers> pinned = {};  // by the tier's policy
   bool idle = false;          // counted as a device copy that may be given up
+  bool clean = false;         // counted as an idle one that a colder tier has too
 
   bool in(Tier tier) const { return frame[static_cast<size_t>(tier)] != kNoFrame; }
+  bool on_device_in_use() const { return holds > in_place || move != 0; }
   bool anywhere() const { return in(Tier::kDevice) || in(Tier::kHost) || in(Tier::kDisk); }
 };
 

@@ -10,8 +10,6 @@ constexpr Tier kTiers[] = {Tier::kDevice, Tier::kHost, Tier::kDisk};
 
 size_t index_of(Tier tier) { return static_cast<size_t>(tier); }
 
-bool busy(const CachedPage& page) { return page.holds > 0 || page.move != 0; }
-
 bool in_colder_than(const CachedPage& page, Tier tier) {
   return (tier == Tier::kDevice && page.in(Tier::kHost)) || (tier != Tier::kDisk && page.in(Tier::kDisk));
 }
@@ -53,9 +51,26 @@ void TierManager::hold(PageId id) {
 
 void TierManager::let_go(PageId id) {
   CachedPage& page = index_.at(id);
-  --page.holds;
+  if (--page.holds == 0) page.verified = false;
   refresh(page, id);
   index_.erase_if_unused(id);
+}
+
+void TierManager::read_in_place(PageId id) {
+  CachedPage& page = index_.at(id);
+  ++page.in_place;
+  refresh(page, id);
+}
+
+void TierManager::leave_place(PageId id) {
+  CachedPage& page = index_.at(id);
+  --page.in_place;
+  refresh(page, id);
+}
+
+bool TierManager::near(PageId id) const {
+  const CachedPage& page = index_.at(id);
+  return page.in(Tier::kDevice) || page.verified;
 }
 
 std::optional<PageId> TierManager::publish(const PageRecord& record, uint32_t frame) {
@@ -69,14 +84,27 @@ std::optional<PageId> TierManager::publish(const PageRecord& record, uint32_t fr
     refresh(page, *id);
   } else {
     add_copy(*id, Tier::kDevice, frame);
+    if (options_.write_through) published_.push_back(*id);
   }
   return id;
 }
 
 bool TierManager::fetch(PageId id) {
   const CachedPage& page = index_.at(id);
-  if (page.in(Tier::kDevice) || page.move != 0) return true;
-  return page.in(Tier::kHost) ? start_move(id, Tier::kHost, Tier::kDevice) : start_move(id, Tier::kDisk, Tier::kHost);
+  if (near(id) || page.move != 0) return true;
+  if (!page.in(Tier::kHost)) return start_move(id, Tier::kDisk, Tier::kHost, false);
+  if (!options_.in_place) return start_move(id, Tier::kHost, Tier::kDevice, false);
+  start_check(id);
+  return true;
+}
+
+TierManager::Readiness TierManager::prepare_in_place(PageId id) {
+  const CachedPage& page = index_.at(id);
+  if (page.move != 0) return Readiness::kComing;
+  if (page.verified) return Readiness::kReady;
+  if (page.in(Tier::kHost)) start_check(id);
+  else if (!start_move(id, Tier::kDevice, Tier::kHost, false)) return Readiness::kNever;
+  return Readiness::kComing;
 }
 
 void TierManager::recover(std::vector<DiskRecord> found) {
@@ -95,6 +123,7 @@ void TierManager::recover(std::vector<DiskRecord> found) {
 
 MovePlan TierManager::plan_moves(int64_t now) {
   now_ = now;
+  write_published();
   if (has(Tier::kHost)) keep_free(Tier::kDevice, options_.spare_frames);
   if (has(Tier::kDisk)) keep_free(Tier::kHost, std::min(options_.spare_frames, frames(Tier::kHost).num_frames() / 4));
   return std::exchange(planned_, {});
@@ -111,20 +140,33 @@ bool TierManager::write_out() {
   return moving();
 }
 
+// On a link slower than pages are made the queue stays short: what doesn't get on it is written when it is about to be given up, or dropped.
+void TierManager::write_published() {
+  size_t next = 0;
+  for (; next < published_.size() && ledger_.size() < 2 * static_cast<size_t>(options_.spare_frames); ++next) {
+    const CachedPage& page = index_.at(published_[next]);  // the id may mean another page by now, which then needs it just as well
+    if (!page.in(Tier::kDevice) || in_colder_than(page, Tier::kDevice) || page.move != 0) continue;
+    if (!start_move(published_[next], Tier::kDevice, Tier::kHost, false)) break;
+  }
+  published_.erase(published_.begin(), published_.begin() + static_cast<std::ptrdiff_t>(next));
+  const auto most = static_cast<size_t>(frames(Tier::kDevice).num_frames());
+  if (published_.size() > most) published_.erase(published_.begin(), published_.end() - static_cast<std::ptrdiff_t>(most));
+}
+
 void TierManager::keep_free(Tier tier, int32_t wanted) {
   const auto colder = static_cast<Tier>(index_of(tier) + 1);
-  while (frames(tier).num_free() + leaving_[index_of(tier)] < wanted) {
+  while (frames(tier).num_free() + leaving_[index_of(tier)] + (tier == Tier::kDevice ? num_clean_ : 0) < wanted) {
     const std::optional<PageId> victim = book(tier).policy->victim();
     if (!victim) return;
     if (in_colder_than(index_.at(*victim), tier)) {
       drop_copy(*victim, tier);
-    } else if (!start_move(*victim, tier, colder)) {
+    } else if (!start_move(*victim, tier, colder, true)) {
       return;
     }
   }
 }
 
-bool TierManager::start_move(PageId id, Tier from, Tier to) {
+bool TierManager::start_move(PageId id, Tier from, Tier to, bool leaving) {
   const std::optional<uint32_t> frame = to == Tier::kDevice ? take_frame() : take_cold_frame(to);
   if (!frame) return false;
   CachedPage& page = index_.at(id);
@@ -134,12 +176,22 @@ bool TierManager::start_move(PageId id, Tier from, Tier to) {
   }
   const PageMove move = {0, {from, page.frame[index_of(from)]}, {to, *frame}, page.key};
   page.move = ledger_.start(id, move.from, move.to);
+  page.leaving = leaving;
   refresh(page, id);
   planned_.moves.push_back(move);
   planned_.moves.back().id = page.move;
   if (to == Tier::kDisk) planned_.records.push_back({page.key, page.parent_key, page.depth, page.tokens});
-  if (to > from) ++leaving_[index_of(from)];
+  if (leaving) ++leaving_[index_of(from)];
   return true;
+}
+
+// A move onto itself: the ranks only compare the bytes with their checksum.
+void TierManager::start_check(PageId id) {
+  CachedPage& page = index_.at(id);
+  const PageRef place = {Tier::kHost, page.frame[index_of(Tier::kHost)]};
+  page.move = ledger_.start(id, place, place);
+  refresh(page, id);
+  planned_.moves.push_back({page.move, place, place, page.key});
 }
 
 // A frame of a tier below the device. A page for which it is the only place is written out first, and its frame comes free in a later step.
@@ -149,7 +201,7 @@ std::optional<uint32_t> TierManager::take_cold_frame(Tier tier) {
   if (!victim) return std::nullopt;
   const CachedPage& page = index_.at(*victim);
   if (tier == Tier::kHost && has(Tier::kDisk) && !page.in(Tier::kDevice) && !page.in(Tier::kDisk)) {
-    start_move(*victim, Tier::kHost, Tier::kDisk);
+    start_move(*victim, Tier::kHost, Tier::kDisk, true);
     return std::nullopt;
   }
   drop_copy(*victim, tier);
@@ -159,18 +211,24 @@ std::optional<uint32_t> TierManager::take_cold_frame(Tier tier) {
 void TierManager::finish(const TransferLedger::Settled& settled) {
   const PageId id = settled.page;
   CachedPage& page = index_.at(id);
-  const bool leaves = settled.to.tier > settled.from.tier;
-  if (leaves) --leaving_[index_of(settled.from.tier)];
+  const bool check = settled.to == settled.from;
+  const bool colder = settled.to.tier > settled.from.tier;
+  if (page.leaving) --leaving_[index_of(settled.from.tier)];
+  const bool leaves = std::exchange(page.leaving, false) && page.holds == 0;
   if (settled.outcome == MoveOutcome::kDone) {
-    add_copy(id, settled.to.tier, settled.to.frame);
-    ++stats_.moved_in[index_of(settled.to.tier)];
-    if (leaves && page.holds == 0) drop_copy(id, settled.from.tier);
+    if (check) {
+      page.verified = page.holds > 0;
+    } else {
+      add_copy(id, settled.to.tier, settled.to.frame);
+      ++stats_.moved_in[index_of(settled.to.tier)];
+    }
+    if (leaves) drop_copy(id, settled.from.tier);
   } else {
-    book(settled.to.tier).frames.release(settled.to.frame);
+    if (!check) book(settled.to.tier).frames.release(settled.to.frame);
     ++stats_.failed[index_of(settled.from.tier)];
     if (settled.outcome == MoveOutcome::kChecksum) ++stats_.checksum_failures;
-    // What could not be read is gone; what could not be written had to go.
-    if (!leaves || page.holds == 0) drop_copy(id, settled.from.tier);
+    // What could not be read is gone; what could not be written is kept where it needn't go.
+    if (!colder || leaves) drop_copy(id, settled.from.tier);
   }
   page.move = 0;
   refresh(page, id);
@@ -189,19 +247,20 @@ void TierManager::drop_copy(PageId id, Tier tier) {
   book(tier).policy->erase(id);
   book(tier).frames.release(std::exchange(page.frame[index_of(tier)], kNoFrame));
   page.pinned[index_of(tier)] = false;
+  if (tier == Tier::kHost) page.verified = false;
   refresh(page, id);
   ++stats_.dropped[index_of(tier)];
   if (!page.anywhere() && page.move == 0) ++stats_.lost[index_of(tier)];
   index_.erase_if_unused(id);
 }
 
-// What follows from where a page lies, who holds it and whether it moves. A copy is pinned while it moves, or is the nearest of a held page: colder
-// ones of the same page may go, or a chain longer than the host tier could not be fetched through it.
+// What follows from where a page lies, who holds it and whether it moves. A copy is pinned while it moves, is verified for a holder, or is the nearest of a held
+// page: colder ones of the same page may go, or a chain longer than the host tier could not be fetched through it.
 void TierManager::refresh(CachedPage& page, PageId id) {
-  bool nearest = true;
+  bool nearest = page.holds > page.in_place;
   for (const Tier tier : kTiers) {
     if (!page.in(tier)) continue;
-    const bool pin = page.move != 0 || (page.holds > 0 && nearest);
+    const bool pin = page.move != 0 || nearest || (tier == Tier::kHost && page.verified);
     nearest = false;
     bool& pinned = page.pinned[index_of(tier)];
     if (pin == pinned) continue;
@@ -212,9 +271,12 @@ void TierManager::refresh(CachedPage& page, PageId id) {
       book(tier).policy->unpin(id);
     }
   }
-  const bool idle = page.in(Tier::kDevice) && !busy(page);
+  const bool idle = page.in(Tier::kDevice) && !page.on_device_in_use();
+  const bool clean = idle && in_colder_than(page, Tier::kDevice);
   num_idle_ += static_cast<int32_t>(idle) - static_cast<int32_t>(page.idle);
+  num_clean_ += static_cast<int32_t>(clean) - static_cast<int32_t>(page.clean);
   page.idle = idle;
+  page.clean = clean;
 }
 
 }  // namespace terrace

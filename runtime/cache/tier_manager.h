@@ -5,9 +5,9 @@
 // number of sequences, kept when nobody holds it until its frame is wanted). So preempting a sequence only lets its pages go: it resumes by
 // finding them again, wherever they went. A page that is held or moving stays where it is.
 //
-// With a colder tier, a few device frames are kept free by writing the least wanted pages out ahead of need, beside the steps; a page wanted
-// at once and not yet written out is dropped, never waited for (LAW 5). A copy fetched from a colder tier leaves the colder one in place, so giving
-// up the warm copy again costs nothing.
+// With a host tier that is at least as large as the device's, pages are written to it as they are published, beside the steps; so a device copy is given
+// up at no cost when its frame is wanted. A smaller one only takes what is given up: a few device frames are kept free, or filled with pages that have a
+// colder copy, by writing out the least wanted pages ahead of need. A frame wanted at once is never waited for (LAW 5): the page in it is dropped.
 #pragma once
 
 #include <array>
@@ -48,6 +48,8 @@ class TierManager {
     int32_t page_tokens = 16;
     std::array<int32_t, kNumTiers> num_frames = {};
     int32_t spare_frames = 0;   // device frames to keep free where a colder tier can take pages
+    bool write_through = false; // to the host, as pages are published
+    bool in_place = false;      // rows may read the host's copies
     bool keep_pages = true;     // false: nothing is published
     int32_t num_ranks = 1;
     std::string policy = "lru";
@@ -66,16 +68,25 @@ class TierManager {
   // ---- cached pages ----
   bool keeps_pages() const { return options_.keep_pages; }
   const PrefixIndex& pages() const { return index_; }
+  PageRef place(PageId page, Tier tier) const { return {tier, index_.at(page).frame[static_cast<size_t>(tier)]}; }
   std::optional<PageId> find(const PageKey& key, std::span<const int32_t> tokens) const;
   PrefixIndex::Partial longest_partial(const PageKey& parent_key, std::span<const int32_t> tokens) const;
   /// Keeps a page where it is until let_go(); counts as a use of it.
   void hold(PageId page);
   void let_go(PageId page);
+  /// A holder's rows read the host's copy from now on, or no longer: then the device's may be given up.
+  void read_in_place(PageId page);
+  void leave_place(PageId page);
+  /// Whether a holder's rows may read the page where it lies: on the device, or verified on the host where that is allowed.
+  bool near(PageId page) const;
   /// The taken frame becomes the page's device copy, or is given back where the page has one already: the caller goes on with the page's. Held
   /// once for the caller. nullopt while the page moves: try again later.
   std::optional<PageId> publish(const PageRecord& record, uint32_t frame);
-  /// Brings a held page a tier nearer, unless it moves already. False: no frame there now.
+  /// Brings a held page a tier nearer, unless it moves already; on the host where it may be read in place, has it verified. False: no frame there now.
   bool fetch(PageId page);
+  enum class Readiness { kReady, kComing, kNever };
+  /// A held page of the device whose host copy is to be read in place instead: has it written there and verified.
+  Readiness prepare_in_place(PageId page);
   /// Pages found on disk, before anything else is asked of these books.
   void recover(std::vector<DiskRecord> found);
 
@@ -105,7 +116,9 @@ class TierManager {
   void drop_copy(PageId page, Tier tier);
   void refresh(CachedPage& page, PageId id);
   std::optional<uint32_t> take_cold_frame(Tier tier);
-  bool start_move(PageId page, Tier from, Tier to);
+  bool start_move(PageId page, Tier from, Tier to, bool leaving);
+  void start_check(PageId page);
+  void write_published();
   void keep_free(Tier tier, int32_t wanted);
   void finish(const TransferLedger::Settled& settled);
 
@@ -114,8 +127,10 @@ class TierManager {
   std::array<Book, kNumTiers> books_;
   TransferLedger ledger_;
   MovePlan planned_;
-  std::array<int32_t, kNumTiers> leaving_ = {};  // moves in flight out of a tier to a colder one
-  int32_t num_idle_ = 0;           // device copies that are neither held nor moving
+  std::vector<PageId> published_;  // and not yet on their way to the host
+  std::array<int32_t, kNumTiers> leaving_ = {};  // moves in flight that give up a copy in a tier
+  int32_t num_idle_ = 0;           // device copies that are neither in use nor moving
+  int32_t num_clean_ = 0;          // of these, the ones that a colder tier has too
   int64_t now_ = 0;
   TierStats stats_;
 };

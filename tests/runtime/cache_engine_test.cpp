@@ -1,6 +1,10 @@
 // LAW 4 for the cache: a sequence's log-probabilities have the same bits whether its pages were computed now, found on the device, fetched from
 // the host, or computed again after a preemption; on one rank and on several.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "comm/group.h"
 #include "runtime/session.h"
@@ -95,6 +99,45 @@ TEST(CacheEngineTest, PreemptedSequencesResumeFromTheHostWithEqualBits) {
   EXPECT_GT(stats.preemptions, 0u);
   EXPECT_GT(stats.sources.host, 0);
   expect_same(computed(requests, 1), pressed, "preempted");
+}
+
+TEST(CacheEngineTest, PagesFoundOnDiskByALaterRunGiveEqualBitsOn1And2Ranks) {
+  const std::vector<Request> requests = questions(4, 2);
+  for (const int ranks : {1, 2}) {
+    Config config = small_config();
+    const int64_t page = ranks == 1 ? kPage : 12288;
+    config.cache.device = {page * 36, 0};
+    config.cache.host = {page * 36, 0};
+    config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.{}.{}", getpid(), ranks)).string();
+    config.cache.disk.size = {page * 200, 0};
+    run_engine(config, ranks, requests);
+    EngineStats stats;
+    const Outputs found = run_engine(config, ranks, requests, &stats);
+    for (int rank = 0; rank < ranks; ++rank) std::filesystem::remove(fmt::format("{}.rank{}", config.cache.disk.path, rank));
+    EXPECT_GT(stats.sources.disk, 300) << ranks;
+    expect_same(computed(requests, ranks), found, "disk tier on " + std::to_string(ranks) + " ranks");
+  }
+}
+
+// A device pool of 8 pages, sequences of up to 64: all but the newest pages are read on the host.
+TEST(CacheEngineTest, ContextsEightTimesTheDevicePoolGiveEqualBitsOn1And2And3Ranks) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 4; ++i) requests.push_back(greedy_request(i, 1000 - 300 * i, 20, 320));
+  requests.push_back(requests.front());  // found whole on the host
+  for (const int ranks : {1, 2, 3}) {
+    Config config = small_config();
+    const int64_t page = ranks == 1 ? kPage : ranks == 2 ? 12288 : 8192;
+    config.cache.device = {page * 8, 0};
+    config.cache.host = {page * 200, 0};
+    config.cache.in_place = true;
+    config.model.geometry.context_length = 2048;
+    EngineStats stats;
+    const Outputs long_ones = run_engine(config, ranks, requests, &stats);
+    EXPECT_GT(stats.sources.host, 900) << ranks;
+    config.cache = small_config().cache;
+    config.cache.prefixes = false;
+    expect_same(run_engine(config, ranks, requests), long_ones, "in place on " + std::to_string(ranks) + " ranks");
+  }
 }
 
 }  // namespace

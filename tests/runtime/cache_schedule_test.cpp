@@ -37,6 +37,7 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
   options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_sequences);
   if (pick(0, 2) > 0) options.num_host_frames = pick(1, 40);
   if (options.num_host_frames > 0 && pick(0, 1) > 0) options.num_disk_frames = pick(1, 60);
+  options.in_place = options.num_host_frames > 1 && pick(0, 1) > 0;
   options.num_ranks = pick(1, 3);
   options.fetch = static_cast<FetchRule>(pick(0, 2));
   Scheduler scheduler(options);

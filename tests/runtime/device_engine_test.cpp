@@ -1,8 +1,11 @@
 // The whole engine on a device: the CPU's tokens for every number of ranks, and in `numerics: invariant` equal bits whatever the batch (LAW 4). The device
 // is a real one or the simulator (tests/cudasim), as TERRACE_CUDA_MODULE says; without it these tests are skipped.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "comm/group.h"
 #include "runtime/engine.h"
@@ -109,6 +112,35 @@ TEST_F(DeviceEngineTest, PreemptedAndResumedGivesEqualBits) {
   const Outputs pressed = run_engine(config, 1, requests, &stats);
   EXPECT_GT(stats.preemptions, 0u);
   for (const auto& [id, events] : calm) expect_bit_equal(pressed.at(id), events, "sequence " + std::to_string(id));
+}
+
+// Pages come back from the host's pinned pool and, in a second run, from disk, on the copy streams beside steps.
+TEST_F(DeviceEngineTest, PagesOfColderTiersGiveEqualBitsOn1And2Ranks) {
+  std::vector<Request> requests;
+  for (const int seed : {1, 2, 3, 1, 2}) requests.push_back(make_request(seed, 50 + 3 * seed, 2));
+  for (const int ranks : {1, 2}) {
+    Config config = device_config();
+    config.scheduler.max_sequences = 1;
+    config.cache.prefixes = false;
+    const Outputs computed = run_engine(config, ranks, requests);
+    const int64_t page = ranks == 1 ? 12288 : 8192;  // of 3 or 2 KV heads
+    config.cache.prefixes = true;
+    config.cache.fetch = "always";
+    config.cache.device = {page * 5, 0};
+    config.cache.host = {page * 8, 0};
+    config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("device_engine_test.{}.{}", getpid(), ranks)).string();
+    config.cache.disk.size = {page * 30, 0};
+    EngineStats first, second;
+    const Outputs fetched = run_engine(config, ranks, requests, &first);
+    const Outputs again = run_engine(config, ranks, requests, &second);
+    for (int rank = 0; rank < ranks; ++rank) std::filesystem::remove(fmt::format("{}.rank{}", config.cache.disk.path, rank));
+    EXPECT_GT(first.sources.host + first.sources.disk, 48) << ranks;
+    EXPECT_GT(second.sources.disk, 48) << ranks;
+    for (const auto& [id, events] : computed) {
+      expect_bit_equal(fetched.at(id), events, fmt::format("{} ranks, sequence {}", ranks, id));
+      expect_bit_equal(again.at(id), events, fmt::format("{} ranks, second run, sequence {}", ranks, id));
+    }
+  }
 }
 
 TEST_F(DeviceEngineTest, WholeRowsOfLogitsAndScoresOfGivenTokensComeFromTheDevice) {

@@ -51,6 +51,17 @@ TEST(PageStoreTest, SwappedFramesAndWrongKeysAreFound) {
   EXPECT_EQ(carry_out(store, {fetch(3, 0, 2, kKeys[0]), fetch(4, 1, 3, kKeys[1])}), (std::vector{kChecksum, kChecksum}));
 }
 
+TEST(PageStoreTest, APageIsVerifiedWhereItLies) {
+  testing::PagePools pools;
+  PageStore store(pools.backend(), pools.options());
+  const auto check = [](uint32_t id, uint32_t host, PageKey key) { return PageMove{id, {Tier::kHost, host}, {Tier::kHost, host}, key}; };
+  carry_out(store, {evict(0, 0, 0, kKeys[0]), evict(1, 1, 1, kKeys[1])});
+  store.host_page(1)[17] ^= std::byte{2};
+  EXPECT_EQ(carry_out(store, {check(2, 0, kKeys[0]), check(3, 1, kKeys[1]), check(4, 0, kKeys[1]), check(5, 2, kKeys[2])}),
+            (std::vector{kDone, kChecksum, kChecksum, kChecksum}));
+  EXPECT_EQ(carry_out(store, {fetch(6, 0, 2, kKeys[0])}), std::vector{kDone});
+}
+
 TEST(PageStoreTest, AFrameThatHoldsNoPageYieldsNone) {
   testing::PagePools pools;
   PageStore store(pools.backend(), pools.options());
