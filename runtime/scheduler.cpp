@@ -237,13 +237,12 @@ void Scheduler::admit(StepPlan& plan, int32_t& budget) {
 
 // Nothing runs, and the first cannot have all its pages brought near: the others make way, or it computes what has no frame.
 PrefixHold::Nearness Scheduler::unblock_first() {
-  bool others_held = false;
-  for (size_t i = 1; i < waiting_.size(); ++i) {
-    others_held |= !waiting_[i]->prefix.empty();
-    prefix_hold_.let_go(*waiting_[i]);
-  }
-  if (!others_held && !tiers_.moving()) prefix_hold_.keep_near(*waiting_.front());
-  return prefix_hold_.bring_near(*waiting_.front());
+  Sequence& first = *waiting_.front();
+  for (size_t i = 1; i < waiting_.size(); ++i) prefix_hold_.let_go(*waiting_[i]);
+  const PrefixHold::Nearness nearness = prefix_hold_.bring_near(first);
+  if (nearness != PrefixHold::Nearness::kBlocked || tiers_.moving()) return nearness;
+  prefix_hold_.keep_near(first);
+  return PrefixHold::Nearness::kNear;
 }
 
 void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {
