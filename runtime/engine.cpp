@@ -124,7 +124,7 @@ std::vector<StepReport> Engine::Impl::run(const StepPlan& plan) {
   group.control->broadcast(bytes);
   std::vector<StepReport> reports = worker.execute(decode_plan(bytes));  // what every other rank executes, from the same bytes
   check_digests(plan, reports, scheduler.tables());
-  for (const StepReport& report : reports) scheduler.tiers().settle(report.moves, plan.rows.empty());
+  for (const StepReport& report : reports) scheduler.tiers().settle(report.moves);
   return reports;
 }
 

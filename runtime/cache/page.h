@@ -29,6 +29,10 @@ struct PageKeyHash {
   size_t operator()(const PageKey& key) const { return static_cast<size_t>(key.low); }
 };
 
+/// The ways between neighbouring tiers, each a queue of its own: device to host, host to device, host to disk, disk to host.
+inline constexpr int kNumLinks = 4;
+inline size_t link_of(Tier from, Tier to) { return 2 * static_cast<size_t>(from < to ? from : to) + (to < from ? 1 : 0); }
+
 /// One page's way between neighbouring tiers (device and host, host and disk), the same on every rank. `to` may be read only in a plan made
 /// after all ranks reported the move as done; `from` stays as it is until then.
 struct PageMove {

@@ -82,8 +82,8 @@ class TierManager {
   // ---- moves ----
   /// Once a step, before the plan is sent: moves asked for since the last, and those that keep frames free.
   MovePlan plan_moves(int64_t now);
-  /// Takes in what one rank reported; a move has ended when all have. `timed`: see TransferLedger.
-  void settle(std::span<const MoveResult> results, bool timed);
+  /// Takes in what one rank reported; a move has ended when all have.
+  void settle(std::span<const MoveResult> results);
   bool moving() const { return !ledger_.empty(); }
   /// For the end of a run: writes out all that colder tiers can take. False when nothing is left to do.
   bool write_out();
