@@ -12,6 +12,7 @@
 
 #include "comm/device_collective.h"
 #include "kernels/backend.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/cpu_count.h"
 #include "kernels/base/log.h"
 #include "runtime/available_memory.h"
@@ -22,6 +23,7 @@
 #include "runtime/step_plan.h"
 #include "runtime/text/chat_prompt.h"
 #include "runtime/text/tokenizer.h"
+#include "runtime/trace_writer.h"
 #include "runtime/worker.h"
 
 namespace terrace {
@@ -138,7 +140,8 @@ struct Session::Impl {
   int32_t disk_frames = 0;
   std::unique_ptr<PageStore> store;  // where there are colder tiers
   std::unique_ptr<Worker> worker;
-  std::unique_ptr<Engine> engine;  // rank 0
+  std::unique_ptr<TraceWriter> trace;  // rank 0, where it is wanted
+  std::unique_ptr<Engine> engine;      // rank 0
   // On devices, instead of the group's. The first to go: freeing device memory waits for all that is queued, and after a failure only this ends
   // a sum that the others will not join.
   std::unique_ptr<Collective> collective;
@@ -147,6 +150,7 @@ struct Session::Impl {
 };
 
 Session::Session(const Config& config, RankGroup& group, const Options& options) : impl_(std::make_unique<Impl>(config, group, options)) {
+  if (config.trace != "none" && group.rank == 0) impl_->trace = std::make_unique<TraceWriter>(config.trace, group.size, steady_clock().now_us());
   impl_->open_model();
   impl_->open_backend();
   impl_->load();
@@ -228,6 +232,7 @@ void Session::Impl::allocate_pages() {
   engine_options.num_host_frames = memory.num_host_frames;
   engine_options.context_length = model.context_length;
   engine_options.origin = page_origin();
+  engine_options.trace = trace.get();
   engine = std::make_unique<Engine>(group, *worker, engine_options);
 }
 

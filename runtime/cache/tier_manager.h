@@ -60,6 +60,8 @@ class TierManager {
   void give_back(uint32_t frame) { device_pool().release(frame); }
   /// How many frames take_frame() can give.
   int32_t num_available() const { return frames(Tier::kDevice).num_free() + num_idle_; }
+  /// Of these, the ones that hold nothing.
+  int32_t num_free() const { return frames(Tier::kDevice).num_free(); }
   /// Device frames that cannot be had now: a sequence's own, and pages that are held or moving.
   int32_t num_in_use() const { return options_.num_frames[0] - num_available(); }
 
