@@ -22,6 +22,7 @@ Outputs run_engine(const Config& config, int ranks, const std::vector<Request>& 
     while (session.engine().busy()) {
       for (SequenceEvent& event : session.engine().step()) outputs[event.id].push_back(std::move(event));
     }
+    session.engine().write_out();
     if (stats != nullptr) *stats = session.engine().stats();
     session.engine().stop();
     return 0;

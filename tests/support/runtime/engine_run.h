@@ -13,7 +13,7 @@ namespace terrace {
 
 using Outputs = std::map<SequenceId, std::vector<SequenceEvent>>;  // ids count from 1 in the order of the requests
 
-/// Submits all requests at once and steps until all have ended. Fails the test when a rank fails.
+/// Submits all requests at once and steps until all have ended, then writes the cache out where there is a disk tier. Fails the test when a rank fails.
 Outputs run_engine(const Config& config, int ranks, const std::vector<Request>& requests, EngineStats* stats = nullptr);
 
 /// Greedy, with 3 log-probabilities a token.
