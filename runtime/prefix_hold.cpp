@@ -16,13 +16,13 @@ void PrefixHold::take(Sequence& sequence) {
 }
 
 bool PrefixHold::bring_near(Sequence& sequence) {
-  bool near = true;
-  for (const PageId page : sequence.prefix) {
-    if (tiers_.pages().at(page).in(Tier::kDevice)) continue;
-    near = false;
-    tiers_.fetch(page);  // no frame: in a later step; those behind it may have one, and make room in the host tier that it needs
+  size_t& near = sequence.num_near;
+  while (near < sequence.prefix.size() && tiers_.pages().at(sequence.prefix[near]).in(Tier::kDevice)) ++near;
+  for (size_t i = near; i < sequence.prefix.size(); ++i) {
+    if (tiers_.pages().at(sequence.prefix[i]).in(Tier::kDevice)) continue;
+    tiers_.fetch(sequence.prefix[i]);  // no frame: in a later step; those behind it may have one, and make room in the host tier that it needs
   }
-  return near;
+  return near == sequence.prefix.size();
 }
 
 void PrefixHold::let_go(Sequence& sequence) {
@@ -32,7 +32,7 @@ void PrefixHold::let_go(Sequence& sequence) {
 
 // A page whose only copy a rank could not read is a miss, and so is all that follows it.
 void PrefixHold::forget_lost(Sequence& sequence) {
-  for (size_t i = 0; i < sequence.prefix.size(); ++i) {
+  for (size_t i = sequence.num_near; i < sequence.prefix.size(); ++i) {
     const CachedPage& page = tiers_.pages().at(sequence.prefix[i]);
     if (page.anywhere() || page.move != 0) continue;
     shorten(sequence, i);
@@ -88,6 +88,7 @@ void PrefixHold::shorten(Sequence& sequence, size_t num_pages) {
     sequence.prefix.pop_back();
     sequence.prefix_tier.pop_back();
   }
+  sequence.num_near = std::min(sequence.num_near, num_pages);
 }
 
 }  // namespace terrace

@@ -29,11 +29,13 @@ struct Sequence {
   // While running.
   int32_t slot = -1;
   std::vector<SequencePage> pages;    // in order of position
+  uint64_t planned_step = 0;          // the last one that has a row of it
   int32_t num_published = 0;          // leading pages that were offered to the cache or came from it
 
   // While waiting: the leading pages that were found in the cache. Held, and on their way to the device.
   std::vector<PageId> prefix;
   std::vector<Tier> prefix_tier;      // where each was found
+  size_t num_near = 0;                // leading ones seen on the device, where their holds keep them
   bool prefix_settled = false;        // what is to be fetched has been decided
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
