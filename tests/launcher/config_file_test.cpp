@@ -59,6 +59,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"cache.policy", "reuse"},
     {"cache.link.bandwidth", "1GiB"},
     {"cache.link.latency_us", "20"},
+    {"trace", "trace.json"},
     {"scheduler.max_tokens_per_step", "100"},
     {"scheduler.max_sequences", "7"},
     {"sampling.temperature", "0.5"},
