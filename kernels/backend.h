@@ -125,6 +125,8 @@ class Backend {
   virtual ~Backend() = default;
   /// For the start line, e.g. "cpu avx2, 2 threads".
   virtual std::string describe() const = 0;
+  /// What the bits of its results depend on beside the operands: where it is equal, K and V may be taken over from another run.
+  virtual std::string arithmetic() const = 0;
   virtual Buffer allocate(size_t bytes) = 0;
   /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
   virtual Buffer upload(std::span<const float> values) = 0;

@@ -29,7 +29,9 @@ class PageMover {
   virtual ~PageMover() = default;
   virtual Ticket evict(std::span<const Move> moves) = 0;
   virtual Ticket fetch(std::span<const Move> moves) = 0;
-  virtual bool finished(Ticket ticket) = 0;
+  bool finished(Ticket ticket) { return finished_us(ticket).has_value(); }
+  /// When it finished, by the clock of the options, however late it is asked; of a ticket asked for before: now. nullopt: not yet.
+  virtual std::optional<int64_t> finished_us(Ticket ticket) = 0;
   virtual void wait(Ticket ticket) = 0;
   /// Ops queued from now on run after these copies; on a device the caller does not wait.
   virtual void order_ops_after(Ticket ticket) = 0;

@@ -63,6 +63,9 @@ std::vector<ConfigKey> machine_keys() {
       {"graphs", flag_value([](Config& c) -> bool& { return c.graphs; }),
        "CUDA: the layers of a step that decodes are recorded once for each number of rows (1, 2, 4, then multiples of 8, beyond 128 of 64), and then "
        "started as one graph. false: each kernel by itself, to compare."},
+      {"trace", text_value([](Config& c) -> S& { return c.trace; }, "the path of a file, or none"),
+       "A time-line of the run, written step by step as Chrome trace JSON for ui.perfetto.dev or chrome://tracing: plans, each rank's steps, page moves by link, "
+       "requests, frames and sequences. About 1 KiB a step and rank. A relative path is relative to the current folder."},
   };
 }
 

@@ -93,6 +93,7 @@ struct Config {
   CacheSection cache;
   SchedulerSection scheduler;
   SamplingSection sampling;
+  std::string trace = "none";            // a file for the run's time-line
 };
 
 }  // namespace terrace

@@ -6,9 +6,11 @@
 #include <mutex>
 #include <utility>
 
+#include "kernels/base/clock.h"
 #include "kernels/base/error.h"
 #include "runtime/sampling/sampler.h"
 #include "runtime/scheduler.h"
+#include "runtime/trace_writer.h"
 #include "runtime/worker.h"
 
 namespace terrace {
@@ -50,19 +52,29 @@ struct Engine::Impl {
   }
 
   void drain(std::vector<SequenceEvent>& events);
+  void step(std::vector<SequenceEvent>& events);
   void publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events);
   void publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events);
   void count(const StepPlan& plan, const std::vector<StepReport>& reports);
+  StepPlan make_plan();
   std::vector<StepReport> run(const StepPlan& plan);
+  void trace_step(const StepPlan& plan, std::span<const StepReport> reports);
 
   RankGroup& group;
   Worker& worker;
   Options options;
   Scheduler scheduler;
   EngineStats stats;
+  Clock& clock = steady_clock();
+  TraceWriter::StepTimes times;  // of the step in progress
 
+  struct Submission {
+    SequenceId id;
+    Request request;
+    int64_t at_us;
+  };
   std::mutex mutex;  // guards what follows: the two queues and the ids
-  std::vector<std::pair<SequenceId, Request>> submissions;
+  std::vector<Submission> submissions;
   std::vector<SequenceId> cancels;
   SequenceId next_id = 1;
 };
@@ -72,7 +84,7 @@ Engine::~Engine() = default;
 
 SequenceId Engine::submit(Request request) {
   const std::lock_guard lock(impl_->mutex);
-  impl_->submissions.emplace_back(impl_->next_id, std::move(request));
+  impl_->submissions.push_back({impl_->next_id, std::move(request), impl_->clock.now_us()});
   return impl_->next_id++;
 }
 
@@ -91,16 +103,18 @@ int32_t Engine::max_sequence_tokens() const { return impl_->scheduler.max_sequen
 std::vector<SequenceEvent> Engine::step() {
   std::vector<SequenceEvent> events;
   impl_->drain(events);
-  if (!impl_->scheduler.busy()) return events;
-  const StepPlan plan = impl_->scheduler.plan();
-  std::vector<StepReport> reports = impl_->run(plan);
-  impl_->count(plan, reports);
-  impl_->publish(plan, reports, events);
+  if (impl_->scheduler.busy()) impl_->step(events);
+  if (TraceWriter* trace = impl_->options.trace) {
+    for (const SequenceEvent& event : events) trace->event(event, impl_->clock.now_us());
+  }
   return events;
 }
 
 void Engine::write_out() {
-  while (impl_->scheduler.tiers().write_out()) impl_->run(impl_->scheduler.plan());
+  while (impl_->scheduler.tiers().write_out()) {
+    const StepPlan plan = impl_->make_plan();
+    impl_->trace_step(plan, impl_->run(plan));
+  }
 }
 
 void Engine::stop() {
@@ -119,25 +133,53 @@ EngineStats Engine::stats() const {
   return stats;
 }
 
+void Engine::Impl::step(std::vector<SequenceEvent>& events) {
+  const StepPlan plan = make_plan();
+  std::vector<StepReport> reports = run(plan);
+  count(plan, reports);
+  publish(plan, reports, events);
+  trace_step(plan, reports);
+}
+
+StepPlan Engine::Impl::make_plan() {
+  times.begun_us = clock.now_us();
+  StepPlan plan = scheduler.plan();
+  times.planned_us = clock.now_us();
+  stats.planning_us += times.planned_us - times.begun_us;
+  return plan;
+}
+
 std::vector<StepReport> Engine::Impl::run(const StepPlan& plan) {
   Bytes bytes = encode(plan);
   stats.plan_bytes += bytes.size();
   group.control->broadcast(bytes);
+  times.sent_us = clock.now_us();
   std::vector<StepReport> reports = worker.execute(decode_plan(bytes));  // what every other rank executes, from the same bytes
+  times.executed_us = clock.now_us();
   check_digests(plan, reports, scheduler.tables());
-  for (const StepReport& report : reports) scheduler.tiers().settle(report.moves, plan.rows.empty());
+  for (const StepReport& report : reports) scheduler.tiers().settle(report.moves);
   return reports;
 }
 
+void Engine::Impl::trace_step(const StepPlan& plan, std::span<const StepReport> reports) {
+  if (options.trace == nullptr) return;
+  times.committed_us = clock.now_us();
+  const int32_t in_use = scheduler.frames_in_use();
+  const int32_t free = scheduler.tiers().num_free();
+  options.trace->step(plan, reports, times, {.frames_in_use = in_use, .frames_cached = options.num_frames - in_use - free, .frames_free = free,
+                                             .running = scheduler.num_running(), .waiting = scheduler.num_waiting()});
+}
+
 void Engine::Impl::drain(std::vector<SequenceEvent>& events) {
-  std::vector<std::pair<SequenceId, Request>> new_requests;
+  std::vector<Submission> new_requests;
   std::vector<SequenceId> new_cancels;
   {
     const std::lock_guard lock(mutex);
     new_requests.swap(submissions);
     new_cancels.swap(cancels);
   }
-  for (auto& [id, request] : new_requests) {
+  for (auto& [id, request, at_us] : new_requests) {
+    if (options.trace != nullptr) options.trace->arrived(id, request, at_us);
     SequenceEvent event;
     event.id = id;
     const bool nothing_to_do = request.max_tokens == 0 && (!request.prompt_logprobs || request.prompt.size() == 1);

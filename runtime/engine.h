@@ -14,6 +14,7 @@
 
 namespace terrace {
 
+class TraceWriter;
 class Worker;
 
 /// Counters since the start; for progress lines and tests.
@@ -25,6 +26,7 @@ struct EngineStats {
   uint64_t plan_bytes = 0;         // of all plans
   uint64_t frame_token_slots = 0;  // sum over steps of frames in use x page_tokens (KV waste, DECISIONS 19)
   uint64_t kv_tokens = 0;          // sum over steps of tokens held in them
+  int64_t planning_us = 0;         // scheduler and tiers, of all plans
   TokenSources sources;            // of the sequences that have ended
   TierStats tiers;
   int32_t running = 0;
@@ -43,6 +45,7 @@ class Engine {
     int32_t context_length = 0;
     std::string origin;           // all that the bytes of a page depend on beside its tokens
     std::vector<DiskRecord> on_disk;  // pages that every rank found whole at the start
+    TraceWriter* trace = nullptr;     // outlives the engine
   };
   Engine(RankGroup& group, Worker& worker, const Options& options);
   ~Engine();

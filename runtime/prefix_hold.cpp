@@ -17,18 +17,19 @@ void PrefixHold::take(Sequence& sequence) {
 }
 
 PrefixHold::Nearness PrefixHold::bring_near(Sequence& sequence) {
+  size_t& near = sequence.num_near;
+  while (near < sequence.prefix.size() && tiers_.near(sequence.prefix[near])) ++near;
   Nearness nearness = Nearness::kNear;
-  for (const PageId page : sequence.prefix) {
-    if (tiers_.near(page)) continue;
+  for (size_t i = near; i < sequence.prefix.size(); ++i) {
+    if (tiers_.near(sequence.prefix[i])) continue;
     // No frame: in a later step; those behind it may have one, and make room in the host tier that it needs.
-    nearness = std::max(nearness, tiers_.fetch(page) ? Nearness::kComing : Nearness::kBlocked);
+    nearness = std::max(nearness, tiers_.fetch(sequence.prefix[i]) ? Nearness::kComing : Nearness::kBlocked);
   }
   return nearness;
 }
 
 void PrefixHold::keep_near(Sequence& sequence) {
-  const auto far = std::ranges::find_if(sequence.prefix, [&](PageId page) { return !tiers_.near(page); });
-  shorten(sequence, static_cast<size_t>(far - sequence.prefix.begin()));
+  shorten(sequence, sequence.num_near);
 }
 
 void PrefixHold::let_go(Sequence& sequence) {
@@ -38,7 +39,7 @@ void PrefixHold::let_go(Sequence& sequence) {
 
 // A page whose only copy a rank could not read is a miss, and so is all that follows it.
 void PrefixHold::forget_lost(Sequence& sequence) {
-  for (size_t i = 0; i < sequence.prefix.size(); ++i) {
+  for (size_t i = sequence.num_near; i < sequence.prefix.size(); ++i) {
     const CachedPage& page = tiers_.pages().at(sequence.prefix[i]);
     if (page.anywhere() || page.move != 0) continue;
     shorten(sequence, i);
@@ -94,6 +95,7 @@ void PrefixHold::shorten(Sequence& sequence, size_t num_pages) {
     sequence.prefix.pop_back();
     sequence.prefix_tier.pop_back();
   }
+  sequence.num_near = std::min(sequence.num_near, num_pages);
 }
 
 }  // namespace terrace

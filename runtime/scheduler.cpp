@@ -67,14 +67,14 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
 }
 
 bool Scheduler::cancel(SequenceId id) {
-  const auto is_it = [id](const SequencePtr& s) { return s->id == id; };
-  if (const auto it = std::ranges::find_if(waiting_, is_it); it != waiting_.end()) {
+  const auto id_of = [](const SequencePtr& sequence) { return sequence->id; };
+  if (const auto it = std::ranges::lower_bound(waiting_, id, {}, id_of); it != waiting_.end() && (*it)->id == id) {
     prefix_hold_.let_go(**it);
     waiting_.erase(it);
     return true;
   }
-  const auto it = std::ranges::find_if(running_, is_it);
-  if (it == running_.end()) return false;
+  const auto it = std::ranges::lower_bound(running_, id, {}, id_of);
+  if (it == running_.end() || (*it)->id != id) return false;
   stop_running(**it);
   running_.erase(it);
   return true;
@@ -179,7 +179,9 @@ void Scheduler::update_table(const Sequence& sequence, size_t index) {
 }
 
 bool Scheduler::make_room(const Sequence& sequence, const StepPlan& plan) {
-  for (size_t i = waiting_.size(); i-- > 0;) {
+  // Who holds pages was among the first kLookAhead once, and only what ran then can have come before it since.
+  const size_t num_holding = kLookAhead + static_cast<size_t>(options_.max_sequences);
+  for (size_t i = std::min(waiting_.size(), num_holding); i-- > 0;) {
     if (waiting_[i]->prefix.empty()) continue;
     prefix_hold_.let_go(*waiting_[i]);
     return true;
@@ -191,9 +193,7 @@ bool Scheduler::make_room(const Sequence& sequence, const StepPlan& plan) {
 bool Scheduler::preempt_younger_than(const Sequence& sequence, const StepPlan& plan) {
   std::optional<size_t> victim;
   for (size_t i = running_.size(); i-- > 0 && running_[i]->id > sequence.id;) {
-    const int32_t slot = running_[i]->slot;
-    const bool in_plan = std::ranges::any_of(plan.rows, [slot](const PlanRow& row) { return row.slot == slot; });
-    if (in_plan || running_[i]->pages.empty()) continue;
+    if (running_[i]->planned_step == plan.step || running_[i]->pages.empty()) continue;
     if (!victim || lost_tokens(*running_[i]) < lost_tokens(*running_[*victim])) victim = i;
   }
   if (!victim) return false;
@@ -272,6 +272,7 @@ void Scheduler::adopt_prefix(Sequence& sequence) {
   sequence.num_computed = sequence.num_published * options_.page_tokens;
   sequence.prefix.clear();
   sequence.prefix_tier.clear();
+  sequence.num_near = 0;
   sequence.prefix_decided = 0;
 }
 
@@ -296,9 +297,9 @@ void Scheduler::copy_partial_page(Sequence& sequence, StepPlan& plan) {
 // Room for all of its present tokens beside what running prompts still have to compute, and a page of growth for each running sequence:
 // who is admitted is not preempted in the next breath.
 bool Scheduler::has_room_for(const Sequence& sequence) const {
-  int64_t needed = pages_for(sequence.num_tokens());
-  for (const PageId page : sequence.prefix) {
-    const CachedPage& cached = tiers_.pages().at(page);
+  int64_t needed = pages_for(sequence.num_tokens()) - static_cast<int64_t>(sequence.num_near);
+  for (size_t i = sequence.num_near; i < sequence.prefix.size(); ++i) {
+    const CachedPage& cached = tiers_.pages().at(sequence.prefix[i]);
     if (cached.in(Tier::kDevice) || (cached.in(Tier::kHost) && (cached.move != 0 || options_.in_place))) --needed;  // has its frame already
   }
   for (const SequencePtr& other : running_) {
@@ -362,7 +363,8 @@ int32_t Scheduler::chunk_size(const Sequence& sequence, int32_t budget) const {
   return std::min(count, budget);
 }
 
-void Scheduler::add_row(const Sequence& sequence, int32_t num_tokens, StepPlan& plan) const {
+void Scheduler::add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const {
+  sequence.planned_step = plan.step;
   PlanRow row;
   row.slot = sequence.slot;
   row.first_position = sequence.num_computed;

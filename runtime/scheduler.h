@@ -93,7 +93,7 @@ class Scheduler {
   bool is_computing_for(const Sequence& waiting) const;
   void publish_full_pages(Sequence& sequence);
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
-  void add_row(const Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
+  void add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
   void stop_running(Sequence& sequence);
   void to_waiting(size_t running_index);
   int32_t pages_for(int32_t positions) const { return (positions + options_.page_tokens - 1) / options_.page_tokens; }

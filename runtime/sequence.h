@@ -29,12 +29,14 @@ struct Sequence {
   // While running.
   int32_t slot = -1;
   std::vector<SequencePage> pages;    // in order of position
+  uint64_t planned_step = 0;          // the last one that has a row of it
   int32_t num_published = 0;          // leading pages that were offered to the cache or came from it
   std::vector<size_t> on_device;      // of the published pages, the ones whose device copy its rows read; ascending
 
   // While waiting: the leading pages that were found in the cache. Held, and on their way to the device.
   std::vector<PageId> prefix;
   std::vector<Tier> prefix_tier;      // where each was found
+  size_t num_near = 0;                // leading ones seen where rows can read them; their holds keep them there
   size_t prefix_decided = 0;          // leading pages of which it has been decided whether they are fetched
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }

@@ -12,6 +12,7 @@
 
 #include "comm/device_collective.h"
 #include "kernels/backend.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/cpu_count.h"
 #include "kernels/base/log.h"
 #include "runtime/available_memory.h"
@@ -19,9 +20,11 @@
 #include "runtime/model/decoder.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/weights.h"
+#include "runtime/page_origin.h"
 #include "runtime/step_plan.h"
 #include "runtime/text/chat_prompt.h"
 #include "runtime/text/tokenizer.h"
+#include "runtime/trace_writer.h"
 #include "runtime/worker.h"
 
 namespace terrace {
@@ -45,26 +48,6 @@ Introduction introduce(const PageLayout& layout, const std::string& architecture
   self.num_frames = num_frames;
   self.weight_bytes = static_cast<int64_t>(weight_bytes);
   return self;
-}
-
-/// Of the file's bytes at a thousand places: models of one shape differ in all their weights, and nobody waits for 140 GB to be read.
-uint64_t sample_digest(const GgufFile& file) {
-  constexpr size_t kPlaces = 1024;
-  constexpr size_t kBytes = 512;
-  uint64_t digest = 0;
-  const size_t count = file.tensors().size();
-  for (size_t i = 0; count > 0 && i < kPlaces; ++i) {
-    const GgufTensor& tensor = file.tensors()[i * count / kPlaces];
-    const size_t bytes = std::min(kBytes, tensor.bytes);
-    const size_t place = i * 2654435761u % (tensor.bytes - bytes + 1);
-    digest = XXH3_64bits_withSeed(tensor.data + place, bytes, digest + place);
-  }
-  return digest;
-}
-
-std::string describe(const GeometryConfig& g) {
-  return fmt::format("dummy {} {} {} {} {} {} {} {} {}", g.layers, g.hidden_size, g.heads, g.kv_heads, g.head_dim, g.ffn_size, g.vocab_size, g.rope_base,
-                     static_cast<int>(g.format));
 }
 
 template <typename T>
@@ -120,7 +103,7 @@ struct Session::Impl {
   void agree_on_frames();
   void announce(const std::vector<Introduction>& ranks) const;
   void make_page_store();
-  std::string page_origin() const;
+  std::string origin_of_pages() const;
   std::vector<DiskRecord> gather_recovered();
 
   const Config config;
@@ -136,9 +119,11 @@ struct Session::Impl {
   size_t weight_bytes = 0;
   Buffer pages;                     // the device's; on the CPU followed by the host's
   int32_t disk_frames = 0;
+  std::string origin;               // of pages; only a file outlives the run that names it
   std::unique_ptr<PageStore> store;  // where there are colder tiers
   std::unique_ptr<Worker> worker;
-  std::unique_ptr<Engine> engine;  // rank 0
+  std::unique_ptr<TraceWriter> trace;  // rank 0, where it is wanted
+  std::unique_ptr<Engine> engine;      // rank 0
   // On devices, instead of the group's. The first to go: freeing device memory waits for all that is queued, and after a failure only this ends
   // a sum that the others will not join.
   std::unique_ptr<Collective> collective;
@@ -147,6 +132,7 @@ struct Session::Impl {
 };
 
 Session::Session(const Config& config, RankGroup& group, const Options& options) : impl_(std::make_unique<Impl>(config, group, options)) {
+  if (config.trace != "none" && group.rank == 0) impl_->trace = std::make_unique<TraceWriter>(config.trace, group.size, steady_clock().now_us());
   impl_->open_model();
   impl_->open_backend();
   impl_->load();
@@ -213,6 +199,7 @@ void Session::Impl::load() {
 
 void Session::Impl::allocate_pages() {
   agree_on_frames();
+  if (disk_frames > 0) origin = origin_of_pages();
   make_page_store();
   const KvPool pool = {pages.data(), memory.layout};
   const Worker::Frames frames = {memory.num_frames, config.cache.in_place ? memory.num_host_frames : 0};
@@ -228,8 +215,21 @@ void Session::Impl::allocate_pages() {
   engine_options.num_frames = memory.num_frames;
   engine_options.num_host_frames = memory.num_host_frames;
   engine_options.context_length = model.context_length;
-  engine_options.origin = page_origin();
+  engine_options.origin = origin;
+  engine_options.trace = trace.get();
   engine = std::make_unique<Engine>(group, *worker, engine_options);
+}
+
+std::string Session::Impl::origin_of_pages() const {
+  PageOriginInputs inputs;
+  inputs.file = file ? &*file : nullptr;
+  inputs.geometry = &config.model.geometry;
+  inputs.model = &model;
+  inputs.layout = memory.layout;
+  inputs.num_ranks = group.size;
+  inputs.ranks_per_host = config.comm.pretend_hosts > 1 ? (group.local_size + config.comm.pretend_hosts - 1) / config.comm.pretend_hosts : group.local_size;
+  inputs.arithmetic = backend->arithmetic();
+  return page_origin(inputs);
 }
 
 void Session::Impl::make_page_store() {
@@ -251,7 +251,7 @@ void Session::Impl::make_page_store() {
     DiskOptions& disk = store_options.disk.emplace();
     disk.path = fmt::format("{}.rank{}", config.cache.disk.path, group.rank);
     disk.num_frames = static_cast<uint32_t>(disk_frames);
-    disk.digest = hash_of(page_origin());
+    disk.digest = hash_of(fmt::format("{}, rank {}", origin, group.rank));
     disk.page_tokens = config.cache.page_tokens;
     disk.io = config.cache.disk.io;
   }
@@ -272,14 +272,6 @@ std::vector<DiskRecord> Session::Impl::gather_recovered() {
     });
   }
   return found;
-}
-
-// Pages of two runs are the same only where all of this is.
-std::string Session::Impl::page_origin() const {
-  const PageLayout& layout = memory.layout;
-  const std::string weights = file ? fmt::format("{} {:016x}", file->file_bytes(), sample_digest(*file)) : describe(config.model.geometry);
-  return fmt::format("terrace {} {} {} on {} ranks, {} {} {} {} {} {}, {} {}", TERRACE_VERSION, model.architecture, weights, group.size, kv_format_name(layout.format()),
-                     layout.page_tokens, layout.num_layers, layout.num_kv_heads, layout.head_dim, layout.page_stride, backend->describe(), config.numerics);
 }
 
 // Rank 0 books frames once for all, so every rank has as many as the poorest.

@@ -9,6 +9,7 @@ struct WireMoveResult {
   uint32_t id;
   uint32_t outcome;
   int64_t us;
+  int64_t busy_us;
   uint64_t bytes;
 };
 
@@ -21,7 +22,7 @@ Bytes encode(const StepReport& report) {
   out.put(report.compute_us);
   out.put(report.all_reduce_us);
   std::vector<WireMoveResult> moves;
-  for (const MoveResult& m : report.moves) moves.push_back({m.id, static_cast<uint32_t>(m.outcome), m.us, m.bytes});
+  for (const MoveResult& m : report.moves) moves.push_back({m.id, static_cast<uint32_t>(m.outcome), m.us, m.busy_us, m.bytes});
   out.put_array<WireMoveResult>(moves);
   out.put_array<char>(report.tables);
   out.put(static_cast<uint64_t>(report.positions.size()));
@@ -45,7 +46,7 @@ StepReport decode_report(std::span<const std::byte> bytes) {
   report.all_reduce_us = in.get<int64_t>();
   for (const WireMoveResult& m : in.get_array<WireMoveResult>()) {
     if (m.outcome > static_cast<uint32_t>(MoveOutcome::kIo)) in.fail();
-    report.moves.push_back({m.id, static_cast<MoveOutcome>(m.outcome), m.us, static_cast<uint32_t>(m.bytes)});
+    report.moves.push_back({m.id, static_cast<MoveOutcome>(m.outcome), m.us, m.busy_us, static_cast<uint32_t>(m.bytes)});
   }
   const std::vector<char> tables = in.get_array<char>();
   report.tables.assign(tables.begin(), tables.end());

@@ -30,7 +30,7 @@ PageMover::Ticket CpuPageMover::queue(Direction direction, std::span<const Move>
   const int64_t due_us = occupy_link(lane(direction), moves.size() * options_.page_bytes);
   {
     const std::lock_guard lock(mutex_);
-    under_way_.emplace(++last_, UnderWay{false, due_us});
+    under_way_.emplace(++last_, UnderWay{.due_us = due_us});
     lane(direction).waiting.push_back({last_, {moves.begin(), moves.end()}});
   }
   queued_.notify_all();
@@ -61,7 +61,7 @@ void CpuPageMover::run(Direction direction) {
       copy(direction, move);
       lock.lock();
     }
-    under_way_.at(job.ticket).copied = true;
+    under_way_.at(job.ticket).copied_us = clock_.now_us();
     copied_.notify_all();
   }
 }
@@ -74,13 +74,14 @@ void CpuPageMover::copy(Direction direction, const Move& move) {
       copy_page_(evict ? host : device_page, evict ? device_page : host, options_.page_bytes);
 }
 
-bool CpuPageMover::finished(Ticket ticket) {
+std::optional<int64_t> CpuPageMover::finished_us(Ticket ticket) {
   const std::lock_guard lock(mutex_);
   const auto found = under_way_.find(ticket);
-  if (found == under_way_.end()) return true;
-  if (!found->second.copied || found->second.due_us > clock_.now_us()) return false;
+  if (found == under_way_.end()) return clock_.now_us();
+  const UnderWay copy = found->second;
+  if (!copy.copied_us || copy.due_us > clock_.now_us()) return std::nullopt;
   under_way_.erase(found);
-  return true;
+  return std::max(*copy.copied_us, copy.due_us);
 }
 
 void CpuPageMover::wait(Ticket ticket) {
@@ -89,7 +90,7 @@ void CpuPageMover::wait(Ticket ticket) {
     std::unique_lock lock(mutex_);
     const auto found = under_way_.find(ticket);
     if (found == under_way_.end()) return;
-    copied_.wait(lock, [&] { return found->second.copied; });
+    copied_.wait(lock, [&] { return found->second.copied_us.has_value(); });
     due_us = found->second.due_us;
     under_way_.erase(found);
   }

@@ -23,7 +23,7 @@ class CpuPageMover : public PageMover {
   ~CpuPageMover() override;
   Ticket evict(std::span<const Move> moves) override { return queue(Direction::kEvict, moves); }
   Ticket fetch(std::span<const Move> moves) override { return queue(Direction::kFetch, moves); }
-  bool finished(Ticket ticket) override;
+  std::optional<int64_t> finished_us(Ticket ticket) override;
   void wait(Ticket ticket) override;
   void order_ops_after(Ticket ticket) override { wait(ticket); }  // ops run when they are called
   std::byte* host_page(uint32_t host_frame) override { return options_.host_base + host_frame * options_.page_bytes; }
@@ -41,8 +41,8 @@ class CpuPageMover : public PageMover {
     std::thread thread;
   };
   struct UnderWay {
-    bool copied;     // guarded by mutex_
-    int64_t due_us;  // by the link
+    int64_t due_us;                               // by the link
+    std::optional<int64_t> copied_us = {};        // guarded by mutex_
   };
 
   Ticket queue(Direction direction, std::span<const Move> moves);

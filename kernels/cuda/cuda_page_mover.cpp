@@ -2,15 +2,17 @@
 
 #include <fmt/format.h>
 
+#include "kernels/base/clock.h"
 #include "kernels/cuda/check.h"
 
 namespace terrace {
 
 CudaPageMover::CudaPageMover(CudaDevice& device, const PageMoverOptions& options)
-    : device_(device), options_(options), host_((device.make_current(), options.page_bytes), options.num_host_frames) {
+    : device_(device), options_(options), clock_(options.clock != nullptr ? *options.clock : steady_clock()), host_((device.make_current(), options.page_bytes), options.num_host_frames) {
   try {
     check_cuda(cudaStreamCreateWithFlags(&evict_stream_, cudaStreamNonBlocking), "making a stream for evictions");
     check_cuda(cudaStreamCreateWithFlags(&fetch_stream_, cudaStreamNonBlocking), "making a stream for fetches");
+    check_cuda(cudaStreamCreateWithFlags(&clock_stream_, cudaStreamNonBlocking), "making a stream for times");
     check_cuda(cudaEventCreateWithFlags(&ops_, cudaEventDisableTiming), "making an event");
   } catch (...) {
     destroy();
@@ -21,12 +23,14 @@ CudaPageMover::CudaPageMover(CudaDevice& device, const PageMoverOptions& options
 CudaPageMover::~CudaPageMover() { destroy(); }
 
 void CudaPageMover::destroy() {
-  for (cudaStream_t stream : {evict_stream_, fetch_stream_}) {
+  for (cudaStream_t stream : {evict_stream_, fetch_stream_, clock_stream_}) {
     if (stream == nullptr) continue;
     cudaStreamSynchronize(stream);
     cudaStreamDestroy(stream);
   }
-  for (const UnderWay& copy : under_way_) cudaEventDestroy(copy.copied);
+  for (UnderWay& copy : under_way_) {
+    if (copy.copied != nullptr) spare_events_.insert(spare_events_.end(), {copy.queued, copy.copied});
+  }
   for (cudaEvent_t event : spare_events_) cudaEventDestroy(event);
   if (ops_ != nullptr) cudaEventDestroy(ops_);
 }
@@ -51,26 +55,22 @@ PageMover::Ticket CudaPageMover::copy(Direction direction, std::span<const Move>
   attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
   size_t first_with_attributes = 0;
 
+  const UnderWay& ticket = under_way_.emplace_back(UnderWay{++last_, clock_.now_us(), take_event(), take_event()});
+  check_cuda(cudaEventRecord(ticket.queued, clock_stream_), "recording an event");
   check_cuda(cudaEventRecord(ops_, device_.stream()), "recording an event");
   check_cuda(cudaStreamWaitEvent(stream, ops_, 0), "ordering page copies after the ops");
   const cudaError_t status = cudaMemcpyBatchAsync(to.data(), from.data(), sizes.data(), moves.size(), &attributes, &first_with_attributes, 1, stream);
   if (status != cudaSuccess) {
     check_cuda(status, fmt::format("the copy of {} pages of {} bytes {}", moves.size(), options_.page_bytes, direction == Direction::kEvict ? "to the host" : "to the device").c_str());
   }
-  const cudaEvent_t copied = take_event();
-  under_way_.push_back({++last_, copied});
-  check_cuda(cudaEventRecord(copied, stream), "recording an event");
+  check_cuda(cudaEventRecord(ticket.copied, stream), "recording an event");
   return last_;
 }
 
 cudaEvent_t CudaPageMover::take_event() {
-  while (!under_way_.empty() && cudaEventQuery(under_way_.front().copied) == cudaSuccess) {
-    spare_events_.push_back(under_way_.front().copied);
-    under_way_.pop_front();
-  }
   if (spare_events_.empty()) {
     cudaEvent_t event = nullptr;
-    check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+    check_cuda(cudaEventCreate(&event), "making an event");
     return event;
   }
   const cudaEvent_t event = spare_events_.back();
@@ -78,32 +78,52 @@ cudaEvent_t CudaPageMover::take_event() {
   return event;
 }
 
-cudaEvent_t CudaPageMover::event_of(Ticket ticket) const {
+CudaPageMover::UnderWay* CudaPageMover::find(Ticket ticket) {
   if (under_way_.empty() || ticket < under_way_.front().ticket) return nullptr;
-  return under_way_[ticket - under_way_.front().ticket].copied;
+  UnderWay& copy = under_way_[ticket - under_way_.front().ticket];
+  return copy.copied != nullptr ? &copy : nullptr;
 }
 
-bool CudaPageMover::finished(Ticket ticket) {
-  const cudaEvent_t event = event_of(ticket);
-  if (event == nullptr) return true;
+// The device's clock between the two events, on the host's.
+int64_t CudaPageMover::end_of(const UnderWay& copy) {
+  float ms = 0;
+  const cudaError_t status = cudaEventElapsedTime(&ms, copy.queued, copy.copied);
+  if (status == cudaErrorNotReady) return clock_.now_us();  // the empty stream was late
+  check_cuda(status, "asking how long page copies took");
+  return copy.queued_us + static_cast<int64_t>(ms * 1000);
+}
+
+void CudaPageMover::forget(UnderWay& copy) {
+  spare_events_.insert(spare_events_.end(), {copy.queued, copy.copied});
+  copy.copied = nullptr;
+  while (!under_way_.empty() && under_way_.front().copied == nullptr) under_way_.pop_front();
+}
+
+std::optional<int64_t> CudaPageMover::finished_us(Ticket ticket) {
+  UnderWay* copy = find(ticket);
+  if (copy == nullptr) return clock_.now_us();
   device_.make_current();
-  const cudaError_t status = cudaEventQuery(event);
-  if (status != cudaErrorNotReady) check_cuda(status, "asking for page copies");
-  return status == cudaSuccess;
+  const cudaError_t status = cudaEventQuery(copy->copied);
+  if (status == cudaErrorNotReady) return std::nullopt;
+  check_cuda(status, "asking for page copies");
+  const int64_t ended_us = end_of(*copy);
+  forget(*copy);
+  return ended_us;
 }
 
 void CudaPageMover::wait(Ticket ticket) {
-  const cudaEvent_t event = event_of(ticket);
-  if (event == nullptr) return;
+  UnderWay* copy = find(ticket);
+  if (copy == nullptr) return;
   device_.make_current();
-  check_cuda(cudaEventSynchronize(event), "waiting for page copies");
+  check_cuda(cudaEventSynchronize(copy->copied), "waiting for page copies");
+  forget(*copy);
 }
 
 void CudaPageMover::order_ops_after(Ticket ticket) {
-  const cudaEvent_t event = event_of(ticket);
-  if (event == nullptr) return;
+  const UnderWay* copy = find(ticket);
+  if (copy == nullptr) return;
   device_.make_current();
-  check_cuda(cudaStreamWaitEvent(device_.stream(), event, 0), "ordering ops after page copies");
+  check_cuda(cudaStreamWaitEvent(device_.stream(), copy->copied, 0), "ordering ops after page copies");
 }
 
 }  // namespace terrace

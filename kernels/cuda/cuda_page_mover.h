@@ -20,7 +20,7 @@ class CudaPageMover : public PageMover {
 
   Ticket evict(std::span<const Move> moves) override;
   Ticket fetch(std::span<const Move> moves) override;
-  bool finished(Ticket ticket) override;
+  std::optional<int64_t> finished_us(Ticket ticket) override;
   void wait(Ticket ticket) override;
   void order_ops_after(Ticket ticket) override;
   std::byte* host_page(uint32_t host_frame) override { return host_.page(host_frame); }
@@ -28,22 +28,28 @@ class CudaPageMover : public PageMover {
  private:
   struct UnderWay {
     Ticket ticket;
-    cudaEvent_t copied;
+    int64_t queued_us;
+    cudaEvent_t queued;
+    cudaEvent_t copied;  // null: its end has been seen
   };
 
   Ticket copy(Direction direction, std::span<const Move> moves);
   cudaEvent_t take_event();
-  /// Null if it has finished and been forgotten.
-  cudaEvent_t event_of(Ticket ticket) const;
+  /// Null where its end has been seen.
+  UnderWay* find(Ticket ticket);
+  int64_t end_of(const UnderWay& copy);
+  void forget(UnderWay& copy);
   void destroy();
 
   CudaDevice& device_;
   PageMoverOptions options_;
+  Clock& clock_;
   PinnedPool host_;
   cudaStream_t evict_stream_ = nullptr;
   cudaStream_t fetch_stream_ = nullptr;
+  cudaStream_t clock_stream_ = nullptr;    // always empty: an event recorded in it happens at once
   cudaEvent_t ops_ = nullptr;              // what had been queued on the ops' stream at the last move
-  std::deque<UnderWay> under_way_;         // ascending tickets
+  std::deque<UnderWay> under_way_;         // ascending tickets; the first one's end has not been seen
   std::vector<cudaEvent_t> spare_events_;
   Ticket last_ = 0;
 };

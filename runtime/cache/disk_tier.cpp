@@ -135,7 +135,7 @@ void DiskTier::give_up_late_ones() {
 
 void DiskTier::end(const DiskTransfer& transfer, MoveOutcome outcome) {
   const std::lock_guard lock(mutex_);
-  results_.push_back({transfer.id, outcome, stamps_[transfer.frame].value_or(0)});
+  results_.push_back({transfer.id, outcome, stamps_[transfer.frame].value_or(0), clock_.now_us()});
 }
 
 std::optional<uint32_t> DiskTier::free_slot() const {

@@ -49,6 +49,7 @@ struct DiskResult {
   uint32_t id = 0;
   MoveOutcome outcome = MoveOutcome::kDone;
   uint64_t stamp = 0;  // of the page, where it is done
+  int64_t ended_us = 0;
 };
 
 class DiskTier {

@@ -29,6 +29,10 @@ struct PageKeyHash {
   size_t operator()(const PageKey& key) const { return static_cast<size_t>(key.low); }
 };
 
+/// The ways between neighbouring tiers, each a queue of its own: device to host, host to device, host to disk, disk to host; and host to host, where pages are verified.
+inline constexpr int kNumLinks = 5;
+inline size_t link_of(Tier from, Tier to) { return from == to ? 4 : 2 * static_cast<size_t>(from < to ? from : to) + (to < from ? 1 : 0); }
+
 /// One page's way between neighbouring tiers (device and host, host and disk), the same on every rank; or from a host frame to itself, which only verifies it,
 /// for rows that are to read it there. `to` may be read only in a plan made
 /// after all ranks reported the move as done; `from` stays as it is until then.

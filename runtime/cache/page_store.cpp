@@ -53,7 +53,8 @@ void PageStore::start(std::span<const PageMove> moves, std::span<const PageRecor
     check(move);
     if (move.is_check()) {
       const int64_t started_us = clock_.now_us();
-      ended_at_once_.push_back(result(move, matches_stamp(move) ? MoveOutcome::kDone : MoveOutcome::kChecksum, started_us));
+      const MoveOutcome outcome = matches_stamp(move) ? MoveOutcome::kDone : MoveOutcome::kChecksum;
+      ended_at_once_.push_back(result(move, outcome, started_us, clock_.now_us()));
       continue;
     }
     if (move.to.tier == Tier::kHost) host_stamps_[move.to.frame].reset();
@@ -64,7 +65,7 @@ void PageStore::start(std::span<const PageMove> moves, std::span<const PageRecor
     } else if (is_good_on_host(move)) {
       fetches.push_back(move);
     } else {
-      ended_at_once_.push_back(result(move, MoveOutcome::kChecksum, clock_.now_us()));
+      ended_at_once_.push_back(unmoved(move));
     }
   }
   start_copies(PageMover::Direction::kEvict, evictions);
@@ -85,7 +86,7 @@ void PageStore::start_disk_moves(std::span<const PageMove> moves, std::span<cons
       transfer.record = records.front();
       records = records.subspan(1);
       if (!host_stamps_[host.frame]) {
-        ended_at_once_.push_back(result(move, MoveOutcome::kChecksum, clock_.now_us()));
+        ended_at_once_.push_back(unmoved(move));
         continue;
       }
       transfer.stamp = *host_stamps_[host.frame];
@@ -102,7 +103,7 @@ void PageStore::take_finished_disk_moves(std::vector<MoveResult>& results) {
     const auto found = disk_moves_.find(ended.id);
     const PageMove& move = found->second.move;
     if (move.to.tier == Tier::kHost && ended.outcome == MoveOutcome::kDone) host_stamps_[move.to.frame] = ended.stamp;
-    results.push_back(result(move, ended.outcome, found->second.started_us));
+    results.push_back(result(move, ended.outcome, found->second.started_us, ended.ended_us));
     disk_moves_.erase(found);
   }
 }
@@ -127,7 +128,7 @@ void PageStore::start_copies(PageMover::Direction direction, std::span<const Pag
       frames.push_back(evict ? PageMover::Move{move.from.frame, move.to.frame} : PageMover::Move{move.to.frame, move.from.frame});
     }
     const PageMover::Ticket ticket = evict ? mover_->evict(frames) : mover_->fetch(frames);
-    for (const PageMove& move : some) copies_.push_back({move, ticket, now_us});
+    for (size_t i = 0; i < some.size(); ++i) copies_.push_back({some[i], ticket, now_us, some.size() - i});
     moves = moves.subspan(some.size());
   }
 }
@@ -149,11 +150,11 @@ MoveOutcome PageStore::finish_copy(const PageMove& move) {
 
 void PageStore::take_finished_copies(std::vector<MoveResult>& results) {
   PageMover::Ticket asked = 0;
-  bool finished = true;
+  std::optional<int64_t> ended_us;
   std::erase_if(copies_, [&](const Copy& copy) {
-    if (copy.ticket != asked) finished = mover_->finished(asked = copy.ticket);
-    if (finished) results.push_back(result(copy.move, finish_copy(copy.move), copy.started_us));
-    return finished;
+    if (copy.ticket != asked) ended_us = mover_->finished_us(asked = copy.ticket);
+    if (ended_us) results.push_back(result(copy.move, finish_copy(copy.move), copy.started_us, *ended_us, copy.num_left));
+    return ended_us.has_value();
   });
 }
 
@@ -167,8 +168,16 @@ std::vector<MoveResult> PageStore::poll(bool wait_for_one) {
   }
 }
 
-MoveResult PageStore::result(const PageMove& move, MoveOutcome outcome, int64_t started_us) const {
-  return {move.id, outcome, clock_.now_us() - started_us, static_cast<uint32_t>(options_.page_bytes)};
+MoveResult PageStore::result(const PageMove& move, MoveOutcome outcome, int64_t started_us, int64_t ended_us, size_t num_left) {
+  int64_t& link_free_us = link_free_us_[link_of(move.from.tier, move.to.tier)];
+  const int64_t begun_us = std::max(started_us, link_free_us);
+  const int64_t busy_us = std::max<int64_t>(ended_us - begun_us, 0) / static_cast<int64_t>(num_left);
+  link_free_us = begun_us + busy_us;
+  return {move.id, outcome, link_free_us - started_us, busy_us, static_cast<uint32_t>(options_.page_bytes)};
+}
+
+MoveResult PageStore::unmoved(const PageMove& move) const {
+  return {move.id, MoveOutcome::kChecksum, 0, 0, static_cast<uint32_t>(options_.page_bytes)};
 }
 
 }  // namespace terrace

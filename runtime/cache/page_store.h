@@ -5,6 +5,7 @@
 // those of its key ends as kChecksum, never as kDone. A failed move leaves its target without a page; `from` is as it was.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -51,6 +52,7 @@ class PageStore {
     PageMove move;
     PageMover::Ticket ticket;
     int64_t started_us;
+    size_t num_left;  // moves of its ticket from this one on
   };
 
   struct DiskMove {
@@ -67,7 +69,10 @@ class PageStore {
   MoveOutcome finish_copy(const PageMove& move);
   void take_finished_copies(std::vector<MoveResult>& results);
   void take_finished_disk_moves(std::vector<MoveResult>& results);
-  MoveResult result(const PageMove& move, MoveOutcome outcome, int64_t started_us) const;
+  /// `num_left`: moves, this one among them, that ended together; the time is shared out.
+  MoveResult result(const PageMove& move, MoveOutcome outcome, int64_t started_us, int64_t ended_us, size_t num_left = 1);
+  /// A move that was not begun, since its source does not hold the page.
+  MoveResult unmoved(const PageMove& move) const;
   uint64_t host_checksum(PageMover::Direction direction, uint32_t host_frame);
 
   Options options_;
@@ -78,6 +83,7 @@ class PageStore {
   std::deque<Copy> copies_;                           // under way, in order of start
   std::unordered_map<uint32_t, DiskMove> disk_moves_;  // under way, by id
   std::vector<MoveResult> ended_at_once_;
+  std::array<int64_t, kNumLinks> link_free_us_ = {};   // when the last move of each link ended
   std::unique_ptr<DiskTier> disk_;  // last: its thread touches the host pool
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/cache/page.h"
+#include "runtime/cache/page_key_table.h"
 #include "runtime/cache/retention.h"
 
 namespace terrace {
@@ -29,6 +30,10 @@ struct CachedPage {
   bool leaving = false;       // the move gives up the copy it starts from
   bool verified = false;      // the host has a copy, and it was verified since somebody holds the page
   int32_t num_children = 0;
+  int32_t first_token = 0;    // of tokens, so that most siblings are told apart without them
+  PageId newest_child = kNoPage;
+  PageId older_sibling = kNoPage;  // of those that follow the same page
+  PageId newer_sibling = kNoPage;
   std::array<bool, kNumTiers> pinned = {};  // by the tier's policy
   bool idle = false;          // counted as a device copy that may be given up
   bool clean = false;         // counted as an idle one that a colder tier has too
@@ -59,10 +64,16 @@ class PrefixIndex {
   Partial longest_partial(const PageKey& parent_key, std::span<const int32_t> tokens) const;
 
  private:
+  PageId find(const PageKey& key) const;
+  void join_siblings(PageId page);
+  void leave_siblings(const CachedPage& page);
+  PageId& newest_sibling(const CachedPage& page);
+  PageId newest_orphan(const PageKey& parent_key) const;
+
   std::vector<CachedPage> pages_;  // by id
   std::vector<PageId> unused_;
-  std::unordered_map<PageKey, PageId, PageKeyHash> by_key_;
-  std::unordered_map<PageKey, std::vector<PageId>, PageKeyHash> children_;  // by the parent's key
+  PageKeyTable by_key_;
+  std::unordered_map<PageKey, PageId, PageKeyHash> newest_orphan_;  // of those whose parent was not there, by its key: first pages of chains above all
 };
 
 }  // namespace terrace

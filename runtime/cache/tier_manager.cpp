@@ -129,8 +129,8 @@ MovePlan TierManager::plan_moves(int64_t now) {
   return std::exchange(planned_, {});
 }
 
-void TierManager::settle(std::span<const MoveResult> results, bool timed) {
-  for (const TransferLedger::Settled& settled : ledger_.settle(results, timed)) finish(settled);
+void TierManager::settle(std::span<const MoveResult> results) {
+  for (const TransferLedger::Settled& settled : ledger_.settle(results)) finish(settled);
 }
 
 bool TierManager::write_out() {

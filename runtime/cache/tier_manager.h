@@ -62,6 +62,8 @@ class TierManager {
   void give_back(uint32_t frame) { device_pool().release(frame); }
   /// How many frames take_frame() can give.
   int32_t num_available() const { return frames(Tier::kDevice).num_free() + num_idle_; }
+  /// Of these, the ones that hold nothing.
+  int32_t num_free() const { return frames(Tier::kDevice).num_free(); }
   /// Device frames that cannot be had now: a sequence's own, and pages that are held or moving.
   int32_t num_in_use() const { return options_.num_frames[0] - num_available(); }
 
@@ -93,8 +95,8 @@ class TierManager {
   // ---- moves ----
   /// Once a step, before the plan is sent: moves asked for since the last, and those that keep frames free.
   MovePlan plan_moves(int64_t now);
-  /// Takes in what one rank reported; a move has ended when all have. `timed`: see TransferLedger.
-  void settle(std::span<const MoveResult> results, bool timed);
+  /// Takes in what one rank reported; a move has ended when all have.
+  void settle(std::span<const MoveResult> results);
   bool moving() const { return !ledger_.empty(); }
   /// For the end of a run: writes out all that colder tiers can take. False when nothing is left to do.
   bool write_out();

@@ -12,8 +12,8 @@ uint32_t TransferLedger::start(PageId page, PageRef from, PageRef to) {
   return last_id_;
 }
 
-std::vector<TransferLedger::Settled> TransferLedger::settle(std::span<const MoveResult> results, bool timed) {
-  if (timed) measure(results);
+std::vector<TransferLedger::Settled> TransferLedger::settle(std::span<const MoveResult> results) {
+  measure(results);
   std::vector<Settled> ended;
   for (const MoveResult& result : results) {
     const auto entry = in_flight_.find(result.id);
@@ -28,7 +28,7 @@ std::vector<TransferLedger::Settled> TransferLedger::settle(std::span<const Move
   return ended;
 }
 
-// Moves of one plan wait for one another, so what counts is how many had ended when the last one did.
+// Moves of one plan wait for one another, so what counts is how long the link was busy with each.
 void TransferLedger::measure(std::span<const MoveResult> results) {
   constexpr double kWeightOfNew = 0.25;
   struct Batch {
@@ -38,9 +38,9 @@ void TransferLedger::measure(std::span<const MoveResult> results) {
   std::array<Batch, kNumTiers> batches;
   for (const MoveResult& result : results) {
     const auto entry = in_flight_.find(result.id);
-    if (entry == in_flight_.end() || entry->second.move.to.tier > entry->second.move.from.tier) continue;
+    if (entry == in_flight_.end() || result.outcome != MoveOutcome::kDone || entry->second.move.to.tier >= entry->second.move.from.tier) continue;
     Batch& batch = batches[static_cast<size_t>(entry->second.move.from.tier)];
-    batch.us = std::max(batch.us, result.us);
+    batch.us += result.busy_us;
     ++batch.count;
   }
   for (size_t tier = 0; tier < batches.size(); ++tier) {

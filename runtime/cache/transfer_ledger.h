@@ -28,9 +28,8 @@ class TransferLedger {
 
   /// Books a move; its id.
   uint32_t start(PageId page, PageRef from, PageRef to);
-  /// One rank's results; the moves that thereby ended. `timed`: the rank looked at them all the while, so that their times are the links';
-  /// after a step of rows they are the step's.
-  std::vector<Settled> settle(std::span<const MoveResult> results, bool timed);
+  /// One rank's results; the moves that thereby ended.
+  std::vector<Settled> settle(std::span<const MoveResult> results);
   bool empty() const { return in_flight_.empty(); }
   size_t size() const { return in_flight_.size(); }
 

@@ -60,6 +60,17 @@ expect 0 mpirun -n 2 "${batch[@]}" --progress none
 silent err
 cmp -s "$work/out.jsonl" "$work/whole" || fail "a run with nothing to do changes the output"
 
+# With a time-line: the same results, and JSON that others can read, also of a run that was killed.
+rm -f "$work/out.jsonl"
+expect 0 mpirun -n 2 "${batch[@]}" --set trace="$work/trace.json"
+same_results "with a trace"
+events() { python3 -c 'import json, sys; print(sum(event["name"] == sys.argv[2] for event in json.load(open(sys.argv[1]))))' "$work/trace.json" "$1"; }
+[ "$(events 'first token')" -gt 8 ] && [ "$(events decode)" -gt 50 ] || fail "the trace lacks events: $(head -c 2000 "$work/trace.json")"
+start "${batch[@]}" --set trace="$work/trace.json"
+pkill -KILL --parent "$job"
+wait "$job" 2>/dev/null
+[ "$(events plan)" -gt 0 ] || fail "no trace of a killed run: $(head -c 2000 "$work/trace.json")"
+
 # Killed, one rank or the other, while lines are being written.
 for rank in 0 1; do
   start mpirun -n 2 "${batch[@]}"

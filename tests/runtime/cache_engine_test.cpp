@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "comm/group.h"
+#include "kernels/base/cpu_count.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
 
@@ -59,6 +60,22 @@ TEST(CacheEngineTest, PagesFoundOnTheDeviceGiveEqualBits) {
   const Outputs found = run_engine(small_config(), 1, requests, &stats);
   EXPECT_GT(stats.sources.device, 9 * 140);  // all but the first question of each document
   expect_same(computed(requests, 1), found, "device");
+}
+
+TEST(CacheEngineTest, ADiskFileIsTakenOverByARunWithAnotherNumberOfThreads) {
+  if (usable_cores() < 2) GTEST_SKIP() << "two threads need two cores";
+  const std::vector<Request> requests = questions(3, 1);
+  Config config = small_config();
+  config.cache.host = {kPage * 60, 0};
+  config.cache.disk.path = ::testing::TempDir() + "/cache_engine_test." + std::to_string(::getpid());
+  config.cache.disk.size = {kPage * 100, 0};
+  const Outputs written = run_engine(config, 1, requests);
+  config.parallel.threads = 2;
+  EngineStats stats;
+  const Outputs read = run_engine(config, 1, requests, &stats);
+  std::filesystem::remove(config.cache.disk.path + ".rank0");
+  EXPECT_GT(stats.sources.disk, 3 * 140);
+  expect_same(written, read, "two threads");
 }
 
 TEST(CacheEngineTest, PagesFetchedFromTheHostGiveEqualBitsOn1And2And3Ranks) {

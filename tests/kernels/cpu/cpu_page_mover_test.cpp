@@ -94,6 +94,18 @@ TEST_F(CpuPageMoverTest, AnIdleLinkDoesNotSaveUp) {
   EXPECT_EQ(clock_.now_us() - before_us, 100);
 }
 
+TEST_F(CpuPageMoverTest, TheTimeOfAnEndDoesNotDependOnWhenItIsAskedFor) {
+  auto mover = make({.bytes_per_second = kPageBytes * 1e6 / 100, .latency_us = 30});
+  const int64_t started_us = clock_.now_us();
+  const auto first = mover->evict(Moves{{0, 0}, {1, 1}});
+  const auto second = mover->evict(Moves{{2, 2}});
+  EXPECT_EQ(mover->finished_us(second), std::nullopt);
+  mover->wait(mover->evict(Moves{{3, 3}}));  // both are copied before this one is, in order
+  clock_.advance_us(1'000'000);
+  EXPECT_EQ(mover->finished_us(second), started_us + 330);
+  EXPECT_EQ(mover->finished_us(first), started_us + 230);
+}
+
 TEST_F(CpuPageMoverTest, EndsWhileCopiesWait) {
   auto mover = make({.bytes_per_second = 1});
   for (int i = 0; i < 200; ++i) {

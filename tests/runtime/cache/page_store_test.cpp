@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/base/error.h"
+#include "tests/support/runtime/loading_backend.h"
 #include "tests/support/runtime/page_pools.h"
 
 namespace terrace {
@@ -84,6 +85,53 @@ TEST(PageStoreTest, ResultsTellTimeAndBytesOverAModelledLink) {
   EXPECT_EQ(results[0].bytes, pools.kPageBytes);
   EXPECT_GE(results[0].us, 1500);
   EXPECT_EQ(store.num_under_way(), 0u);
+}
+
+// A mover whose copies end when the test says.
+class ScriptedMover : public PageMover {
+ public:
+  explicit ScriptedMover(std::vector<int64_t> ends_us) : ends_us_(std::move(ends_us)) {}
+  Ticket evict(std::span<const Move>) override { return ++last_; }
+  Ticket fetch(std::span<const Move>) override { return ++last_; }
+  std::optional<int64_t> finished_us(Ticket ticket) override { return ends_us_.at(ticket - 1); }
+  void wait(Ticket) override {}
+  void order_ops_after(Ticket) override {}
+  std::byte* host_page(uint32_t) override { return nullptr; }
+  std::optional<uint64_t> checksum(Direction, uint32_t) override { return 0; }
+
+ private:
+  std::vector<int64_t> ends_us_;  // by ticket
+  Ticket last_ = 0;
+};
+
+class ScriptedBackend : public LoadingBackend {
+ public:
+  explicit ScriptedBackend(std::vector<int64_t> ends_us) : ends_us_(std::move(ends_us)) {}
+  std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions&) override { return std::make_unique<ScriptedMover>(ends_us_); }
+
+ private:
+  std::vector<int64_t> ends_us_;
+};
+
+TEST(PageStoreTest, MovesTellHowLongTheirLinkWasBusyWithThemHoweverLateOneLooks) {
+  testing::ManualClock clock;
+  const int64_t began_us = clock.now_us();
+  ScriptedBackend backend({began_us + 1000, began_us + 1600, began_us + 2600});
+  PageStore store(backend, {.page_bytes = 4096, .num_device_frames = 8, .num_host_frames = 8, .clock = &clock});
+  std::vector<PageMove> moves;
+  for (uint32_t i = 0; i < 6; ++i) moves.push_back(evict(i, i, i, kKeys[i]));  // tickets of 4 and 2
+  store.start(moves, {});
+  clock.advance_us(2000);
+  store.start(std::vector{evict(6, 6, 6, kKeys[6])}, {});
+  clock.advance_us(70'000);  // a step
+  const std::vector<MoveResult> results = store.poll(false);
+  ASSERT_EQ(results.size(), 7u);
+  const int64_t us[] = {250, 500, 750, 1000, 1300, 1600, 600};
+  const int64_t busy_us[] = {250, 250, 250, 250, 300, 300, 600};
+  for (size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(results[i].us, us[i]) << i;
+    EXPECT_EQ(results[i].busy_us, busy_us[i]) << i;
+  }
 }
 
 TEST(PageStoreTest, AMoveThatCannotBeIsAnError) {

@@ -59,7 +59,7 @@ void CacheWorld::finish_some(bool at_least_one, Scheduler& scheduler) {
       const bool fails = options_.fail_one_in > 0 && rng_() % static_cast<unsigned>(options_.fail_one_in) == 0;
       const MoveOutcome outcome = !fails ? MoveOutcome::kDone : rng_() % 2 == 0 ? MoveOutcome::kChecksum : MoveOutcome::kIo;
       if (fails) std::ranges::fill(moving.bytes, kGarbage);
-      reports[static_cast<size_t>(moving.ranks_left[k])].push_back({moving.move.id, outcome, 10, 100});
+      reports[static_cast<size_t>(moving.ranks_left[k])].push_back({moving.move.id, outcome, 10, 10, 100});
       moving.ranks_left.erase(moving.ranks_left.begin() + static_cast<std::ptrdiff_t>(k));
     }
     if (!moving.ranks_left.empty()) continue;
@@ -70,7 +70,7 @@ void CacheWorld::finish_some(bool at_least_one, Scheduler& scheduler) {
     ++num_moved_;
   }
   std::erase_if(moving_, [](const Moving& moving) { return moving.ranks_left.empty(); });
-  for (const std::vector<MoveResult>& report : reports) scheduler.tiers().settle(report, at_least_one);
+  for (const std::vector<MoveResult>& report : reports) scheduler.tiers().settle(report);
 }
 
 }  // namespace terrace

@@ -34,6 +34,7 @@ class FloatWeight : public Weight {
 class LoadingBackend : public Backend {
  public:
   std::string describe() const override { return "loading only"; }
+  std::string arithmetic() const override { return "none"; }
   Buffer allocate(size_t bytes) override {
     return Buffer(static_cast<std::byte*>(std::calloc(1, bytes)), bytes, [](std::byte* data, size_t) { std::free(data); });
   }

@@ -1,0 +1,41 @@
+#include "runtime/page_origin.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+
+namespace terrace {
+namespace {
+
+/// Of the file's bytes at a thousand places: models of one shape differ in all their weights, and nobody waits for 140 GB to be read.
+uint64_t sample_digest(const GgufFile& file) {
+  constexpr size_t kPlaces = 1024;
+  constexpr size_t kBytes = 512;
+  uint64_t digest = 0;
+  const size_t count = file.tensors().size();
+  for (size_t i = 0; count > 0 && i < kPlaces; ++i) {
+    const GgufTensor& tensor = file.tensors()[i * count / kPlaces];
+    const size_t bytes = std::min(kBytes, tensor.bytes);
+    const size_t place = i * 2654435761u % (tensor.bytes - bytes + 1);
+    digest = XXH3_64bits_withSeed(tensor.data + place, bytes, digest + place);
+  }
+  return digest;
+}
+
+std::string describe(const GeometryConfig& g) {
+  return fmt::format("dummy {} {} {} {} {} {} {} {} {}", g.layers, g.hidden_size, g.heads, g.kv_heads, g.head_dim, g.ffn_size, g.vocab_size, g.rope_base,
+                     static_cast<int>(g.format));
+}
+
+}  // namespace
+
+std::string page_origin(const PageOriginInputs& inputs) {
+  const PageLayout& layout = inputs.layout;
+  const std::string weights = inputs.file != nullptr ? fmt::format("{} {:016x}", inputs.file->file_bytes(), sample_digest(*inputs.file)) : describe(*inputs.geometry);
+  return fmt::format("{} {} on {} ranks, {} a host, {} {} {} {} {} {}, {}", inputs.model->architecture, weights, inputs.num_ranks, inputs.ranks_per_host,
+                     kv_format_name(layout.format()), layout.page_tokens, layout.num_layers, layout.num_kv_heads, layout.head_dim, layout.page_stride,
+                     inputs.arithmetic);
+}
+
+}  // namespace terrace
