@@ -4,6 +4,9 @@
 // Shortage never fails and never deadlocks (LAW 5): a request that could not run alone in the whole pool is refused at submit; sequences
 // are served in order of arrival; when frames run out, waiting ones let the cached pages go that they hold, and then one younger than the one in need
 // gives up its pages, the one that loses least work; so the oldest always gets on. Full pages stay in the cache as long as there is room in any tier.
+//
+// Where all layers have a window, a sequence lets pages go as they fall out of it, and never needs more than sinks, window and chunk at a time, whatever
+// its length. Only pages from before the first such loss are shared; a preempted one computes the rest again.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +18,7 @@
 #include <vector>
 
 #include "runtime/cache/page_table.h"
+#include "runtime/cache/pages_in_sight.h"
 #include "runtime/cache/tier_manager.h"
 #include "runtime/config.h"
 #include "runtime/prefix_hold.h"
@@ -33,6 +37,7 @@ class Scheduler {
     int32_t num_host_frames = 0;
     int32_t num_disk_frames = 0;
     int32_t context_length = 0;
+    AttentionWindow window = {};  // of all layers: a page that falls out of it is let go
     int32_t num_ranks = 1;
     bool cache_enabled = true;  // false: after each token the whole sequence is computed again (teaching baseline)
     bool keep_prefixes = true;  // full pages are kept for sequences that begin alike
@@ -84,8 +89,11 @@ class Scheduler {
   void map_page(Sequence& sequence, SequencePage page);
   void update_table(const Sequence& sequence, size_t index);
   bool has_room_for(const Sequence& sequence) const;
+  int64_t pages_to_come(const Sequence& sequence) const;
   bool is_computing_for(const Sequence& waiting) const;
   void publish_full_pages(Sequence& sequence);
+  void let_unseen_pages_go(Sequence& sequence);
+  void give_up(const SequencePage& page);
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(const Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
   void stop_running(Sequence& sequence);
@@ -93,6 +101,7 @@ class Scheduler {
   int32_t pages_for(int32_t positions) const { return (positions + options_.page_tokens - 1) / options_.page_tokens; }
 
   Options options_;
+  PagesInSight in_sight_;
   PageTables tables_;
   TierManager tiers_;
   PrefixHold prefix_hold_;

@@ -12,7 +12,7 @@ namespace terrace {
 
 /// A page in a running sequence's table.
 struct SequencePage {
-  uint32_t frame = kNoFrame;
+  uint32_t frame = kNoFrame;  // kNoFrame: let go
   PageId cached = kNoPage;  // whose frame it is, held by this sequence; kNoPage: the sequence's alone
 };
 
@@ -30,6 +30,7 @@ struct Sequence {
   int32_t slot = -1;
   std::vector<SequencePage> pages;    // in order of position
   int32_t num_published = 0;          // leading pages that were offered to the cache or came from it
+  int32_t num_let_go = 0;             // pages behind the sinks that have fallen out of the window and have no frame any more
 
   // While waiting: the leading pages that were found in the cache. Held, and on their way to the device.
   std::vector<PageId> prefix;

@@ -30,18 +30,22 @@ namespace {
 // What ranks tell each other before the first step: they must be the same program with the same pages.
 struct Introduction {
   uint64_t build = 0;
-  uint64_t layout = 0;  // of a page
+  uint64_t layout = 0;  // of a page, and what is seen of pages
   std::array<int64_t, kNumTiers> num_frames = {};
   int64_t weight_bytes = 0;
 };
 
+// Its tokens and page table are then about 100 MB on rank 0.
+constexpr int32_t kLongestStream = 1 << 24;
+
 uint64_t hash_of(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
 
-Introduction introduce(const PageLayout& layout, const std::string& architecture, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
+Introduction introduce(const PageLayout& layout, const ModelConfig& model, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
   Introduction self;
   self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
   // KV heads may be dealt unevenly; all else of a page is the same everywhere.
-  self.layout = hash_of(fmt::format("{} {} {} {} {}", architecture, kv_format_name(layout.format()), layout.page_tokens, layout.num_layers, layout.head_dim));
+  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), layout.page_tokens, layout.num_layers,
+                                    layout.head_dim, model.windows.front(), model.sinks));
   self.num_frames = num_frames;
   self.weight_bytes = static_cast<int64_t>(weight_bytes);
   return self;
@@ -163,6 +167,7 @@ void Session::Impl::open_model() {
     file = GgufFile::open(config.model.path);
     model = read_model_config(*file);
   }
+  set_attention_window(config.attention, model);
   shard = make_shard(model, group.rank, group.size);
   if (!file || group.rank != 0) return;  // text is rank 0's business
   tokenizer = make_tokenizer(*file);
@@ -226,7 +231,8 @@ void Session::Impl::allocate_pages() {
   engine_options.cache = config.cache;
   engine_options.num_frames = memory.num_frames;
   engine_options.num_host_frames = memory.num_host_frames;
-  engine_options.context_length = model.context_length;
+  engine_options.context_length = model.endless ? kLongestStream : model.context_length;
+  engine_options.window = model.widest_window();
   engine_options.origin = page_origin();
   engine = std::make_unique<Engine>(group, *worker, engine_options);
 }
@@ -274,14 +280,15 @@ std::vector<DiskRecord> Session::Impl::gather_recovered() {
 std::string Session::Impl::page_origin() const {
   const PageLayout& layout = memory.layout;
   const std::string weights = file ? fmt::format("{} {:016x}", file->file_bytes(), sample_digest(*file)) : describe(config.model.geometry);
-  return fmt::format("terrace {} {} {} on {} ranks, {} {} {} {} {} {}, {} {}", TERRACE_VERSION, model.architecture, weights, group.size, kv_format_name(layout.format()),
-                     layout.page_tokens, layout.num_layers, layout.num_kv_heads, layout.head_dim, layout.page_stride, backend->describe(), config.numerics);
+  const std::string window = model.endless ? fmt::format(", window {} {}", config.attention.window, config.attention.sinks) : "";
+  return fmt::format("terrace {} {} {} on {} ranks, {} {} {} {} {} {}, {} {}{}", TERRACE_VERSION, model.architecture, weights, group.size, kv_format_name(layout.format()),
+                     layout.page_tokens, layout.num_layers, layout.num_kv_heads, layout.head_dim, layout.page_stride, backend->describe(), config.numerics, window);
 }
 
 // Rank 0 books frames once for all, so every rank has as many as the poorest.
 void Session::Impl::agree_on_frames() {
   std::array<int64_t, kNumTiers> num_frames = {memory.num_frames, memory.num_host_frames, num_disk_frames(config, memory)};
-  const Introduction self = introduce(memory.layout, model.architecture, num_frames, weight_bytes);
+  const Introduction self = introduce(memory.layout, model, num_frames, weight_bytes);
   std::vector<Introduction> ranks;
   for (const Bytes& bytes : group.control->gather(to_bytes(self))) {
     Introduction other;

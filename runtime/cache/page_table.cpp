@@ -78,7 +78,7 @@ std::string PageTables::describe() const {
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (!slots_[i].open) continue;
     text += fmt::format("slot {} (sequence {}):", i, slots_[i].sequence);
-    for (const PageRef& page : slots_[i].pages) text += fmt::format(" {}", page.frame);
+    for (const PageRef& page : slots_[i].pages) text += page.frame == kNoFrame ? " -" : fmt::format(" {}", page.frame);
     text += '\n';
   }
   return text;

@@ -51,6 +51,7 @@ class TierManager {
     bool keep_pages = true;     // false: nothing is published
     int32_t num_ranks = 1;
     std::string policy = "lru";
+    bool breaks_chains = false; // sequences let pages go and hold what follows them
   };
   explicit TierManager(const Options& options);
 
@@ -107,6 +108,7 @@ class TierManager {
   std::optional<uint32_t> take_cold_frame(Tier tier);
   bool start_move(PageId page, Tier from, Tier to);
   void keep_free(Tier tier, int32_t wanted);
+  std::optional<PageId> deepest_idle() const;
   void finish(const TransferLedger::Settled& settled);
 
   Options options_;

@@ -59,6 +59,8 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"cache.policy", "reuse"},
     {"cache.link.bandwidth", "1GiB"},
     {"cache.link.latency_us", "20"},
+    {"attention.window", "1024"},
+    {"attention.sinks", "0"},
     {"scheduler.max_tokens_per_step", "100"},
     {"scheduler.max_sequences", "7"},
     {"sampling.temperature", "0.5"},
