@@ -1,5 +1,8 @@
 // Which keys a query sees where attention is limited to a window: at position p, keys p - size + 1 .. p and the first `sinks` ones. What
 // lies between is the gap. Plain values, for host code and kernels; always inlined, since files of several ISAs include this.
+//
+// Sinks are kept for endless streams (StreamingLLM, arXiv 2309.17453), where the distance to them would grow beyond all that a model has learnt.
+// To them a query therefore stands as if the gap were not there: at sink_position(p).
 #pragma once
 
 #include <cstdint>
@@ -22,6 +25,10 @@ struct AttentionWindow {
   int32_t sinks = 0;  // 0 without a window
 
   [[gnu::always_inline]] KeyGap gap(int32_t position) const { return {sinks, size > 0 ? position - size + 1 : 0}; }
+  /// The query's position for its distance to the sinks: its own until there is a gap, then that of the last one before.
+  [[gnu::always_inline]] int32_t sink_position(int32_t position) const {
+    return position < sinks + size ? position : sinks + size - 1;
+  }
   bool operator==(const AttentionWindow&) const = default;
 };
 

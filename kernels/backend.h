@@ -78,6 +78,10 @@ struct RopeKvArgs {
   float attention_factor = 1.0f;             // multiplies sin and cos (yarn)
   int32_t layer = 0;
   const KvPool* kv = nullptr;
+  // Endless streams (attention.window). The queries once more, as they stand to the sinks; data == nullptr: not wanted.
+  MatrixView q_sinks = {};        // like q, written
+  AttentionWindow window = {};    // says by which position: window.sink_position(p)
+  bool exact_angles = false;      // position * frequency is not rounded to float, as it is for the sake of the models' references: 0.004 at 100,000
 };
 
 struct AttentionArgs {
@@ -94,6 +98,7 @@ struct AttentionArgs {
   int32_t sinks = 0;     // Pages with nothing else are not read: their frame numbers may be any. Layers of a step may differ in all three.
   int32_t layer = 0;
   const KvPool* kv = nullptr;
+  MatrixView q_sinks = {};  // like q, used for keys at positions < sinks (RopeKvArgs); data == nullptr: q is
 
   AttentionWindow key_window() const { return window > 0 ? AttentionWindow{window, sinks} : AttentionWindow{}; }
 };

@@ -68,7 +68,8 @@ BatchRunner::Options runner_options(Session& session, const Config& config, cons
   result.context.tokenizer = session.tokenizer();
   result.context.chat_template = session.chat_template();
   result.context.defaults = config.sampling;
-  result.context.max_sequence_tokens = session.engine().max_sequence_tokens();
+  // What a chat may fill by default; a stream's end is for the request to say.
+  result.context.max_sequence_tokens = std::min(session.engine().max_sequence_tokens(), session.model().context_length);
   result.context.now_unix = std::time(nullptr);
   result.model_name = session.model().name.empty() ? std::filesystem::path(config.model.path).stem().string() : session.model().name;
   result.max_in_flight = options.max_in_flight > 0 ? options.max_in_flight : 2 * config.scheduler.max_sequences;

@@ -69,6 +69,16 @@ std::vector<ConfigKey> machine_keys() {
   };
 }
 
+std::vector<ConfigKey> attention_keys() {
+  return {
+      {"attention.window", integer_value([](Config& c) -> I& { return c.attention.window; }, 0, kMany),
+       "Above 0: each token sees only so many before it, its own included, and the first attention.sinks ones. Sequences may then be of any length, beyond "
+       "the model's context and the pool, in constant memory. For models all of whose layers see everything; with backend: cpu so far. 0: as the model has it."},
+      {"attention.sinks", integer_value([](Config& c) -> I& { return c.attention.sinks; }, 0, 4096),
+       "With attention.window: tokens at the beginning of a sequence that stay in sight, however long it grows. Most models fall apart without the first few."},
+  };
+}
+
 std::vector<ConfigKey> serving_keys() {
   return {
       {"cache.enabled", flag_value([](Config& c) -> bool& { return c.cache.enabled; }),
@@ -120,7 +130,7 @@ std::vector<ConfigKey> serving_keys() {
 const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> all = model_keys();
-    for (auto part : {machine_keys(), serving_keys()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto part : {machine_keys(), attention_keys(), serving_keys()}) all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return keys;

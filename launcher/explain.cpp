@@ -31,7 +31,8 @@ std::string indented(std::string_view text) {
 std::string explain_memory(const Config& config, int num_ranks, int local_ranks) {
   std::optional<GgufFile> file;
   if (config.model.load == "file") file = GgufFile::open(config.model.path);
-  const ModelConfig model = file ? read_model_config(*file) : make_dummy_model_config(config.model.geometry);
+  ModelConfig model = file ? read_model_config(*file) : make_dummy_model_config(config.model.geometry);
+  set_attention_window(config.attention, model);
   const std::unique_ptr<Backend> backend = make_backend(config.backend, {});
   const size_t available = backend->free_memory().value_or(read_available_memory() / static_cast<size_t>(local_ranks));
   std::string out = fmt::format("# {} rank{}, {} on this host\n", num_ranks, num_ranks == 1 ? "" : "s", local_ranks);

@@ -45,6 +45,12 @@ struct CommSection {
   int32_t pretend_hosts = 0;  // > 1: test the cross-host path on one host
 };
 
+/// Sequences without end on a model that sees everything (StreamingLLM): each token sees so many before it, and the first ones.
+struct AttentionSection {
+  int32_t window = 0;  // positions, a token's own included; 0: as the model has it
+  int32_t sinks = 4;
+};
+
 struct DiskSection {
   std::string path = "none";  // one file a rank: PATH.rank0, PATH.rank1, ...; none: no disk tier
   MemorySize size;
@@ -90,6 +96,7 @@ struct Config {
   CommSection comm;
   std::string numerics = "auto";         // auto (invariant on the CPU, fast on CUDA) | invariant (bit-equal whatever the batch) | fast
   bool graphs = true;                    // CUDA: decode steps replay a recorded graph
+  AttentionSection attention;
   CacheSection cache;
   SchedulerSection scheduler;
   SamplingSection sampling;

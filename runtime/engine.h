@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/group.h"
+#include "kernels/attention_window.h"
 #include "runtime/cache/page_record.h"
 #include "runtime/cache/tier_manager.h"
 #include "runtime/config.h"
@@ -43,6 +44,7 @@ class Engine {
     int32_t num_host_frames = 0;
     int32_t num_disk_frames = 0;
     int32_t context_length = 0;
+    AttentionWindow window = {};  // of all layers: what is outside is wanted by none
     std::string origin;           // all that the bytes of a page depend on beside its tokens
     std::vector<DiskRecord> on_disk;  // pages that every rank found whole at the start
     TraceWriter* trace = nullptr;     // outlives the engine

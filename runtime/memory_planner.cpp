@@ -24,7 +24,9 @@ constexpr size_t kFixedWorkspace = size_t{64} << 20;  // thread stacks, attentio
 
 /// Pages that max_sequences sequences of the whole context would fill; more would lie idle.
 int64_t useful_pages(const Config& config, const ModelConfig& model) {
-  const int64_t per_sequence = (int64_t{model.context_length} + config.cache.page_tokens - 1) / config.cache.page_tokens;
+  // Beside what a stream sees, which is within the context, are the chunk that it computes and pages that are cut at both ends.
+  const int64_t beside = model.endless ? config.scheduler.max_tokens_per_step + 2 * config.cache.page_tokens : 0;
+  const int64_t per_sequence = (int64_t{model.context_length} + beside + config.cache.page_tokens - 1) / config.cache.page_tokens;
   return std::min<int64_t>(per_sequence * config.scheduler.max_sequences, std::numeric_limits<int32_t>::max());
 }
 

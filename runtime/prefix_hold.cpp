@@ -51,7 +51,7 @@ void PrefixHold::forget_lost(Sequence& sequence) {
 void PrefixHold::find_more(Sequence& sequence) {
   const auto size = static_cast<size_t>(page_tokens_);
   const std::span<const int32_t> tokens(sequence.tokens);
-  const size_t most = (tokens.size() - 1) / size;
+  const size_t most = std::min((tokens.size() - 1) / size, most_pages_);
   if (sequence.prefix.size() >= most) return;
   extend_keys(sequence.root, tokens, page_tokens_, sequence.keys);
   for (size_t i = sequence.prefix.size(); i < most; ++i) {

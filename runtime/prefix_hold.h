@@ -14,7 +14,9 @@ enum class FetchRule { kWhereFaster, kAlways, kNever };
 
 class PrefixHold {
  public:
-  PrefixHold(TierManager& tiers, int32_t page_tokens, FetchRule rule) : tiers_(tiers), page_tokens_(page_tokens), rule_(rule) {}
+  /// A sequence takes over at most `most_pages`.
+  PrefixHold(TierManager& tiers, int32_t page_tokens, int32_t most_pages, FetchRule rule)
+      : tiers_(tiers), page_tokens_(page_tokens), most_pages_(static_cast<size_t>(most_pages)), rule_(rule) {}
 
   /// Holds the sequence's leading pages as far as the cache has them and they are worth having. At least its last token stays to be computed.
   void take(Sequence& sequence);
@@ -36,6 +38,7 @@ class PrefixHold {
 
   TierManager& tiers_;
   int32_t page_tokens_;
+  size_t most_pages_;
   FetchRule rule_;
   std::optional<double> us_per_token_;
 };

@@ -28,17 +28,23 @@ TierManager::Options tier_options(const Scheduler::Options& options) {
   tiers.write_through = options.num_host_frames > 0 && (options.in_place || options.num_host_frames >= options.num_frames);
   tiers.num_ranks = options.num_ranks;
   tiers.policy = options.policy;
+  tiers.breaks_chains = options.window.size > 0;
   return tiers;
 }
 
 }  // namespace
 
 Scheduler::Scheduler(const Options& options)
-    : options_(options), tables_(options.max_sequences), tiers_(tier_options(options)), prefix_hold_(tiers_, options.page_tokens, options.fetch),
+    : options_(options),
+      in_sight_(options.window, options.page_tokens, options.max_tokens_per_step),
+      tables_(options.max_sequences),
+      tiers_(tier_options(options)),
+      prefix_hold_(tiers_, options.page_tokens, in_sight_.num_shareable(), options.fetch),
       by_slot_(static_cast<size_t>(options.max_sequences)) {}
 
 int32_t Scheduler::max_sequence_tokens() const {
   // The last token's K and V are never needed, so a sequence may be one longer than its pages.
+  if (in_sight_.most_at_a_time(options_.context_length) <= options_.num_frames) return options_.context_length;
   const int64_t frames = options_.in_place ? std::max(options_.num_frames, options_.num_host_frames) : options_.num_frames;
   const int64_t pool = frames * options_.page_tokens + 1;
   return static_cast<int32_t>(std::min<int64_t>(options_.context_length, pool));
@@ -54,7 +60,7 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
   }
   if (longest > max_sequence_tokens()) {
     return fmt::format("the prompt's {} tokens and max_tokens {} need {} KV pages, but the pool has {}: raise cache.{} or lower max_tokens",
-                       prompt, request.max_tokens, pages_for(static_cast<int32_t>(longest - 1)), pages_for(max_sequence_tokens() - 1),
+                       prompt, request.max_tokens, in_sight_.most_at_a_time(longest - 1), pages_for(max_sequence_tokens() - 1),
                        options_.in_place ? "host" : "device");
   }
   auto sequence = std::make_unique<Sequence>();
@@ -297,13 +303,13 @@ void Scheduler::copy_partial_page(Sequence& sequence, StepPlan& plan) {
 // Room for all of its present tokens beside what running prompts still have to compute, and a page of growth for each running sequence:
 // who is admitted is not preempted in the next breath.
 bool Scheduler::has_room_for(const Sequence& sequence) const {
-  int64_t needed = pages_for(sequence.num_tokens()) - static_cast<int64_t>(sequence.num_near);
+  int64_t needed = pages_to_come(sequence) - static_cast<int64_t>(sequence.num_near);
   for (size_t i = sequence.num_near; i < sequence.prefix.size(); ++i) {
     const CachedPage& cached = tiers_.pages().at(sequence.prefix[i]);
     if (cached.in(Tier::kDevice) || (cached.in(Tier::kHost) && (cached.move != 0 || options_.in_place))) --needed;  // has its frame already
   }
   for (const SequencePtr& other : running_) {
-    needed += std::max<int64_t>(pages_for(other->num_tokens()) - static_cast<int64_t>(other->pages.size()), 0);
+    needed += pages_to_come(*other);
   }
   const int64_t growth = num_running();
   return needed + growth <= tiers_.num_available();
@@ -316,10 +322,17 @@ bool Scheduler::find_room_for(const Sequence& sequence) {
   return true;
 }
 
+// For its present tokens, beside those that it has.
+int64_t Scheduler::pages_to_come(const Sequence& sequence) const {
+  const auto mapped = static_cast<int64_t>(sequence.pages.size());
+  const int64_t unmapped = pages_for(sequence.num_tokens()) - mapped;
+  return std::max<int64_t>(std::min(unmapped, in_sight_.most_at_a_time(sequence.num_tokens()) - (mapped - sequence.num_let_go)), 0);
+}
+
 // The first page that it would have to compute is about to be computed by a running sequence: better to wait for it than to do it twice.
 bool Scheduler::is_computing_for(const Sequence& waiting) const {
   const size_t next = waiting.prefix.size();
-  if (!tiers_.keeps_pages() || next >= waiting.keys.size()) return false;
+  if (!tiers_.keeps_pages() || next >= waiting.keys.size() || static_cast<int64_t>(next) >= in_sight_.num_shareable()) return false;
   return std::ranges::any_of(running_, [&](const SequencePtr& other) {
     return other->num_computed < other->num_prompt() && static_cast<size_t>(other->num_published) <= next && next < other->keys.size() &&
            other->keys[next] == waiting.keys[next];
@@ -328,12 +341,13 @@ bool Scheduler::is_computing_for(const Sequence& waiting) const {
 
 void Scheduler::publish_full_pages(Sequence& sequence) {
   if (!tiers_.keeps_pages()) return;
-  const int32_t full = sequence.num_computed / options_.page_tokens;
+  const int32_t full = std::min(sequence.num_computed / options_.page_tokens, in_sight_.num_shareable());
   if (sequence.num_published >= full) return;
   extend_keys(sequence.root, sequence.tokens, options_.page_tokens, sequence.keys);
   const auto size = static_cast<size_t>(options_.page_tokens);
   for (; sequence.num_published < full; ++sequence.num_published) {
     const auto i = static_cast<size_t>(sequence.num_published);
+    if (sequence.pages[i].place.frame == kNoFrame) return;  // let go before it could be published
     PageRecord record = {sequence.keys[i], i == 0 ? sequence.root : sequence.keys[i - 1], sequence.num_published, {}};
     const auto first = sequence.tokens.begin() + static_cast<std::ptrdiff_t>(i * size);
     record.tokens.assign(first, first + options_.page_tokens);
@@ -345,6 +359,25 @@ void Scheduler::publish_full_pages(Sequence& sequence) {
     sequence.on_device.push_back(i);
     if (elsewhere) update_table(sequence, i);
   }
+}
+
+void Scheduler::let_unseen_pages_go(Sequence& sequence) {
+  const PagesInSight::Range unseen = in_sight_.unseen_from(sequence.num_computed);
+  for (int32_t page = unseen.begin + sequence.num_let_go; page < unseen.end; ++page, ++sequence.num_let_go) {
+    const auto i = static_cast<size_t>(page);
+    give_up(std::exchange(sequence.pages[i], SequencePage()));
+    std::erase(sequence.on_device, i);
+    update_table(sequence, i);
+  }
+}
+
+void Scheduler::give_up(const SequencePage& page) {
+  if (page.cached == kNoPage) {
+    if (page.place.frame != kNoFrame) tiers_.give_back(page.place.frame);
+    return;
+  }
+  if (page.place.tier == Tier::kHost) tiers_.leave_place(page.cached);
+  tiers_.let_go(page.cached);
 }
 
 void Scheduler::observe_prefill(int32_t prompt_tokens, int64_t us) {
@@ -391,6 +424,7 @@ FinishReason Scheduler::commit(const PlanRow& row, std::optional<int32_t> token)
   const Request& request = sequence.request;
   sequence.num_computed = row.first_position + row.num_tokens;
   publish_full_pages(sequence);
+  let_unseen_pages_go(sequence);
   FinishReason finish = FinishReason::kNone;
   if (token) {
     sequence.tokens.push_back(*token);
@@ -418,16 +452,10 @@ int64_t Scheduler::tokens_in_frames() const {
 }
 
 void Scheduler::stop_running(Sequence& sequence) {
-  for (const SequencePage& page : std::views::reverse(sequence.pages)) {
-    if (page.cached == kNoPage) {
-      tiers_.give_back(page.place.frame);
-      continue;
-    }
-    if (page.place.tier == Tier::kHost) tiers_.leave_place(page.cached);
-    tiers_.let_go(page.cached);
-  }
+  for (const SequencePage& page : std::views::reverse(sequence.pages)) give_up(page);
   sequence.pages.clear();
   sequence.num_published = 0;
+  sequence.num_let_go = 0;
   sequence.on_device.clear();
   std::erase_if(frame_updates_, [&](const FrameUpdate& update) { return update.slot == sequence.slot; });
   tables_.close(sequence.slot);

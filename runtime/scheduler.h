@@ -5,6 +5,9 @@
 // are served in order of arrival; when frames run out, waiting ones let the cached pages go that they hold, and then one younger than the one in need
 // gives up its pages, the one that loses least work; so the oldest always gets on. Full pages stay in the cache as long as there is room in any tier.
 // Where rows may read the host tier in place, full pages of running sequences are moved out of the way first, and a sequence may be as long as that tier.
+//
+// Where all layers have a window, a sequence lets pages go as they fall out of it, and never needs more than sinks, window and chunk at a time, whatever
+// its length. Only pages from before the first such loss are shared; a preempted one computes the rest again.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +19,7 @@
 #include <vector>
 
 #include "runtime/cache/page_table.h"
+#include "runtime/cache/pages_in_sight.h"
 #include "runtime/cache/tier_manager.h"
 #include "runtime/config.h"
 #include "runtime/prefix_hold.h"
@@ -34,10 +38,11 @@ class Scheduler {
     int32_t num_host_frames = 0;
     int32_t num_disk_frames = 0;
     int32_t context_length = 0;
+    AttentionWindow window = {};  // of all layers: a page that falls out of it is let go
     int32_t num_ranks = 1;
     bool cache_enabled = true;  // false: after each token the whole sequence is computed again (teaching baseline)
     bool keep_prefixes = true;  // full pages are kept for sequences that begin alike
-    bool in_place = false;      // rows may read pages of the host tier where they lie
+    bool in_place = false;      // rows may read pages of the host tier where they lie; not with a window, most of whose pages no tier keeps
     FetchRule fetch = FetchRule::kWhereFaster;
     std::string policy = "lru";
     std::string origin = {};    // all that the bytes of a page depend on beside its tokens
@@ -90,8 +95,11 @@ class Scheduler {
   void update_table(const Sequence& sequence, size_t index);
   bool has_room_for(const Sequence& sequence) const;
   bool find_room_for(const Sequence& sequence);
+  int64_t pages_to_come(const Sequence& sequence) const;
   bool is_computing_for(const Sequence& waiting) const;
   void publish_full_pages(Sequence& sequence);
+  void let_unseen_pages_go(Sequence& sequence);
+  void give_up(const SequencePage& page);
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
   void stop_running(Sequence& sequence);
@@ -99,6 +107,7 @@ class Scheduler {
   int32_t pages_for(int32_t positions) const { return (positions + options_.page_tokens - 1) / options_.page_tokens; }
 
   Options options_;
+  PagesInSight in_sight_;
   PageTables tables_;
   TierManager tiers_;
   PrefixHold prefix_hold_;

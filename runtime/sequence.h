@@ -12,7 +12,7 @@ namespace terrace {
 
 /// A page in a running sequence's table.
 struct SequencePage {
-  PageRef place;
+  PageRef place;            // kNoFrame: let go
   PageId cached = kNoPage;  // that lies there, held by this sequence; kNoPage: a frame of the sequence's alone
 };
 
@@ -32,6 +32,7 @@ struct Sequence {
   uint64_t planned_step = 0;          // the last one that has a row of it
   int32_t num_published = 0;          // leading pages that were offered to the cache or came from it
   std::vector<size_t> on_device;      // of the published pages, the ones whose device copy its rows read; ascending
+  int32_t num_let_go = 0;             // pages behind the sinks that have fallen out of the window and have no frame any more
 
   // While waiting: the leading pages that were found in the cache. Held, and on their way to the device.
   std::vector<PageId> prefix;

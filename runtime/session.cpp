@@ -33,18 +33,22 @@ namespace {
 // What ranks tell each other before the first step: they must be the same program with the same pages.
 struct Introduction {
   uint64_t build = 0;
-  uint64_t layout = 0;  // of a page
+  uint64_t layout = 0;  // of a page, and what is seen of pages
   std::array<int64_t, kNumTiers> num_frames = {};
   int64_t weight_bytes = 0;
 };
 
+// Its tokens and page table are then about 100 MB on rank 0.
+constexpr int32_t kLongestStream = 1 << 24;
+
 uint64_t hash_of(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
 
-Introduction introduce(const PageLayout& layout, const std::string& architecture, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
+Introduction introduce(const PageLayout& layout, const ModelConfig& model, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
   Introduction self;
   self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
   // KV heads may be dealt unevenly; all else of a page is the same everywhere.
-  self.layout = hash_of(fmt::format("{} {} {} {} {}", architecture, kv_format_name(layout.format()), layout.page_tokens, layout.num_layers, layout.head_dim));
+  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), layout.page_tokens, layout.num_layers,
+                                    layout.head_dim, model.windows.front(), model.sinks));
   self.num_frames = num_frames;
   self.weight_bytes = static_cast<int64_t>(weight_bytes);
   return self;
@@ -149,6 +153,7 @@ void Session::Impl::open_model() {
     file = GgufFile::open(config.model.path);
     model = read_model_config(*file);
   }
+  set_attention_window(config.attention, model);
   shard = make_shard(model, group.rank, group.size);
   if (!file || group.rank != 0) return;  // text is rank 0's business
   tokenizer = make_tokenizer(*file);
@@ -214,7 +219,8 @@ void Session::Impl::allocate_pages() {
   engine_options.cache = config.cache;
   engine_options.num_frames = memory.num_frames;
   engine_options.num_host_frames = memory.num_host_frames;
-  engine_options.context_length = model.context_length;
+  engine_options.context_length = model.endless ? kLongestStream : model.context_length;
+  engine_options.window = model.widest_window();
   engine_options.origin = origin;
   engine_options.trace = trace.get();
   engine = std::make_unique<Engine>(group, *worker, engine_options);
@@ -235,6 +241,9 @@ std::string Session::Impl::origin_of_pages() const {
 void Session::Impl::make_page_store() {
   // On the CPU both tiers are one block of memory, so that a kernel's frame number may name a page of either.
   const bool shares_memory = !backend->free_memory();
+  if (config.cache.in_place && model.widest_window().size > 0) {
+    throw Error(ErrorCode::kInvalidValue, "cache.in_place is of no use where all layers have a window (attention.window): such sequences need few pages, whatever their length");
+  }
   if (config.cache.in_place && (!shares_memory || memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled)) {
     throw Error(ErrorCode::kInvalidValue, "cache.in_place needs the CPU backend, a host tier (cache.host) and cache.prefixes: the rows of a GPU cannot read the host's pages yet");
   }
@@ -277,7 +286,7 @@ std::vector<DiskRecord> Session::Impl::gather_recovered() {
 // Rank 0 books frames once for all, so every rank has as many as the poorest.
 void Session::Impl::agree_on_frames() {
   std::array<int64_t, kNumTiers> num_frames = {memory.num_frames, memory.num_host_frames, num_disk_frames(config, memory)};
-  const Introduction self = introduce(memory.layout, model.architecture, num_frames, weight_bytes);
+  const Introduction self = introduce(memory.layout, model, num_frames, weight_bytes);
   std::vector<Introduction> ranks;
   for (const Bytes& bytes : group.control->gather(to_bytes(self))) {
     Introduction other;

@@ -35,7 +35,7 @@ struct SlotUpdate {
   SlotAction action = SlotAction::kOpen;
 };
 
-/// A page of a slot's table: the next one, or one that lies elsewhere from now on.
+/// A page of a slot's table: the next one, or one that lies elsewhere from now on; in no frame (kNoFrame) when it has fallen out of every layer's window.
 struct FrameUpdate {
   int32_t slot = 0;
   int32_t index = 0;

@@ -17,7 +17,14 @@ int64_t us_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, Frames frames, int32_t num_slots, PageStore* store)
-    : decoder_(decoder), backend_(backend), control_(control), kv_(kv), num_frames_(frames), store_(store), tables_(num_slots) {}
+    : decoder_(decoder),
+      backend_(backend),
+      control_(control),
+      kv_(kv),
+      num_frames_(frames),
+      store_(store),
+      in_sight_(decoder.model().widest_window(), kv.layout.page_tokens, 0),
+      tables_(num_slots) {}
 
 std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   const auto start = std::chrono::steady_clock::now();
@@ -56,7 +63,9 @@ void Worker::check(const StepPlan& plan) const {
     throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} names frame {} of tier {}, of which rows may use {} here", plan.step, page.frame,
                                                       static_cast<int>(page.tier), count));
   };
-  for (const FrameUpdate& update : plan.frames) check_frame(update.page);
+  for (const FrameUpdate& update : plan.frames) {
+    if (update.page.frame != kNoFrame) check_frame(update.page);
+  }
   for (const FrameCopy& copy : plan.copies) {
     check_frame({Tier::kDevice, copy.from});
     check_frame({Tier::kDevice, copy.to});
@@ -96,9 +105,7 @@ void Worker::build_batch(const StepPlan& plan) {
                                                         plan.step, end, row.slot));
     }
     const auto first_page = static_cast<int32_t>(frames_.size());
-    for (const PageRef& page : tables_.pages(row.slot)) {
-      frames_.push_back(page.tier == Tier::kDevice ? page.frame : static_cast<uint32_t>(num_frames_.device) + page.frame);
-    }
+    push_frames(plan, row);
     runs_.push_back({static_cast<int32_t>(tokens_.size()), row.num_tokens, row.first_position, first_page});
     for (int32_t i = 0; i < row.num_tokens; ++i) {
       const int32_t token = plan.tokens[next_token + static_cast<size_t>(i)];
@@ -111,6 +118,20 @@ void Worker::build_batch(const StepPlan& plan) {
       kv_page_.push_back(first_page + (row.first_position + i) / page_tokens);
     }
     next_token += static_cast<size_t>(row.num_tokens) + (row.output == RowOutput::kTokenLogprobs ? 1 : 0);
+  }
+}
+
+// The slot's page table. Attention reads no page that is out of the row's sight, so it needs no frame (attention_planner.h).
+void Worker::push_frames(const StepPlan& plan, const PlanRow& row) {
+  const PagesInSight::Range unseen = in_sight_.unseen_from(row.first_position);
+  int32_t index = 0;
+  for (const PageRef& page : tables_.pages(row.slot)) {
+    if (page.frame == kNoFrame && !unseen.holds(index)) {
+      throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} computes position {} of slot {}, which sees page {} that has been let go",
+                                                        plan.step, row.first_position, row.slot, index));
+    }
+    frames_.push_back(page.tier == Tier::kDevice ? page.frame : static_cast<uint32_t>(num_frames_.device) + page.frame);
+    ++index;
   }
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/backend.h"
 #include "runtime/cache/page_store.h"
 #include "runtime/cache/page_table.h"
+#include "runtime/cache/pages_in_sight.h"
 #include "runtime/model/decoder.h"
 #include "runtime/step_plan.h"
 #include "runtime/step_report.h"
@@ -33,6 +34,7 @@ class Worker {
   void check(const StepPlan& plan) const;
   void start_moves(const StepPlan& plan);
   void build_batch(const StepPlan& plan);
+  void push_frames(const StepPlan& plan, const PlanRow& row);
   void report_outputs(const StepPlan& plan, StepReport& report);
   void report_positions(std::span<const int32_t> rows, std::span<const int32_t> targets, std::span<const PlanRow* const> plan_rows,
                         StepReport& report);
@@ -43,6 +45,7 @@ class Worker {
   KvPool kv_;
   Frames num_frames_;
   PageStore* store_;
+  PagesInSight in_sight_;
   PageTables tables_;
 
   // The step's batch, see StepBatch; kept to reuse the memory.

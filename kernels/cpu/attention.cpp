@@ -89,6 +89,10 @@ AttentionTile PagedAttention::make_tile(const AttentionArgs& args, const Attenti
   AttentionTile tile;
   tile.q = args.q.row(task.first_token) + first_head * args.head_dim;
   tile.q_stride = args.q.stride;
+  if (args.q_sinks.data != nullptr) {
+    tile.q_sinks = args.q_sinks.row(task.first_token) + first_head * args.head_dim;
+    tile.q_sinks_stride = args.q_sinks.stride;
+  }
   tile.num_tokens = task.num_tokens;
   tile.num_heads = head_begin_[kv_head + 1] - first_head;
   tile.head_dim = args.head_dim;

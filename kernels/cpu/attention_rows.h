@@ -16,7 +16,7 @@ class TileRows {
  public:
   static int32_t padded(int32_t head_dim) { return (head_dim + kLanes - 1) / kLanes * kLanes; }
   static int64_t scratch_floats(int32_t rows, int32_t head_dim) {
-    return static_cast<int64_t>(rows) * (3 * padded(head_dim) + kAttentionSplit + 3);
+    return static_cast<int64_t>(rows) * (4 * padded(head_dim) + kAttentionSplit + 3);
   }
 
   void begin(const AttentionTile& tile) {
@@ -27,10 +27,12 @@ class TileRows {
     piece_out_ = q_ + num_rows_ * dims_;
     state_ = piece_out_ + num_rows_ * dims_;
     scores_ = state_ + num_rows_ * dims_;
-    state_lse_ = scores_ + num_rows_ * kAttentionSplit;
+    q_sinks_ = scores_ + num_rows_ * kAttentionSplit;
+    state_lse_ = q_sinks_ + num_rows_ * dims_;
     piece_lse_ = state_lse_ + num_rows_;
     piece_sum_ = piece_lse_ + num_rows_;
-    load_queries();
+    load_queries(tile.q, tile.q_stride, q_);
+    if (tile.q_sinks != nullptr) load_queries(tile.q_sinks, tile.q_sinks_stride, q_sinks_);
   }
 
   void begin_piece(int32_t piece, int32_t num_keys) {
@@ -47,12 +49,18 @@ class TileRows {
   /// Scores of `count` keys from `key` (counted from the piece's begin), which lie as in a page.
   template <class Element>
   void score(const Element* k, const Element* ahead, int32_t key, int32_t count) {
+    const int32_t sinks = sinks_apart(key, count);
+    if (sinks > 0) score(q_sinks_, k, k, key, sinks);
+    if (sinks < count) score(q_, k + sinks * dims_, ahead + sinks * dims_, key + sinks, count - sinks);
+  }
+  template <class Element>
+  void score(const float* q, const Element* k, const Element* ahead, int32_t key, int32_t count) {
     for_each_block<3>([&](int32_t row, auto rows) {
       const int32_t skipped = skipped_keys(row, key);
       const int32_t wanted = wanted_keys(row + rows.value - 1, key, count) - skipped;
       if (wanted <= 0) return;
       const int64_t begin = int64_t{skipped} * dims_;
-      score_rows<Lanes, Element, rows.value>(q_ + row * dims_, k + begin, (row == first_row_ ? ahead : k) + begin, wanted,
+      score_rows<Lanes, Element, rows.value>(q + row * dims_, k + begin, (row == first_row_ ? ahead : k) + begin, wanted,
                                              dims_, scores_ + row * kAttentionSplit + key + skipped);
     });
   }
@@ -62,7 +70,15 @@ class TileRows {
     for_each_block<kWideRows>([&](int32_t row, auto rows) {
       const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);
       float* scores = scores_ + row * kAttentionSplit + key;
-      for (int32_t j = skipped_keys(row, key) / kColumns * kColumns; j < wanted; j += kColumns)
+      int32_t j = skipped_keys(row, key) / kColumns * kColumns;
+      for (; j < wanted && sinks_apart(key + j, kColumns) > 0; j += kColumns) {
+        float behind[rows.value * kColumns];  // the block's scores with q_, of which those behind the sinks hold
+        score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
+        copy_scores<rows.value>(scores + j, kAttentionSplit, 0, behind, kColumns);
+        score_columns<Wide, rows.value>(q_sinks_ + row * dims_, kt + j * dims_, dims_, scores + j);
+        copy_scores<rows.value>(behind, kColumns, sinks_apart(key + j, kColumns), scores + j, kAttentionSplit);
+      }
+      for (; j < wanted; j += kColumns)
         score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
     });
   }
@@ -163,6 +179,19 @@ class TileRows {
     return wanted < count ? wanted : count;
   }
 
+  /// Of `count` keys from `key`, the sinks at their head that have queries of their own.
+  int32_t sinks_apart(int32_t key, int32_t count) const {
+    const int32_t sinks = t_->q_sinks != nullptr ? num_sinks_ - key : 0;
+    return sinks < 0 ? 0 : sinks < count ? sinks : count;
+  }
+  /// Columns [begin, kColumns) of a block of scores, whose rows lie so far apart.
+  template <int kRows>
+  static void copy_scores(const float* from, int32_t from_stride, int32_t begin, float* to, int32_t to_stride) {
+    for (int32_t r = 0; r < kRows; ++r) {
+      for (int32_t j = begin; j < kColumns; ++j) to[r * to_stride + j] = from[r * from_stride + j];
+    }
+  }
+
   struct KeyRange {
     int32_t begin, end;
   };
@@ -205,11 +234,11 @@ class TileRows {
     for (int32_t r = 1; r < kRows; ++r) add_alone(r, end, ranges[r].end);
   }
 
-  void load_queries() {
+  void load_queries(const float* from, int64_t stride, float* to) const {
     for (int32_t token = 0; token < t_->num_tokens; ++token) {
       for (int32_t head = 0; head < t_->num_heads; ++head) {
-        const float* src = t_->q + token * t_->q_stride + head * t_->head_dim;
-        float* dst = q_ + (token * t_->num_heads + head) * dims_;
+        const float* src = from + token * stride + head * t_->head_dim;
+        float* dst = to + (token * t_->num_heads + head) * dims_;
         for (int32_t d = 0; d < t_->head_dim; ++d) dst[d] = src[d] * t_->scale;
         for (int32_t d = t_->head_dim; d < dims_; ++d) dst[d] = 0.0f;
       }
@@ -245,6 +274,7 @@ class TileRows {
   float* piece_out_ = nullptr;  // [rows, dims_]
   float* state_ = nullptr;      // [rows, dims_]
   float* scores_ = nullptr;     // [rows, kAttentionSplit]
+  float* q_sinks_ = nullptr;    // [rows, dims_], scaled, where the tile has them
   float* state_lse_ = nullptr;  // [rows], as the next two
   float* piece_lse_ = nullptr;
   float* piece_sum_ = nullptr;

@@ -19,6 +19,8 @@ inline constexpr int32_t kHeadsTogether = 4;
 struct AttentionTile {
   const float* q = nullptr;  // [num_tokens] rows q_stride apart, each [num_heads, head_dim]
   int64_t q_stride = 0;
+  const float* q_sinks = nullptr;  // none, or likewise, q_sinks_stride apart: what keys before window.sinks are multiplied with
+  int64_t q_sinks_stride = 0;
   int32_t num_tokens = 0;
   int32_t num_heads = 0;  // query heads that share the KV head
   int32_t head_dim = 0;

@@ -161,15 +161,21 @@ void CpuBackend::rope_and_store_kv(const RopeKvArgs& args) {
 }
 
 void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
-  const RopeTable::Row angles = rope_.row(token);
   const auto rotate = args.style == RopeStyle::kAdjacentPairs ? rows_.rotate_pairs : rows_.rotate_halves;
   const PageLayout& layout = args.kv->layout;
   const int32_t mixed_dims = is_quantised(layout.k.type) ? rotated_dims(args.head_dim) : 1;
-  const auto turn = [&](float* head) {
+  const auto turn = [&](float* head, const RopeTable::Row& angles) {
     rotate(head, angles.cos, angles.sin, args.rotary_dim);
     if (mixed_dims > 1) rows_.rotate_hadamard(head, args.head_dim, mixed_dims);
   };
-  for (int64_t d = 0; d < args.q.cols; d += args.head_dim) turn(args.q.row(token) + d);
+  const RopeTable::Row angles = rope_.row(token);
+  float* q = args.q.row(token);
+  if (args.q_sinks.data != nullptr) {
+    float* q_sinks = args.q_sinks.row(token);
+    std::copy(q, q + args.q.cols, q_sinks);
+    for (int64_t d = 0; d < args.q.cols; d += args.head_dim) turn(q_sinks + d, rope_.sink_row(token));
+  }
+  for (int64_t d = 0; d < args.q.cols; d += args.head_dim) turn(q + d, angles);
 
   const auto index = static_cast<size_t>(token);
   const uint32_t frame = batch_.frames[static_cast<size_t>(batch_.kv_page[index])];
@@ -181,7 +187,7 @@ void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
   };
   for (int kv_head = 0; kv_head < layout.num_kv_heads; ++kv_head) {
     float* k = args.k.row(token) + kv_head * args.head_dim;
-    turn(k);
+    turn(k, angles);
     store(k, layout.k, kv_head);
     store(args.v.row(token) + kv_head * args.head_dim, layout.v, kv_head);
   }

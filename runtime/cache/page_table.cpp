@@ -78,7 +78,9 @@ std::string PageTables::describe() const {
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (!slots_[i].open) continue;
     text += fmt::format("slot {} (sequence {}):", i, slots_[i].sequence);
-    for (const PageRef& page : slots_[i].pages) text += fmt::format(" {}{}", page.tier == Tier::kDevice ? "" : "host:", page.frame);
+    for (const PageRef& page : slots_[i].pages) {
+      text += page.frame == kNoFrame ? " -" : fmt::format(" {}{}", page.tier == Tier::kDevice ? "" : "host:", page.frame);
+    }
     text += '\n';
   }
   return text;

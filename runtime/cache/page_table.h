@@ -20,14 +20,15 @@ class PageTables {
   /// A slot must be closed before it is opened again; an action out of turn is Error(kPlanMismatch).
   void open(int32_t slot, SequenceId sequence);
   void close(int32_t slot);
-  /// Maps a page of a slot: the next one in order of position, or one that was mapped before, to another place.
+  /// Maps a page of a slot: the next one in order of position, or one that was mapped before, to another place. kNoFrame: to none, its sequence
+  /// will not read it again.
   void map(int32_t slot, int32_t index, PageRef page);
 
   bool is_open(int32_t slot) const;
   std::span<const PageRef> pages(int32_t slot) const;
   /// Incremental hash over all open slots and their entries; independent of the order of events.
   uint64_t digest() const { return digest_; }
-  /// "slot 3 (sequence 17): host:7 4 9 12" a line, for the diff after a mismatch.
+  /// "slot 3 (sequence 17): host:7 4 - 12" a line, for the diff after a mismatch.
   std::string describe() const;
 
  private:

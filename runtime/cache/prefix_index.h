@@ -55,6 +55,8 @@ class PrefixIndex {
   CachedPage& at(PageId page) { return pages_[page]; }
   const CachedPage& at(PageId page) const { return pages_[page]; }
   size_t size() const { return by_key_.size(); }
+  /// Ids in use, and those free to be used again, are below.
+  PageId num_ids() const { return static_cast<PageId>(pages_.size()); }
 
   /// Of the pages that follow `parent_key` and lie on the device, the one that shares most leading tokens with `tokens`, and how many.
   struct Partial {

@@ -25,10 +25,20 @@ TierManager::TierManager(const Options& options)
 
 std::optional<uint32_t> TierManager::take_frame() {
   if (const std::optional<uint32_t> frame = device_pool().allocate()) return frame;
-  const std::optional<PageId> victim = book(Tier::kDevice).policy->victim();
+  std::optional<PageId> victim = book(Tier::kDevice).policy->victim();
+  if (!victim && options_.breaks_chains) victim = deepest_idle();
   if (!victim) return std::nullopt;
   drop_copy(*victim, Tier::kDevice);
   return device_pool().allocate();
+}
+
+// Policies give up leaves only. Where a window has moved on, what is left may all be followed by pages that are still in it.
+std::optional<PageId> TierManager::deepest_idle() const {
+  std::optional<PageId> deepest;
+  for (PageId id = 0; id < index_.num_ids(); ++id) {
+    if (index_.at(id).idle && (!deepest || index_.at(id).depth > index_.at(*deepest).depth)) deepest = id;
+  }
+  return deepest;
 }
 
 std::optional<PageId> TierManager::find(const PageKey& key, std::span<const int32_t> tokens) const {

@@ -53,6 +53,7 @@ class TierManager {
     bool keep_pages = true;     // false: nothing is published
     int32_t num_ranks = 1;
     std::string policy = "lru";
+    bool breaks_chains = false; // sequences let pages go and hold what follows them
   };
   explicit TierManager(const Options& options);
 
@@ -122,6 +123,7 @@ class TierManager {
   void start_check(PageId page);
   void write_published();
   void keep_free(Tier tier, int32_t wanted);
+  std::optional<PageId> deepest_idle() const;
   void finish(const TransferLedger::Settled& settled);
 
   Options options_;

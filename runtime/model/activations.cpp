@@ -11,13 +11,14 @@ struct Shape {
   int64_t cols;
 };
 
-std::array<Shape, 10> shapes(const ModelConfig& model, const Shard& shard, int64_t tokens, int64_t outputs) {
+std::array<Shape, 11> shapes(const ModelConfig& model, const Shard& shard, int64_t tokens, int64_t outputs) {
   const int64_t hidden = model.hidden_size;
   const int64_t q = int64_t{shard.q_heads.size()} * model.head_dim;
   const int64_t kv = int64_t{shard.kv_heads.size()} * model.head_dim;
   return {{{&Activations::residual, tokens, hidden},
            {&Activations::normed, tokens, hidden},
            {&Activations::q, tokens, q},
+           {&Activations::q_sinks, tokens, model.sinks > 0 ? q : 0},
            {&Activations::k, tokens, kv},
            {&Activations::v, tokens, kv},
            {&Activations::attention, tokens, q},

@@ -14,6 +14,7 @@ struct Activations {
   MatrixView residual;   // [max_tokens, hidden] the stream that blocks add to
   MatrixView normed;     // [max_tokens, hidden]
   MatrixView q;          // [max_tokens, q_heads * head_dim] of this rank
+  MatrixView q_sinks;    // like q, as queries stand to the sinks; no columns where there are none
   MatrixView k;          // [max_tokens, kv_heads * head_dim]
   MatrixView v;          // like k
   MatrixView attention;  // like q

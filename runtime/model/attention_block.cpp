@@ -28,6 +28,12 @@ void attention_block(Backend& backend, const ModelConfig& model, const Shard& sh
   rope.attention_factor = turns.attention_factor;
   rope.layer = layer;
   rope.kv = &kv;
+  rope.exact_angles = model.endless;
+  const AttentionWindow window = model.window_of(layer);
+  if (window.sinks > 0) {
+    rope.q_sinks = a.q_sinks;
+    rope.window = window;
+  }
   backend.rope_and_store_kv(rope);
 
   AttentionArgs attention;
@@ -38,7 +44,9 @@ void attention_block(Backend& backend, const ModelConfig& model, const Shard& sh
   attention.kv_head_of_q = shard.kv_head_of_q;
   attention.head_dim = model.head_dim;
   attention.scale = model.attention_scale;
-  attention.window = model.windows[static_cast<size_t>(layer)];
+  attention.window = window.size;
+  attention.sinks = window.sinks;
+  attention.q_sinks = rope.q_sinks;
   attention.layer = layer;
   attention.kv = &kv;
   backend.attention(attention);

@@ -18,6 +18,7 @@ Activations top(const Activations& all, int64_t num_tokens) {
   a.residual = all.residual.top(num_tokens);
   a.normed = all.normed.top(num_tokens);
   a.q = all.q.top(num_tokens);
+  a.q_sinks = all.q_sinks.top(num_tokens);
   a.k = all.k.top(num_tokens);
   a.v = all.v.top(num_tokens);
   a.attention = all.attention.top(num_tokens);

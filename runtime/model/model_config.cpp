@@ -272,6 +272,20 @@ ModelConfig make_dummy_model_config(const GeometryConfig& geometry) {
   return model;
 }
 
+void set_attention_window(const AttentionSection& attention, ModelConfig& model) {
+  if (attention.window == 0) return;
+  if (*std::max_element(model.windows.begin(), model.windows.end()) > 0) {
+    throw Error(ErrorCode::kInvalidValue, "attention.window is for models whose layers all see everything, and this one has windows of its own: leave it out");
+  }
+  if (attention.window + attention.sinks > model.context_length) {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("attention.window {} and attention.sinks {} together exceed the model's context of {} tokens",
+                                                      attention.window, attention.sinks, model.context_length));
+  }
+  std::fill(model.windows.begin(), model.windows.end(), attention.window);
+  model.sinks = attention.sinks;
+  model.endless = true;
+}
+
 std::string model_title(const ModelConfig& model) {
   return fmt::format("{} ({})", model.name.empty() ? "random weights" : model.name, model.architecture);
 }

@@ -1,6 +1,7 @@
 // What a decoder-only transformer of the Llama family needs to know of itself, from a GGUF's metadata or a dummy geometry.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -45,12 +46,27 @@ struct ModelConfig {
   std::vector<int32_t> windows;           // [num_layers] positions that a token of the layer sees, its own included; 0: all
   std::optional<RopeConfig> window_rope;  // of layers with a window, where theirs is another
 
+  // What the user wants of it (attention.window).
+  int32_t sinks = 0;     // first positions that are seen from everywhere
+  bool endless = false;  // sequences may be longer than context_length
+
+  /// Of one layer.
+  AttentionWindow window_of(int32_t layer) const { return limited_to(windows[static_cast<size_t>(layer)]); }
+  /// What some layer sees: a page outside is wanted by none. size 0: all.
+  AttentionWindow widest_window() const {
+    const bool limited = *std::min_element(windows.begin(), windows.end()) > 0;
+    return limited_to(limited ? *std::max_element(windows.begin(), windows.end()) : 0);
+  }
+  AttentionWindow limited_to(int32_t window) const { return window > 0 ? AttentionWindow{window, sinks} : AttentionWindow{}; }
   const RopeConfig& rope_of(int32_t layer) const { return window_rope && windows[static_cast<size_t>(layer)] != 0 ? *window_rope : rope; }
 };
 
 /// Throws kModelUnsupported for an architecture terrace does not run (naming those it does), kModelCorrupt for a contradiction.
 ModelConfig read_model_config(const GgufFile& file);
 ModelConfig make_dummy_model_config(const GeometryConfig& geometry);
+
+/// Gives every layer the user's window, if there is one. kInvalidValue where the model has windows of its own, or where this one leaves its context.
+void set_attention_window(const AttentionSection& attention, ModelConfig& model);
 
 /// For people: "Smollm2 135M (llama)"; a dummy is "random weights (llama)".
 std::string model_title(const ModelConfig& model);

@@ -60,6 +60,8 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"cache.link.bandwidth", "1GiB"},
     {"cache.link.latency_us", "20"},
     {"trace", "trace.json"},
+    {"attention.window", "1024"},
+    {"attention.sinks", "0"},
     {"scheduler.max_tokens_per_step", "100"},
     {"scheduler.max_sequences", "7"},
     {"sampling.temperature", "0.5"},

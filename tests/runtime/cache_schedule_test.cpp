@@ -37,12 +37,13 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
   options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_sequences);
   if (pick(0, 2) > 0) options.num_host_frames = pick(1, 40);
   if (options.num_host_frames > 0 && pick(0, 1) > 0) options.num_disk_frames = pick(1, 60);
-  options.in_place = options.num_host_frames > 1 && pick(0, 1) > 0;
   options.num_ranks = pick(1, 3);
   options.fetch = static_cast<FetchRule>(pick(0, 2));
+  if (pick(0, 1) > 0) options.window = {pick(1, 30), pick(0, 1) * pick(1, 6)};
+  options.in_place = options.window.size == 0 && options.num_host_frames > 1 && pick(0, 1) > 0;
   Scheduler scheduler(options);
   CacheWorld world({.page_tokens = options.page_tokens, .num_frames = {options.num_frames, options.num_host_frames, options.num_disk_frames},
-                    .num_slots = options.max_sequences, .num_ranks = options.num_ranks, .fail_one_in = pick(0, 2) == 0 ? 5 : 0,
+                    .num_slots = options.max_sequences, .window = options.window, .num_ranks = options.num_ranks, .fail_one_in = pick(0, 2) == 0 ? 5 : 0,
                     .seed = static_cast<uint32_t>(GetParam())});
   std::set<SequenceId> in_flight;
   SequenceId next_id = 1;

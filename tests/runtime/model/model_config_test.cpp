@@ -132,6 +132,23 @@ TEST(ModelConfigTest, ReadsGemma3sRopesAndScale) {
   expect_refused(gemma3_keys().add_f32("gemma3.rope.freq_base_swa", 1), ErrorCode::kModelCorrupt, "rope.freq_base_swa is 1");
 }
 
+TEST(ModelConfigTest, AUsersWindowIsForModelsThatSeeEverything) {
+  ModelConfig model = read(llama_keys());
+  EXPECT_EQ(model.widest_window(), AttentionWindow());
+  set_attention_window({.window = 0, .sinks = 4}, model);
+  EXPECT_FALSE(model.endless);
+  EXPECT_THROW(set_attention_window({.window = 997, .sinks = 4}, model), Error);
+  set_attention_window({.window = 996, .sinks = 4}, model);
+  EXPECT_TRUE(model.endless);
+  EXPECT_EQ(model.window_of(1), (AttentionWindow{996, 4}));
+  EXPECT_EQ(model.widest_window(), (AttentionWindow{996, 4}));
+  ModelConfig interleaved = read(gemma3_keys().add_u32("gemma3.attention.sliding_window", 512));
+  EXPECT_EQ(interleaved.widest_window(), AttentionWindow());
+  EXPECT_THROW(set_attention_window({.window = 100, .sinks = 4}, interleaved), Error);
+  ModelConfig windowed = read(llama_keys().add_u32("llama.attention.sliding_window", 100));
+  EXPECT_EQ(windowed.widest_window(), (AttentionWindow{100, 0}));
+}
+
 TEST(ModelConfigTest, ReadsWhichLayersHaveAWindow) {
   const auto windows = [](const GgufBuilder& builder) { return read(builder).windows; };
   EXPECT_EQ(windows(gemma3_keys(3)), (std::vector<int32_t>{0, 0, 0}));

@@ -34,6 +34,7 @@ AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& op
     sequence.q = random_floats(options.seed + 10 * i, length * q_cols(), options.q_deviation);
     sequence.k = random_floats(options.seed + 10 * i + 1, length * kv_cols(), options.k_deviation);
     sequence.v = random_floats(options.seed + 10 * i + 2, length * kv_cols());
+    if (options.sink_queries) sequence.q_sinks = random_floats(options.seed + 10 * i + 3, length * q_cols(), options.q_deviation);
     if (options.nan_from >= 0) {
       const auto spoil = [&](std::vector<float>& values) {
         std::fill(values.begin() + options.nan_from * kv_cols(), values.end(), std::numeric_limits<float>::quiet_NaN());
@@ -60,7 +61,7 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   std::vector<int32_t> tokens, positions, kv_page;
   std::vector<AttentionRun> runs;
   std::vector<uint32_t> frames;
-  std::vector<float> q, k, v;
+  std::vector<float> q, k, v, q_sinks;
   for (const Row& row : rows) {
     Sequence& sequence = sequences_[static_cast<size_t>(row.sequence)];
     const auto first_page = static_cast<int32_t>(frames.size());
@@ -73,6 +74,7 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
     append(q, sequence.q, q_cols());
     append(k, sequence.k, kv_cols());
     append(v, sequence.v, kv_cols());
+    if (options_.sink_queries) append(q_sinks, sequence.q_sinks, q_cols());
     for (int32_t i = 0; i < row.num_tokens; ++i, ++sequence.done) {
       tokens.push_back(0);
       positions.push_back(sequence.done);
@@ -82,7 +84,7 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   const auto num_tokens = static_cast<int64_t>(positions.size());
   TestMatrix q_matrix(backend_, num_tokens, q_cols(), 8), k_matrix(backend_, num_tokens, kv_cols()),
       v_matrix(backend_, num_tokens, kv_cols());
-  TestMatrix out(backend_, num_tokens, q_cols(), 16);
+  TestMatrix out(backend_, num_tokens, q_cols(), 16), q_sinks_matrix(backend_, num_tokens, q_cols(), 24);
   q_matrix.set(q);
   k_matrix.set(k);
   v_matrix.set(v);
@@ -106,6 +108,10 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   args.soft_cap = options_.soft_cap;
   args.layer = kLayer;
   args.kv = &pool_;
+  if (options_.sink_queries) {
+    q_sinks_matrix.set(q_sinks);
+    args.q_sinks = q_sinks_matrix.view();
+  }
   const auto attend = [&](const AttentionWindow& window) {
     args.window = window.size;
     args.sinks = window.sinks;
@@ -205,10 +211,11 @@ AttentionWorld::Expected AttentionWorld::expected(int32_t sequence_index, int32_
 AttentionWorld::Scores AttentionWorld::scores_of(const Sequence& sequence, size_t head, int32_t position) const {
   const auto dims = static_cast<size_t>(options_.head_dim);
   const double scale = 1 / std::sqrt(static_cast<double>(dims));
-  const float* q = sequence.q.data() + static_cast<size_t>(position * q_cols()) + head * dims;
   Scores result;
   for (int32_t j = 0; j <= position; ++j) {
     if (!sees(options_.window, position, j)) continue;
+    const std::vector<float>& queries = options_.sink_queries && j < options_.window.sinks ? sequence.q_sinks : sequence.q;
+    const float* q = queries.data() + static_cast<size_t>(position * q_cols()) + head * dims;
     const float* k = sequence.k.data() + static_cast<size_t>(j * kv_cols()) + static_cast<size_t>(options_.kv_head_of_q[head]) * dims;
     double dot = 0, magnitude = 0;
     for (size_t d = 0; d < dims; ++d) {

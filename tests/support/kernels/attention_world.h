@@ -23,6 +23,7 @@ struct AttentionWorldOptions {
   float k_deviation = 1.0f;
   float soft_cap = 0;
   AttentionWindow window = {};
+  bool sink_queries = false;  // queries multiply the sinks' keys with others, random too; not with quantised keys
   std::vector<AttentionWindow> other_windows = {};  // of other layers, whose attention runs in each step too
   int32_t nan_from = -1;  // K and V of each sequence are NaN from this position on; < 0: nowhere
 };
@@ -51,6 +52,7 @@ class AttentionWorld {
  private:
   struct Sequence {
     std::vector<float> q, k, v;  // [length, heads * head_dim]
+    std::vector<float> q_sinks;  // like q, or empty
     std::vector<uint32_t> frames;  // kLost: out of every window
     int32_t done = 0;
     std::vector<float> output;

@@ -1,5 +1,5 @@
 // Ranks without numbers: executes step plans on pools whose frames hold token ids instead of K and V, moves pages with random delays and failures, and
-// checks that every position a row attends holds the token that the sequence has there. What the books get wrong shows as a wrong token.
+// checks that every position a row attends holds the token that the sequence has there, also where all layers have a window. What the books get wrong shows as a wrong token.
 #pragma once
 
 #include <array>
@@ -19,6 +19,7 @@ class CacheWorld {
     int32_t page_tokens = 4;
     std::array<int32_t, kNumTiers> num_frames = {};
     int32_t num_slots = 4;
+    AttentionWindow window = {};
     int num_ranks = 1;
     int fail_one_in = 0;  // moves; 0: none fails
     uint32_t seed = 1;
@@ -42,6 +43,7 @@ class CacheWorld {
   void start(const PageMove& move);
   void finish_some(bool at_least_one, Scheduler& scheduler);
   void compute(const StepPlan& plan, Scheduler& scheduler);
+  void check_row(const PlanRow& row, const Sequence& sequence);
 
   Options options_;
   std::mt19937 rng_;
