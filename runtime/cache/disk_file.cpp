@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -40,6 +42,7 @@ DiskFile::DiskFile(std::string path, const DiskGeometry& geometry) : path_(std::
     }
     lock();
     make_or_check();
+    map_table();
     page_fd_ = open_file(path_, O_DIRECT);
     is_direct_ = page_fd_ >= 0;
     if (!is_direct_) {
@@ -56,8 +59,16 @@ DiskFile::DiskFile(std::string path, const DiskGeometry& geometry) : path_(std::
 DiskFile::~DiskFile() { close_all(); }
 
 void DiskFile::close_all() {
+  if (!head_.empty()) munmap(head_.data(), head_.size());
   if (page_fd_ >= 0) close(page_fd_);
   if (table_fd_ >= 0) close(table_fd_);
+}
+
+void DiskFile::map_table() {
+  const size_t bytes = geometry_.page_offset(0);
+  void* head = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, table_fd_, 0);
+  if (head == MAP_FAILED) throw Error(ErrorCode::kIoError, fmt::format("cannot map the table of {}: {}. Choose another cache.disk.path", path_, std::strerror(errno)));
+  head_ = {static_cast<std::byte*>(head), bytes};
 }
 
 void DiskFile::refuse(const std::string& why) const {
@@ -118,19 +129,17 @@ bool DiskFile::write_at(const std::vector<std::byte>& bytes, uint64_t offset) co
 }
 
 std::vector<std::optional<TableRecord>> DiskFile::read_table() const {
-  std::vector<std::byte> table(geometry_.num_frames * geometry_.record_bytes());
-  table.resize(read_at(table_fd_, table, geometry_.record_offset(0)));
-  std::vector<std::optional<TableRecord>> records = decode_table(geometry_, table);
+  std::vector<std::optional<TableRecord>> records = decode_table(geometry_, head_.subspan(geometry_.record_offset(0), geometry_.num_frames * geometry_.record_bytes()));
   records.resize(geometry_.num_frames);
   return records;
 }
 
-bool DiskFile::write_record(uint32_t frame, const TableRecord& record) {
-  return write_at(encode_record(geometry_, frame, record), geometry_.record_offset(frame));
+void DiskFile::write_record(uint32_t frame, const TableRecord& record) {
+  std::ranges::copy(encode_record(geometry_, frame, record), head_.begin() + static_cast<std::ptrdiff_t>(geometry_.record_offset(frame)));
 }
 
-bool DiskFile::clear_record(uint32_t frame) {
-  return write_at(std::vector<std::byte>(geometry_.record_bytes()), geometry_.record_offset(frame));
+void DiskFile::clear_record(uint32_t frame) {
+  std::ranges::fill(head_.subspan(geometry_.record_offset(frame), geometry_.record_bytes()), std::byte{0});
 }
 
 }  // namespace terrace

@@ -1,8 +1,9 @@
-// A rank's file of cold pages: preallocated, locked, its header checked. Owns the descriptors. Its table of records is written through the kernel's page cache, which survives
-// the death of the process; pages go by DiskIo, past that cache where the file system lets them. Used by one thread at a time.
+// A rank's file of cold pages: preallocated, locked, its header checked. Owns the descriptors. Its table of records is mapped: what is written to it is the
+// kernel's, survives the death of the process, and waits for no page that is being written, as a write to the same file would. Pages go by DiskIo, past the kernel's cache where the file system lets them. Used by one thread at a time.
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,9 +25,8 @@ class DiskFile {
   bool is_direct() const { return is_direct_; }
   /// By frame, as the table has them; where it cannot be read there are none.
   std::vector<std::optional<TableRecord>> read_table() const;
-  /// False where the disk refuses.
-  bool write_record(uint32_t frame, const TableRecord& record);
-  bool clear_record(uint32_t frame);
+  void write_record(uint32_t frame, const TableRecord& record);
+  void clear_record(uint32_t frame);
 
  private:
   void lock() const;
@@ -34,6 +34,7 @@ class DiskFile {
   void reserve() const;
   bool write_at(const std::vector<std::byte>& bytes, uint64_t offset) const;
   [[noreturn]] void refuse(const std::string& why) const;
+  void map_table();
   void close_all();
 
   std::string path_;
@@ -41,6 +42,7 @@ class DiskFile {
   int table_fd_ = -1;
   int page_fd_ = -1;
   bool is_direct_ = true;
+  std::span<std::byte> head_;  // header and table, mapped
 };
 
 }  // namespace terrace

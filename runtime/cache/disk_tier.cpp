@@ -96,7 +96,7 @@ void DiskTier::begin(uint32_t index, DiskTransfer transfer) {
       return end(transfer, MoveOutcome::kChecksum);
     }
     stamps_[frame].reset();
-    if (!file_.clear_record(frame)) return end(transfer, MoveOutcome::kIo);
+    file_.clear_record(frame);
   } else if (!stamps_[frame]) {
     return end(transfer, MoveOutcome::kChecksum);
   }
@@ -117,7 +117,7 @@ MoveOutcome DiskTier::finish(const Slot& slot, int64_t result) {
   const DiskTransfer& transfer = slot.transfer;
   if (result != static_cast<int64_t>(page_bytes_)) return MoveOutcome::kIo;
   if (transfer.write) {
-    if (!file_.write_record(transfer.frame, {++last_sequence_, transfer.stamp, transfer.record})) return MoveOutcome::kIo;
+    file_.write_record(transfer.frame, {++last_sequence_, transfer.stamp, transfer.record});
     stamps_[transfer.frame] = transfer.stamp;
     return MoveOutcome::kDone;
   }

@@ -30,7 +30,7 @@ struct DiskOptions {
   uint64_t digest = 0;  // of the model and the page layout
   int32_t page_tokens = 0;
   std::string io = "auto";          // cache.disk.io
-  uint32_t num_slots = 4;           // requests under way
+  uint32_t num_slots = 8;           // requests under way: enough that the disk never waits for a copy
   int64_t timeout_us = 30'000'000;  // of a request; then it has failed and its slot is given up
   std::function<std::unique_ptr<DiskIo>(int fd, uint32_t num_slots)> make_io = {};  // tests; empty: by `io`
 };
