@@ -96,7 +96,11 @@ StepPlan Scheduler::plan() {
       all_scheduled &= try_schedule(sequence, plan, budget);
     }
   }
-  if (all_scheduled && num_preemptions_ == preemptions_before) admit(plan, budget);
+  if (all_scheduled && num_preemptions_ == preemptions_before) {
+    admit(plan, budget);
+    // Waiting sequences may hold all frames between them, none of them having all of its pages.
+    if (plan.rows.empty() && !tiers_.moving() && let_waiting_go()) admit(plan, budget);
+  }
   MovePlan moves = tiers_.plan_moves(static_cast<int64_t>(step_));
   plan.moves = std::move(moves.moves);
   plan.records = std::move(moves.records);
@@ -148,6 +152,15 @@ bool Scheduler::make_room(const Sequence& sequence, const StepPlan& plan) {
     return true;
   }
   return preempt_younger_than(sequence, plan);
+}
+
+bool Scheduler::let_waiting_go() {
+  bool held = false;
+  for (const SequencePtr& sequence : waiting_) {
+    held |= !sequence->prefix.empty();
+    prefix_hold_.let_go(*sequence);
+  }
+  return held;
 }
 
 // Of the younger sequences that are not in this plan, the one that loses least.

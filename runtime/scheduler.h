@@ -80,6 +80,7 @@ class Scheduler {
   bool try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget);
   bool reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan);
   bool make_room(const Sequence& sequence, const StepPlan& plan);
+  bool let_waiting_go();
   bool preempt_younger_than(const Sequence& sequence, const StepPlan& plan);
   int32_t lost_tokens(const Sequence& sequence) const;
   void admit(StepPlan& plan, int32_t& budget);

@@ -152,16 +152,15 @@ bool TierManager::start_move(PageId id, Tier from, Tier to) {
   return true;
 }
 
-// A frame of a tier below the device. A page for which it is the only place is written out first, and its frame comes free in a later step.
+// A frame of a tier below the device. A page for which it is the only place is written out first where there is room, and its frame comes free in a
+// later step.
 std::optional<uint32_t> TierManager::take_cold_frame(Tier tier) {
   if (const std::optional<uint32_t> frame = book(tier).frames.allocate()) return frame;
   const std::optional<PageId> victim = book(tier).policy->victim();
   if (!victim) return std::nullopt;
   const CachedPage& page = index_.at(*victim);
-  if (tier == Tier::kHost && has(Tier::kDisk) && !page.in(Tier::kDevice) && !page.in(Tier::kDisk)) {
-    start_move(*victim, Tier::kHost, Tier::kDisk);
-    return std::nullopt;
-  }
+  const bool only_here = tier == Tier::kHost && has(Tier::kDisk) && !page.in(Tier::kDevice) && !page.in(Tier::kDisk);
+  if (only_here && start_move(*victim, Tier::kHost, Tier::kDisk)) return std::nullopt;
   drop_copy(*victim, tier);
   return book(tier).frames.allocate();
 }
