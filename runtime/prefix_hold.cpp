@@ -16,16 +16,13 @@ void PrefixHold::take(Sequence& sequence) {
   shorten(sequence, std::max(held, worth_fetching(sequence)));
 }
 
-PrefixHold::Nearness PrefixHold::bring_near(Sequence& sequence) {
+bool PrefixHold::bring_near(Sequence& sequence) {
   size_t& near = sequence.num_near;
   while (near < sequence.prefix.size() && tiers_.near(sequence.prefix[near])) ++near;
-  Nearness nearness = Nearness::kNear;
   for (size_t i = near; i < sequence.prefix.size(); ++i) {
-    if (tiers_.near(sequence.prefix[i])) continue;
-    // No frame: in a later step; those behind it may have one, and make room in the host tier that it needs.
-    nearness = std::max(nearness, tiers_.fetch(sequence.prefix[i]) ? Nearness::kComing : Nearness::kBlocked);
+    tiers_.fetch(sequence.prefix[i]);  // no frame: in a later step; those behind it may have one, and make room in the host tier that it needs
   }
-  return nearness;
+  return near == sequence.prefix.size();
 }
 
 void PrefixHold::keep_near(Sequence& sequence) {

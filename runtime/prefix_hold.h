@@ -20,9 +20,8 @@ class PrefixHold {
 
   /// Holds the sequence's leading pages as far as the cache has them and they are worth having. At least its last token stays to be computed.
   void take(Sequence& sequence);
-  enum class Nearness { kNear, kComing, kBlocked };
-  /// Has what is held and cannot be read yet fetched. kNear: all can be read; kBlocked: for some of it there is no frame now.
-  Nearness bring_near(Sequence& sequence);
+  /// Has what is held and cannot be read yet fetched. True when all can be read.
+  bool bring_near(Sequence& sequence);
   /// Lets go of what follows the first page that cannot be read yet.
   void keep_near(Sequence& sequence);
   void let_go(Sequence& sequence);

@@ -101,7 +101,10 @@ StepPlan Scheduler::plan() {
       all_scheduled &= try_schedule(sequence, plan, budget);
     }
   }
-  if (all_scheduled && num_preemptions_ == preemptions_before) admit(plan, budget);
+  if (all_scheduled && num_preemptions_ == preemptions_before) {
+    admit(plan, budget);
+    if (plan.rows.empty() && running_.empty() && !waiting_.empty() && !tiers_.moving()) unblock(plan, budget);
+  }
   MovePlan moves = tiers_.plan_moves(static_cast<int64_t>(step_));
   plan.moves = std::move(moves.moves);
   plan.records = std::move(moves.records);
@@ -222,12 +225,7 @@ void Scheduler::admit(StepPlan& plan, int32_t& budget) {
       for (size_t k = i; k < waiting_.size(); ++k) prefix_hold_.let_go(*waiting_[k]);
       return;
     }
-    PrefixHold::Nearness nearness = prefix_hold_.bring_near(sequence);
-    if (nearness == PrefixHold::Nearness::kBlocked && running_.empty() && i == 0) {
-      nearness = unblock_first();
-      if (nearness == PrefixHold::Nearness::kBlocked) return;
-    }
-    const bool near = nearness == PrefixHold::Nearness::kNear;
+    const bool near = prefix_hold_.bring_near(sequence);
     if (budget <= 0 || num_running() == options_.max_sequences) {
       if (near && sequence.prefix.empty()) return;
       ++i;
@@ -241,14 +239,13 @@ void Scheduler::admit(StepPlan& plan, int32_t& budget) {
   }
 }
 
-// Nothing runs, and the first cannot have all its pages brought near: the others make way, or it computes what has no frame.
-PrefixHold::Nearness Scheduler::unblock_first() {
-  Sequence& first = *waiting_.front();
+// Nothing runs and nothing moves: waiting sequences hold all frames between them, or the first has more pages than there are frames to bring near.
+void Scheduler::unblock(StepPlan& plan, int32_t& budget) {
   for (size_t i = 1; i < waiting_.size(); ++i) prefix_hold_.let_go(*waiting_[i]);
-  const PrefixHold::Nearness nearness = prefix_hold_.bring_near(first);
-  if (nearness != PrefixHold::Nearness::kBlocked || tiers_.moving()) return nearness;
-  prefix_hold_.keep_near(first);
-  return PrefixHold::Nearness::kNear;
+  prefix_hold_.bring_near(*waiting_.front());
+  if (tiers_.moving()) return;
+  prefix_hold_.keep_near(*waiting_.front());
+  admit(plan, budget);
 }
 
 void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {

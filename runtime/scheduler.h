@@ -87,7 +87,7 @@ class Scheduler {
   bool preempt_younger_than(const Sequence& sequence, const StepPlan& plan);
   int32_t lost_tokens(const Sequence& sequence) const;
   void admit(StepPlan& plan, int32_t& budget);
-  PrefixHold::Nearness unblock_first();
+  void unblock(StepPlan& plan, int32_t& budget);
   void start(SequencePtr sequence, StepPlan& plan, int32_t& budget);
   void adopt_prefix(Sequence& sequence);
   void copy_partial_page(Sequence& sequence, StepPlan& plan);
