@@ -55,6 +55,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"cache.disk.path", "/tmp/pages"},
     {"cache.disk.size", "4GiB"},
     {"cache.disk.io", "threads"},
+    {"cache.in_place", "true"},
     {"cache.fetch", "never"},
     {"cache.policy", "reuse"},
     {"cache.link.bandwidth", "1GiB"},

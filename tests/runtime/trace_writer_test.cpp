@@ -64,7 +64,7 @@ StepReport report_of(int64_t compute_us, int64_t all_reduce_us) {
 TEST_F(TraceWriterTest, TheFileIsWholeAfterEveryStep) {
   TraceWriter trace(path_, 2, 1000);
   const size_t num_names = events().size();
-  EXPECT_EQ(num_names, 2u * 2 + 2 * 5 + 2);
+  EXPECT_EQ(num_names, 2u * 2 + 2 * 6 + 2);
   const std::vector<StepReport> reports = {report_of(80, 0), report_of(70, 9)};
   trace.step(decode_step(1), reports, {1100, 1110, 1115, 1200, 1230}, {.running = 1});
   const std::vector<json::object> steps = named("decode");
