@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "runtime/cache/page_key.h"
@@ -37,8 +36,8 @@ TierManager::Options tier_options(const Scheduler::Options& options) {
 Scheduler::Scheduler(const Options& options)
     : options_(options),
       in_sight_(options.window, options.page_tokens, options.max_tokens_per_step),
-      tables_(options.max_sequences),
       tiers_(tier_options(options)),
+      pages_(tiers_, in_sight_, options.page_tokens, options.max_sequences),
       prefix_hold_(tiers_, options.page_tokens, in_sight_.num_shareable(), options.fetch),
       by_slot_(static_cast<size_t>(options.max_sequences)) {}
 
@@ -108,14 +107,12 @@ StepPlan Scheduler::plan() {
   MovePlan moves = tiers_.plan_moves(static_cast<int64_t>(step_));
   plan.moves = std::move(moves.moves);
   plan.records = std::move(moves.records);
-  plan.slot_updates = std::exchange(slot_updates_, {});
-  plan.frames = std::exchange(frame_updates_, {});
-  plan.digest = tables_.digest();
+  pages_.put_updates(plan);
   return plan;
 }
 
 bool Scheduler::try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget) {
-  publish_full_pages(sequence);  // those that could not be while they moved
+  pages_.publish(sequence);  // those that could not be while they moved
   const int32_t count = chunk_size(sequence, budget);
   if (!reserve(sequence, sequence.num_computed + count, plan)) return false;
   add_row(sequence, count, plan);
@@ -131,10 +128,7 @@ bool Scheduler::reserve(Sequence& sequence, int32_t num_positions, StepPlan& pla
   while (sequence.pages.size() < needed) {
     const int64_t missing = static_cast<int64_t>(needed - sequence.pages.size()) - tiers_.num_available();
     if (missing <= 0) {
-      if (const std::optional<uint32_t> frame = tiers_.take_frame()) {
-        map_page(sequence, {{Tier::kDevice, *frame}, kNoPage});
-        continue;
-      }
+      if (pages_.add_page(sequence)) continue;
       if (!options_.in_place) return false;  // those that are idle lie before others that move
     }
     const TierManager::Readiness moved = move_out_of_the_way(static_cast<size_t>(std::max<int64_t>(missing, 1)));
@@ -150,41 +144,11 @@ TierManager::Readiness Scheduler::move_out_of_the_way(size_t num_pages) {
   if (!options_.in_place) return Readiness::kNever;
   Readiness best = Readiness::kNever;
   for (const SequencePtr& sequence : running_) {
-    const Readiness readiness = move_out_of_the_way(*sequence, num_pages);
+    const Readiness readiness = pages_.move_to_host(*sequence, num_pages);
     if (readiness == Readiness::kReady) return readiness;
     if (readiness == Readiness::kComing) best = readiness;
   }
   return best;
-}
-
-// The last ones first: a tier never gives a page up before those that follow it.
-TierManager::Readiness Scheduler::move_out_of_the_way(Sequence& sequence, size_t num_pages) {
-  using Readiness = TierManager::Readiness;
-  std::vector<size_t>& on_device = sequence.on_device;
-  Readiness first = Readiness::kNever;
-  for (size_t i = 0; i < std::min(num_pages, on_device.size()); ++i) {
-    const Readiness readiness = tiers_.prepare_in_place(sequence.pages[on_device[on_device.size() - 1 - i]].cached);
-    if (i == 0) first = readiness;
-    if (readiness == Readiness::kNever) break;
-  }
-  if (first != Readiness::kReady) return first;
-  SequencePage& page = sequence.pages[on_device.back()];
-  tiers_.read_in_place(page.cached);
-  page.place = tiers_.place(page.cached, Tier::kHost);
-  update_table(sequence, on_device.back());
-  on_device.pop_back();
-  return first;
-}
-
-void Scheduler::map_page(Sequence& sequence, SequencePage page) {
-  sequence.pages.push_back(page);
-  update_table(sequence, sequence.pages.size() - 1);
-}
-
-void Scheduler::update_table(const Sequence& sequence, size_t index) {
-  const FrameUpdate update = {sequence.slot, static_cast<int32_t>(index), sequence.pages[index].place};
-  tables_.map(update.slot, update.index, update.page);
-  frame_updates_.push_back(update);
 }
 
 bool Scheduler::make_room(const Sequence& sequence, const StepPlan& plan) {
@@ -252,62 +216,23 @@ void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {
   const auto free_slot = std::ranges::find(by_slot_, nullptr);
   sequence->slot = static_cast<int32_t>(free_slot - by_slot_.begin());
   *free_slot = sequence.get();
-  tables_.open(sequence->slot, sequence->id);
-  slot_updates_.push_back({sequence->id, sequence->slot, SlotAction::kOpen});
+  pages_.open(*sequence);
   const auto place = std::ranges::find_if(running_, [&](const SequencePtr& other) { return other->id > sequence->id; });
   Sequence& admitted = **running_.insert(place, std::move(sequence));
-  adopt_prefix(admitted);
-  copy_partial_page(admitted, plan);
+  pages_.adopt_prefix(admitted);
+  pages_.copy_partial_page(admitted, plan);
   try_schedule(admitted, plan, budget);
-}
-
-void Scheduler::adopt_prefix(Sequence& sequence) {
-  for (size_t i = 0; i < sequence.prefix.size(); ++i) {
-    const PageId page = sequence.prefix[i];  // its hold goes from waiting to running
-    const bool on_device = tiers_.pages().at(page).in(Tier::kDevice);
-    if (!on_device) tiers_.read_in_place(page);
-    if (on_device) sequence.on_device.push_back(sequence.pages.size());
-    map_page(sequence, {tiers_.place(page, on_device ? Tier::kDevice : Tier::kHost), page});
-    const Tier tier = sequence.prefix_tier[i];
-    (tier == Tier::kDevice ? sequence.sources.device : tier == Tier::kHost ? sequence.sources.host : sequence.sources.disk) += options_.page_tokens;
-  }
-  sequence.num_published = static_cast<int32_t>(sequence.prefix.size());
-  sequence.num_computed = sequence.num_published * options_.page_tokens;
-  sequence.prefix.clear();
-  sequence.prefix_tier.clear();
-  sequence.num_near = 0;
-  sequence.prefix_decided = 0;
-}
-
-// Where a cached page begins as the sequence goes on, its first rows are the sequence's too: K and V of a position don't depend on what follows.
-void Scheduler::copy_partial_page(Sequence& sequence, StepPlan& plan) {
-  if (!tiers_.keeps_pages() || sequence.request.prompt_logprobs) return;
-  const auto begin = static_cast<size_t>(sequence.num_computed);
-  const std::span<const int32_t> wanted = std::span<const int32_t>(sequence.tokens).subspan(begin, sequence.tokens.size() - 1 - begin);
-  const PageKey& parent = sequence.num_published == 0 ? sequence.root : sequence.keys[static_cast<size_t>(sequence.num_published) - 1];
-  const PrefixIndex::Partial partial = tiers_.longest_partial(parent, wanted);
-  if (partial.page == kNoPage) return;
-  tiers_.hold(partial.page);
-  if (const std::optional<uint32_t> frame = tiers_.take_frame()) {
-    plan.copies.push_back({tiers_.place(partial.page, Tier::kDevice).frame, *frame});
-    map_page(sequence, {{Tier::kDevice, *frame}, kNoPage});
-    sequence.num_computed += partial.num_tokens;
-    sequence.sources.device += partial.num_tokens;
-  }
-  tiers_.let_go(partial.page);
 }
 
 // Room for all of its present tokens beside what running prompts still have to compute, and a page of growth for each running sequence:
 // who is admitted is not preempted in the next breath.
 bool Scheduler::has_room_for(const Sequence& sequence) const {
-  int64_t needed = pages_to_come(sequence) - static_cast<int64_t>(sequence.num_near);
+  int64_t needed = pages_.num_to_come(sequence) - static_cast<int64_t>(sequence.num_near);
   for (size_t i = sequence.num_near; i < sequence.prefix.size(); ++i) {
     const CachedPage& cached = tiers_.pages().at(sequence.prefix[i]);
     if (cached.in(Tier::kDevice) || (cached.in(Tier::kHost) && (cached.move != 0 || options_.in_place))) --needed;  // has its frame already
   }
-  for (const SequencePtr& other : running_) {
-    needed += pages_to_come(*other);
-  }
+  for (const SequencePtr& other : running_) needed += pages_.num_to_come(*other);
   const int64_t growth = num_running();
   return needed + growth <= tiers_.num_available();
 }
@@ -319,13 +244,6 @@ bool Scheduler::find_room_for(const Sequence& sequence) {
   return true;
 }
 
-// For its present tokens, beside those that it has.
-int64_t Scheduler::pages_to_come(const Sequence& sequence) const {
-  const auto mapped = static_cast<int64_t>(sequence.pages.size());
-  const int64_t unmapped = pages_for(sequence.num_tokens()) - mapped;
-  return std::max<int64_t>(std::min(unmapped, in_sight_.most_at_a_time(sequence.num_tokens()) - (mapped - sequence.num_let_go)), 0);
-}
-
 // The first page that it would have to compute is about to be computed by a running sequence: better to wait for it than to do it twice.
 bool Scheduler::is_computing_for(const Sequence& waiting) const {
   const size_t next = waiting.prefix.size();
@@ -334,47 +252,6 @@ bool Scheduler::is_computing_for(const Sequence& waiting) const {
     return other->num_computed < other->num_prompt() && static_cast<size_t>(other->num_published) <= next && next < other->keys.size() &&
            other->keys[next] == waiting.keys[next];
   });
-}
-
-void Scheduler::publish_full_pages(Sequence& sequence) {
-  if (!tiers_.keeps_pages()) return;
-  const int32_t full = std::min(sequence.num_computed / options_.page_tokens, in_sight_.num_shareable());
-  if (sequence.num_published >= full) return;
-  extend_keys(sequence.root, sequence.tokens, options_.page_tokens, sequence.keys);
-  const auto size = static_cast<size_t>(options_.page_tokens);
-  for (; sequence.num_published < full; ++sequence.num_published) {
-    const auto i = static_cast<size_t>(sequence.num_published);
-    if (sequence.pages[i].place.frame == kNoFrame) return;  // let go before it could be published
-    PageRecord record = {sequence.keys[i], i == 0 ? sequence.root : sequence.keys[i - 1], sequence.num_published, {}};
-    const auto first = sequence.tokens.begin() + static_cast<std::ptrdiff_t>(i * size);
-    record.tokens.assign(first, first + options_.page_tokens);
-    const std::optional<PageId> cached = tiers_.publish(record, sequence.pages[i].place.frame);
-    if (!cached) return;
-    const PageRef place = tiers_.place(*cached, Tier::kDevice);
-    const bool elsewhere = place != sequence.pages[i].place;  // another sequence computed it too, and this one goes on with the other's
-    sequence.pages[i] = {place, *cached};
-    sequence.on_device.push_back(i);
-    if (elsewhere) update_table(sequence, i);
-  }
-}
-
-void Scheduler::let_unseen_pages_go(Sequence& sequence) {
-  const PagesInSight::Range unseen = in_sight_.unseen_from(sequence.num_computed);
-  for (int32_t page = unseen.begin + sequence.num_let_go; page < unseen.end; ++page, ++sequence.num_let_go) {
-    const auto i = static_cast<size_t>(page);
-    give_up(std::exchange(sequence.pages[i], SequencePage()));
-    std::erase(sequence.on_device, i);
-    update_table(sequence, i);
-  }
-}
-
-void Scheduler::give_up(const SequencePage& page) {
-  if (page.cached == kNoPage) {
-    if (page.place.frame != kNoFrame) tiers_.give_back(page.place.frame);
-    return;
-  }
-  if (page.place.tier == Tier::kHost) tiers_.leave_place(page.cached);
-  tiers_.let_go(page.cached);
 }
 
 void Scheduler::observe_prefill(int32_t prompt_tokens, int64_t us) {
@@ -420,8 +297,8 @@ FinishReason Scheduler::commit(const PlanRow& row, std::optional<int32_t> token)
   Sequence& sequence = this->sequence(row);
   const Request& request = sequence.request;
   sequence.num_computed = row.first_position + row.num_tokens;
-  publish_full_pages(sequence);
-  let_unseen_pages_go(sequence);
+  pages_.publish(sequence);
+  pages_.let_unseen_go(sequence);
   FinishReason finish = FinishReason::kNone;
   if (token) {
     sequence.tokens.push_back(*token);
@@ -449,14 +326,7 @@ int64_t Scheduler::tokens_in_frames() const {
 }
 
 void Scheduler::stop_running(Sequence& sequence) {
-  for (const SequencePage& page : std::views::reverse(sequence.pages)) give_up(page);
-  sequence.pages.clear();
-  sequence.num_published = 0;
-  sequence.num_let_go = 0;
-  sequence.on_device.clear();
-  std::erase_if(frame_updates_, [&](const FrameUpdate& update) { return update.slot == sequence.slot; });
-  tables_.close(sequence.slot);
-  slot_updates_.push_back({sequence.id, sequence.slot, SlotAction::kClose});
+  pages_.close(sequence);
   by_slot_[static_cast<size_t>(sequence.slot)] = nullptr;
   sequence.slot = -1;
   sequence.num_computed = 0;

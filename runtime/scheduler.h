@@ -12,18 +12,17 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "runtime/cache/page_table.h"
 #include "runtime/cache/pages_in_sight.h"
 #include "runtime/cache/tier_manager.h"
 #include "runtime/config.h"
 #include "runtime/prefix_hold.h"
 #include "runtime/sequence.h"
+#include "runtime/sequence_pages.h"
 #include "runtime/step_plan.h"
 
 namespace terrace {
@@ -70,7 +69,7 @@ class Scheduler {
   /// Device frames of running sequences, each counted once.
   int32_t frames_in_use() const { return tiers_.num_in_use(); }
   int64_t tokens_in_frames() const;
-  const PageTables& tables() const { return tables_; }
+  const PageTables& tables() const { return pages_.tables(); }
   TierManager& tiers() { return tiers_; }
   const TierManager& tiers() const { return tiers_; }
   /// A step of `prompt_tokens` prompt tokens, the greater part of it, took so long.
@@ -82,24 +81,15 @@ class Scheduler {
   bool try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget);
   bool reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan);
   TierManager::Readiness move_out_of_the_way(size_t num_pages);
-  TierManager::Readiness move_out_of_the_way(Sequence& sequence, size_t num_pages);
   bool make_room(const Sequence& sequence, const StepPlan& plan);
   bool preempt_younger_than(const Sequence& sequence, const StepPlan& plan);
   int32_t lost_tokens(const Sequence& sequence) const;
   void admit(StepPlan& plan, int32_t& budget);
   void unblock(StepPlan& plan, int32_t& budget);
   void start(SequencePtr sequence, StepPlan& plan, int32_t& budget);
-  void adopt_prefix(Sequence& sequence);
-  void copy_partial_page(Sequence& sequence, StepPlan& plan);
-  void map_page(Sequence& sequence, SequencePage page);
-  void update_table(const Sequence& sequence, size_t index);
   bool has_room_for(const Sequence& sequence) const;
   bool find_room_for(const Sequence& sequence);
-  int64_t pages_to_come(const Sequence& sequence) const;
   bool is_computing_for(const Sequence& waiting) const;
-  void publish_full_pages(Sequence& sequence);
-  void let_unseen_pages_go(Sequence& sequence);
-  void give_up(const SequencePage& page);
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
   void stop_running(Sequence& sequence);
@@ -108,14 +98,12 @@ class Scheduler {
 
   Options options_;
   PagesInSight in_sight_;
-  PageTables tables_;
   TierManager tiers_;
+  SequencePages pages_;
   PrefixHold prefix_hold_;
   std::deque<SequencePtr> waiting_;   // in order of arrival (ids ascend), preempted ones included
   std::vector<SequencePtr> running_;  // in order of arrival
   std::vector<Sequence*> by_slot_;
-  std::vector<SlotUpdate> slot_updates_;  // since the last plan, in order
-  std::vector<FrameUpdate> frame_updates_;  // likewise, of slots that are still open
   uint64_t step_ = 0;
   uint64_t num_preemptions_ = 0;
   std::optional<double> us_per_token_;  // of prompts
