@@ -185,6 +185,7 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   if (!fields.boolean("ignore_eos").value_or(false)) request.base.stop_tokens = context.tokenizer->end_tokens();
   if (endpoint == Endpoint::kCompletions) request.echo = fields.boolean("echo").value_or(false);
   request.base.prompt_logprobs = request.echo && request.base.logprobs.has_value();
+  request.base.cache_salt = fields.string("cache_salt").value_or("");
   request.return_token_ids = fields.boolean("return_token_ids").value_or(false);
   fields.finish();
   return request;
