@@ -1,7 +1,6 @@
 #include "runtime/sequence_pages.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "runtime/cache/page_key.h"
@@ -14,7 +13,7 @@ void SequencePages::open(const Sequence& sequence) {
 }
 
 void SequencePages::close(Sequence& sequence) {
-  for (const SequencePage& page : std::views::reverse(sequence.pages)) give_up(page);
+  for (size_t i = sequence.pages.size(); i-- > 0;) give_up(sequence.pages[i]);
   sequence.pages.clear();
   sequence.num_published = 0;
   sequence.num_let_go = 0;

@@ -9,15 +9,13 @@ namespace {
 
 TEST(MachineLimitsTest, EveryIsaThatIsOfferedHasItsProbes) {
   ThreadPool pool(2);
-  double slower = 0;
   std::string instructions;
   for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kVnni, Isa::kAmx}) {
     if (isa > detect_isa()) continue;
     const MachineLimits limits = measure_multiply_adds(pool, isa);
-    EXPECT_GT(limits.int8_multiply_adds, slower / 2) << limits.instructions;  // a busy machine may be unfair to one of them
+    EXPECT_GT(limits.int8_multiply_adds, 1e6) << limits.instructions;  // not against another's: a busy machine is unfair to some
     EXPECT_GT(limits.fp32_multiply_adds, 1e6);
     EXPECT_NE(limits.instructions, instructions);
-    slower = limits.int8_multiply_adds;
     instructions = limits.instructions;
   }
 }

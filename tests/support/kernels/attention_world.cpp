@@ -148,8 +148,8 @@ void AttentionWorld::lose_pages(Sequence& sequence) {
 
 void AttentionWorld::finish(int32_t sequence, int32_t chunk) {
   const int32_t length = options_.lengths[static_cast<size_t>(sequence)];
-  for (const int32_t& done = sequences_[static_cast<size_t>(sequence)].done; done < length;) {
-    step({{sequence, std::min(chunk, length - done)}});
+  while (sequences_[static_cast<size_t>(sequence)].done < length) {
+    step({{sequence, std::min(chunk, length - sequences_[static_cast<size_t>(sequence)].done)}});
   }
 }
 
