@@ -158,6 +158,38 @@ TEST(PrefixCacheTest, PromptLogprobsAreComputedWhateverIsCached) {
   EXPECT_EQ(run_to_end(scheduler, 2, scored).cached(), 0);
 }
 
+// A tenth of what all of them need at once: they take turns on the device, and what is moved stays in proportion to what is computed.
+TEST(PrefixCacheTest, APoolOfATenthOfTheDemandDoesNotThrash) {
+  for (const int32_t host_frames : {0, 400}) {
+    Scheduler::Options options = small_options();
+    options.max_sequences = 20;
+    options.num_frames = 36;  // 20 sequences of 70 tokens in pages of 4: 360
+    options.num_host_frames = host_frames;
+    options.context_length = 96;
+    options.fetch = FetchRule::kAlways;
+    Scheduler scheduler(options);
+    CacheWorld world({.page_tokens = 4, .num_frames = {options.num_frames, host_frames, 0}, .num_slots = 20, .window = {}, .num_ranks = 1, .fail_one_in = 0, .seed = 1});
+    for (int i = 0; i < 20; ++i) {
+      Request request = count_up(40, 30);
+      for (int32_t& token : request.prompt) token += 100 * i;
+      ASSERT_FALSE(scheduler.submit(static_cast<SequenceId>(i + 1), request));
+    }
+    int64_t computed = 0;
+    for (int step = 0; scheduler.busy(); ++step) {
+      ASSERT_LT(step, 5000);
+      const StepPlan plan = scheduler.plan();
+      world.execute(plan, scheduler);
+      for (const PlanRow& row : plan.rows) {
+        computed += row.num_tokens;
+        scheduler.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
+      }
+    }
+    const int64_t generated = 20 * 30;
+    EXPECT_LE(computed, 20 * 70 * 5 / 4) << host_frames;  // at most a quarter of it twice
+    EXPECT_LE(static_cast<int64_t>(world.num_moved()), generated) << host_frames;
+  }
+}
+
 TEST(PrefixCacheTest, OffKeepsNothing) {
   Scheduler::Options options = small_options();
   options.keep_prefixes = false;
