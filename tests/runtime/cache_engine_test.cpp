@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "comm/group.h"
 #include "kernels/base/cpu_count.h"
@@ -134,6 +135,34 @@ TEST(CacheEngineTest, PagesFoundOnDiskByALaterRunGiveEqualBitsOn1And2Ranks) {
     EXPECT_GT(stats.sources.disk, 300) << ranks;
     expect_same(computed(requests, ranks), found, "disk tier on " + std::to_string(ranks) + " ranks");
   }
+}
+
+// One bit of each block of one rank's file, behind its table of records.
+void damage(const std::string& file) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  const auto size = static_cast<int64_t>(std::filesystem::file_size(file));
+  for (int64_t at = size / 4; at < size; at += 4096) {
+    stream.seekg(at);
+    const auto byte = static_cast<char>(stream.get() ^ 4);
+    stream.seekp(at);
+    stream.put(byte);
+  }
+}
+
+TEST(CacheEngineTest, DamageToOneRanksFileIsCountedAndChangesNoToken) {
+  const std::vector<Request> requests = questions(4, 2);
+  Config config = small_config();
+  config.cache.device = {12288 * 36, 0};
+  config.cache.host = {12288 * 36, 0};
+  config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.damage.{}", getpid())).string();
+  config.cache.disk.size = {12288 * 200, 0};
+  run_engine(config, 2, requests);
+  damage(config.cache.disk.path + ".rank1");
+  EngineStats stats;
+  const Outputs found = run_engine(config, 2, requests, &stats);
+  for (const char* rank : {".rank0", ".rank1"}) std::filesystem::remove(config.cache.disk.path + rank);
+  EXPECT_GT(stats.tiers.checksum_failures, 0u);
+  expect_same(computed(requests, 2), found, "a damaged file");
 }
 
 // A device pool of 8 pages, sequences of up to 64: all but the newest pages are read on the host.
