@@ -48,6 +48,8 @@ def run(terrace, model, questions, settings):
         answers = {}
         for line in open(output):
             answer = json.loads(line)
+            if answer["response"]["status_code"] != 200:
+                sys.exit(f"{' '.join(command)}\n{answer}\nLeave this row out (--rows), or ask about shorter documents.")
             answers[answer["custom_id"]] = answer["response"]["body"]["choices"][0]["message"]["content"]
         digest = hashlib.md5(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:8]
         kv = next((line for line in result.stderr.splitlines() if re.search(r"\bKV:", line)), "")
