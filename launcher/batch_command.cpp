@@ -11,6 +11,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
 #include "launcher/batch/batch_runner.h"
+#include "launcher/cache_summary.h"
 #include "launcher/config_file.h"
 #include "launcher/session_options.h"
 #include "launcher/signals.h"
@@ -37,17 +38,6 @@ std::string summary_text(const BatchSummary& summary) {
                      summary.num_written, summary.num_failed, summary.num_skipped, summary.prompt_tokens,
                      static_cast<double>(summary.prompt_tokens) / seconds, summary.completion_tokens,
                      static_cast<double>(summary.completion_tokens) / seconds, format_duration(summary.seconds));
-}
-
-// Where the K and V of all tokens came from, and what moved.
-std::string cache_text(const EngineStats& stats) {
-  const TokenSources& from = stats.sources;
-  const TierStats& tiers = stats.tiers;
-  return fmt::format("KV: {} tokens computed, {} found on the device, {} on the host, {} on disk; pages moved to device {}, host {}, disk {}; {} lost for room, "
-                     "{} unreadable; {} preemptions; {:.0f} us of planning a step",
-                     from.computed, from.device, from.host, from.disk, tiers.moved_in[0], tiers.moved_in[1], tiers.moved_in[2], tiers.lost[0] + tiers.lost[1] + tiers.lost[2],
-                     tiers.failed[1] + tiers.failed[2], stats.preemptions,
-                     static_cast<double>(stats.planning_us) / static_cast<double>(std::max<uint64_t>(stats.steps, 1)));
 }
 
 void report(const BatchOptions& options, const BatchSummary& summary) {
@@ -105,7 +95,7 @@ BatchSummary run_lines(Session& session, const Config& config, const BatchOption
   const EngineStats stats = session.engine().stats();
   session.engine().stop();
   progress.clear();
-  if (options.progress != ProgressMode::kNone) log_info(cache_text(stats));
+  if (options.progress != ProgressMode::kNone) log_info(cache_summary(stats));
   return summary;
 }
 

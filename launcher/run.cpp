@@ -11,6 +11,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
 #include "launcher/answer.h"
+#include "launcher/cache_summary.h"
 #include "launcher/config_file.h"
 #include "launcher/explain.h"
 #include "launcher/session_options.h"
@@ -86,10 +87,13 @@ int answer(Session& session, const Config& config, const RunOptions& options, co
                                        fmt::format("reading the prompt, {}/{} tokens", done, total));
                      }});
   answer.stream(std::move(request));
+  if (signals.received() == 0) session.engine().write_out();  // for the next run's prompt
+  const EngineStats stats = session.engine().stats();
   session.engine().stop();
   progress.clear();
   if (open_line) write_stdout("\n");  // mpirun would add it to the last line; this way the bytes are the same without
   if (progress.enabled()) log_info(answer.summary() + (options.temperature > 0 ? fmt::format(", seed {}", seed) : ""));
+  if (progress.enabled() && session.memory().num_host_frames > 0) log_info(cache_summary(stats));
   return signals.exit_code();
 }
 

@@ -26,6 +26,16 @@ cmp -s "$work/out" "$work/seeded" || fail "the same seed gives another text"
 expect 0 "${run_model[@]}" -p "Tell a story." --max-tokens 20 --temperature 1 --seed 6
 cmp -s "$work/out" "$work/seeded" && fail "another seed gives the same text"
 
+# With a disk tier, the next run finds this one's pages.
+tiers=(--set cache.device=50MiB --set cache.host=50MiB --set "cache.disk.path=$work/pages" --set cache.disk.size=50MiB)
+story=$(printf 'The river runs on. %.0s' {1..30})
+expect 0 "$TERRACE" run "$TERRACE_TEST_MODEL" "${tiers[@]}" -p "$story" --max-tokens 8 --progress plain
+says err "0 on disk"
+cp "$work/out" "$work/computed"
+expect 0 "$TERRACE" run "$TERRACE_TEST_MODEL" "${tiers[@]}" -p "$story" --max-tokens 8 --progress plain
+grep -qE 'KV: [0-9]+ tokens computed, 0 found on the device, 0 on the host, [1-9][0-9]* on disk' "$work/err" || fail "nothing was found on disk: $(cat "$work/err")"
+cmp -s "$work/out" "$work/computed" || fail "pages from disk give another text"
+
 # A signal once the answer has begun: soon over, with what was said so far on stdout.
 for signal in INT TERM; do
   mkfifo "$work/answer"
