@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--links", default="0,1GiB,300MiB,100MiB,30MiB,10MiB", help="bytes a second; 0: as fast as copying is")
     arguments = parser.parse_args()
     terrace = os.environ.get("TERRACE", os.path.join(ROOT, "build/cpu/terrace"))
-    mib = int(arguments.tokens * KIB_PER_TOKEN / 1024 * 1.6)  # questions are longer than asked for
+    mib = int(arguments.tokens * KIB_PER_TOKEN / 1024)  # one document and its answer, not two
     device, host = [f"cache.device={mib}MiB"], [f"cache.host={4 * mib}MiB"]
     with tempfile.TemporaryDirectory() as folder:
         questions = os.path.join(folder, "in.jsonl")
