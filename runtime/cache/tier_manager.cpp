@@ -204,15 +204,14 @@ void TierManager::start_check(PageId id) {
   planned_.moves.push_back({page.move, place, place, page.key});
 }
 
-// A frame of a tier below the device. A page for which it is the only place is written out first where there is room, and its frame comes free in a
-// later step.
+// A frame of a tier below the device. From the host a page goes on to the disk first where it is not there and there is room (also one that the device
+// has: it would be gone with that copy), and its frame comes free in a later step.
 std::optional<uint32_t> TierManager::take_cold_frame(Tier tier) {
   if (const std::optional<uint32_t> frame = book(tier).frames.allocate()) return frame;
   const std::optional<PageId> victim = book(tier).policy->victim();
   if (!victim) return std::nullopt;
-  const CachedPage& page = index_.at(*victim);
-  const bool only_here = tier == Tier::kHost && has(Tier::kDisk) && !page.in(Tier::kDevice) && !page.in(Tier::kDisk);
-  if (only_here && start_move(*victim, Tier::kHost, Tier::kDisk, true)) return std::nullopt;
+  const bool goes_on = tier == Tier::kHost && has(Tier::kDisk) && !index_.at(*victim).in(Tier::kDisk);
+  if (goes_on && start_move(*victim, Tier::kHost, Tier::kDisk, true)) return std::nullopt;
   drop_copy(*victim, tier);
   return book(tier).frames.allocate();
 }
