@@ -59,8 +59,12 @@ class Load {
       for (const PlanRow& row : plan.rows) scheduler_.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
     }));
   }
+  /// And until what was published has been written out.
   void run_to_the_end() {
-    while (scheduler_.busy()) step();
+    for (size_t before = num_moves_ + 1; scheduler_.busy() || num_moves_ != before;) {
+      before = num_moves_;
+      step();
+    }
   }
   /// Until all places are taken by sequences that decode.
   void prefill() {
