@@ -103,6 +103,7 @@ struct Session::Impl {
   void open_backend();
   void connect_devices();
   void load();
+  void check_in_place() const;
   void allocate_pages();
   void agree_on_frames();
   void announce(const std::vector<Introduction>& ranks) const;
@@ -195,11 +196,23 @@ void Session::Impl::load() {
   inputs.weight_bytes = file ? estimate_weight_bytes(*file, model, shard, *backend)
                              : estimate_weight_bytes(config.model.geometry, model, shard, *backend);
   memory = plan_memory(config, model, shard, inputs);
+  check_in_place();
   DecoderWeights weights = file ? load_weights(*file, model, shard, *backend, options.load_progress)
                                 : make_dummy_weights(config.model.geometry, model, shard, *backend, options.load_progress);
   weight_bytes = weights.bytes;
   decoder = std::make_unique<Decoder>(model, shard, std::move(weights), *backend, collective ? *collective : *group.collective,
                                       config.scheduler.max_tokens_per_step);
+}
+
+void Session::Impl::check_in_place() const {
+  if (!config.cache.in_place) return;
+  if (model.widest_window().size > 0) {
+    throw Error(ErrorCode::kInvalidValue, "cache.in_place is of no use where all layers have a window (attention.window): such sequences need few pages, whatever their length");
+  }
+  const bool shares_memory = !backend->free_memory();
+  if (!shares_memory || memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled) {
+    throw Error(ErrorCode::kInvalidValue, "cache.in_place needs the CPU backend, a host tier (cache.host) and cache.prefixes: the rows of a GPU cannot read the host's pages yet");
+  }
 }
 
 void Session::Impl::allocate_pages() {
@@ -241,12 +254,6 @@ std::string Session::Impl::origin_of_pages() const {
 void Session::Impl::make_page_store() {
   // On the CPU both tiers are one block of memory, so that a kernel's frame number may name a page of either.
   const bool shares_memory = !backend->free_memory();
-  if (config.cache.in_place && model.widest_window().size > 0) {
-    throw Error(ErrorCode::kInvalidValue, "cache.in_place is of no use where all layers have a window (attention.window): such sequences need few pages, whatever their length");
-  }
-  if (config.cache.in_place && (!shares_memory || memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled)) {
-    throw Error(ErrorCode::kInvalidValue, "cache.in_place needs the CPU backend, a host tier (cache.host) and cache.prefixes: the rows of a GPU cannot read the host's pages yet");
-  }
   pages = backend->allocate(memory.kv_bytes + (shares_memory ? memory.host_bytes : 0));
   if (memory.num_host_frames == 0) return;
   PageStore::Options store_options;

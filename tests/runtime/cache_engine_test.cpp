@@ -117,6 +117,8 @@ TEST(CacheEngineTest, PreemptedSequencesResumeFromTheHostWithEqualBits) {
   EXPECT_GT(stats.preemptions, 0u);
   EXPECT_GT(stats.sources.host, 0);
   expect_same(computed(requests, 1), pressed, "preempted");
+  config.cache.in_place = true;
+  expect_same(computed(requests, 1), run_engine(config, 1, requests), "moved out of the way or preempted, and read in place");
 }
 
 TEST(CacheEngineTest, PagesFoundOnDiskByALaterRunGiveEqualBitsOn1And2Ranks) {
@@ -135,6 +137,23 @@ TEST(CacheEngineTest, PagesFoundOnDiskByALaterRunGiveEqualBitsOn1And2Ranks) {
     EXPECT_GT(stats.sources.disk, 0) << ranks;  // how many depends on how fast the disk took them
     expect_same(computed(requests, ranks), found, "disk tier on " + std::to_string(ranks) + " ranks");
   }
+}
+
+TEST(CacheEngineTest, PagesFoundOnDiskAndReadOnTheHostGiveEqualBits) {
+  const std::vector<Request> requests = questions(4, 2);
+  Config config = small_config();
+  config.cache.device = {kPage * 12, 0};
+  config.cache.host = {kPage * 60, 0};
+  config.cache.in_place = true;
+  config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.in_place.{}", getpid())).string();
+  config.cache.disk.size = {kPage * 200, 0};
+  run_engine(config, 1, requests);
+  EngineStats stats;
+  const Outputs found = run_engine(config, 1, requests, &stats);
+  std::filesystem::remove(config.cache.disk.path + ".rank0");
+  EXPECT_GT(stats.sources.disk, 0);
+  EXPECT_EQ(stats.tiers.moved_in[0], 0u);  // read where they lie
+  expect_same(computed(requests, 1), found, "disk tier, in place");
 }
 
 // One bit of each block of one rank's file, behind its table of records.
