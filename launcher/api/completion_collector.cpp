@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <span>
 
 #include "launcher/api/api_error.h"
 #include "runtime/text/utf8.h"
@@ -54,6 +55,8 @@ bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
     choice.tokens.push_back(event.token);
     const bool is_end_token = event.finish == FinishReason::kStop;  // counted, but no text, whatever its bytes
     const std::string text = is_end_token ? std::string() : choice.decoder.push(event.token);
+    choice.offsets.push_back(choice.num_characters);
+    choice.num_characters += num_characters(text);
     const bool may_stop = choice.tokens.size() > static_cast<size_t>(request_.base.min_tokens);
     choice.text += may_stop ? choice.matcher.push(text) : text;
     if (choice.matcher.stopped()) {
@@ -130,18 +133,24 @@ std::vector<size_t> CompletionCollector::prompt_offsets(size_t prompt_index) con
   return offsets;
 }
 
-json::object CompletionCollector::completion_logprobs(const Choice& choice, int32_t index) const {
+json::value CompletionCollector::logprobs(const Choice& choice, int32_t index, size_t first_scored, size_t first_token) const {
+  if (!request_.base.logprobs) return nullptr;
+  if (request_.endpoint == Endpoint::kChatCompletions) return chat_logprobs(choice, first_scored);
+  return completion_logprobs(choice, index, first_scored, first_token);
+}
+
+json::object CompletionCollector::completion_logprobs(const Choice& choice, int32_t index, size_t first_scored, size_t first_token) const {
   const auto prompt_index = static_cast<size_t>(index / request_.n);
   json::array tokens, token_logprobs, top_logprobs, text_offset;
-  if (request_.echo) {
+  if (request_.echo && first_token == 0) {
     text_offset = to_json(prompt_offsets(prompt_index));
     tokens.emplace_back(token_string(request_.prompts[prompt_index].front()));  // which nothing precedes
     token_logprobs.emplace_back(nullptr);
     top_logprobs.emplace_back(nullptr);
   }
   const size_t prompt_end = request_.echo ? num_characters(prompt_text(prompt_index)) : 0;
-  for (const size_t offset : decoded_offsets(output_decoder(), choice.tokens)) text_offset.emplace_back(prompt_end + offset);
-  for (const SequenceEvent& event : choice.scored) {
+  for (const size_t offset : std::span(choice.offsets).subspan(first_token)) text_offset.emplace_back(prompt_end + offset);
+  for (const SequenceEvent& event : std::span(choice.scored).subspan(first_scored)) {
     tokens.emplace_back(token_string(event.token));
     token_logprobs.emplace_back(event.logprob);
     json::object top;
@@ -159,9 +168,9 @@ json::object CompletionCollector::chat_logprob(int32_t token, float logprob) con
   return {{"token", token_string(token)}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
 }
 
-json::object CompletionCollector::chat_logprobs(const Choice& choice) const {
+json::object CompletionCollector::chat_logprobs(const Choice& choice, size_t first_scored) const {
   json::array content;
-  for (const SequenceEvent& event : choice.scored) {
+  for (const SequenceEvent& event : std::span(choice.scored).subspan(first_scored)) {
     json::object entry = chat_logprob(event.token, event.logprob);
     json::array top;
     for (const TokenLogprob& alternative : event.top) top.emplace_back(chat_logprob(alternative.token, alternative.logprob));
@@ -178,14 +187,54 @@ json::object CompletionCollector::choice_object(int32_t index) const {
   object["index"] = index;
   if (request_.endpoint == Endpoint::kChatCompletions) {
     object["message"] = json::object{{"role", "assistant"}, {"content", choice.text}};
-    object["logprobs"] = request_.base.logprobs ? json::value(chat_logprobs(choice)) : json::value(nullptr);
   } else {
     object["text"] = request_.echo ? prompt_text(prompt_index) + choice.text : choice.text;
-    object["logprobs"] = request_.base.logprobs ? json::value(completion_logprobs(choice, index)) : json::value(nullptr);
   }
+  object["logprobs"] = logprobs(choice, index, 0, 0);
   object["finish_reason"] = reason_name(choice.finish);
   if (request_.return_token_ids) object["token_ids"] = to_json(choice.tokens);
   return object;
+}
+
+json::object CompletionCollector::delta_object(int32_t index) {
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  auto& sent = choice.sent;
+  std::string text = choice.text.substr(sent.text);
+  json::object object{{"index", index}};
+  if (request_.endpoint == Endpoint::kChatCompletions) {
+    json::object delta;
+    if (!sent.opened) delta["role"] = "assistant";
+    if (!sent.opened || !text.empty()) delta["content"] = std::move(text);
+    object["delta"] = std::move(delta);
+  } else {
+    if (request_.echo && !sent.opened) text = prompt_text(static_cast<size_t>(index / request_.n)) + text;
+    object["text"] = std::move(text);
+  }
+  object["logprobs"] = sent.scored < choice.scored.size() ? logprobs(choice, index, sent.scored, sent.tokens) : json::value(nullptr);
+  object["finish_reason"] = choice.finish == FinishReason::kNone ? json::value(nullptr) : json::value(reason_name(choice.finish));
+  if (request_.return_token_ids) object["token_ids"] = json::array(choice.tokens.begin() + static_cast<ptrdiff_t>(sent.tokens), choice.tokens.end());
+  sent = {.opened = true, .closed = choice.finish != FinishReason::kNone, .text = choice.text.size(), .tokens = choice.tokens.size(),
+          .scored = choice.scored.size()};
+  return object;
+}
+
+json::array CompletionCollector::take_deltas() {
+  json::array deltas;
+  for (int32_t i = 0; i < request_.num_choices(); ++i) {
+    const Choice& choice = choices_[static_cast<size_t>(i)];
+    const bool begins = !choice.sent.opened && !choice.tokens.empty();
+    const bool says = choice.text.size() > choice.sent.text || choice.scored.size() > choice.sent.scored;
+    const bool ends = !choice.sent.closed && choice.finish != FinishReason::kNone;
+    if (begins || says || ends) deltas.emplace_back(delta_object(i));
+  }
+  return deltas;
+}
+
+json::object CompletionCollector::usage() const {
+  return {{"prompt_tokens", prompt_tokens()},
+          {"completion_tokens", completion_tokens()},
+          {"total_tokens", prompt_tokens() + completion_tokens()},
+          {"prompt_tokens_details", json::object{{"cached_tokens", cached_tokens()}}}};
 }
 
 json::object CompletionCollector::response(const std::string& id, const std::string& model, int64_t created) const {
@@ -198,10 +247,7 @@ json::object CompletionCollector::response(const std::string& id, const std::str
   body["created"] = created;
   body["model"] = model;
   body["choices"] = std::move(choices);
-  body["usage"] = json::object{{"prompt_tokens", prompt_tokens()},
-                               {"completion_tokens", completion_tokens()},
-                               {"total_tokens", prompt_tokens() + completion_tokens()},
-                               {"prompt_tokens_details", json::object{{"cached_tokens", cached_tokens()}}}};
+  body["usage"] = usage();
   if (request_.return_token_ids) {
     if (request_.prompts.size() == 1) {
       body["prompt_token_ids"] = to_json(request_.prompts.front());

@@ -29,6 +29,9 @@ class CompletionCollector {
   int64_t cached_tokens() const;
   /// The body of the response; `created` in seconds since 1970.
   boost::json::object response(const std::string& id, const std::string& model, int64_t created) const;
+  /// The choices of a stream's next chunk: what each has said since the last call, and its end. Empty while nothing new is certain.
+  boost::json::array take_deltas();
+  boost::json::object usage() const;
 
  private:
   struct Choice {
@@ -38,8 +41,14 @@ class CompletionCollector {
     std::string text;
     std::vector<int32_t> tokens;
     std::vector<SequenceEvent> scored;  // tokens with log-probabilities: prompt's (echo), then output's
+    std::vector<size_t> offsets;        // where in the output, in characters, each of `tokens` begins
+    size_t num_characters = 0;          // of all tokens so far
     int64_t cached_tokens = 0;          // when its first token came
     FinishReason finish = FinishReason::kNone;
+    struct {
+      bool opened = false, closed = false;
+      size_t text = 0, tokens = 0, scored = 0;
+    } sent;  // in chunks of a stream
   };
 
   void finish(Choice& choice, FinishReason reason);
@@ -47,10 +56,12 @@ class CompletionCollector {
   std::string prompt_text(size_t prompt_index) const;
   std::vector<size_t> prompt_offsets(size_t prompt_index) const;
   std::string token_string(int32_t token) const;
-  boost::json::object completion_logprobs(const Choice& choice, int32_t index) const;
-  boost::json::object chat_logprobs(const Choice& choice) const;
+  boost::json::value logprobs(const Choice& choice, int32_t index, size_t first_scored, size_t first_token) const;
+  boost::json::object completion_logprobs(const Choice& choice, int32_t index, size_t first_scored, size_t first_token) const;
+  boost::json::object chat_logprobs(const Choice& choice, size_t first_scored) const;
   boost::json::object chat_logprob(int32_t token, float logprob) const;
   boost::json::object choice_object(int32_t index) const;
+  boost::json::object delta_object(int32_t index);
 
   const CompletionRequest& request_;
   const Tokenizer& tokenizer_;

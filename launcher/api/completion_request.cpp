@@ -150,6 +150,18 @@ void read_lengths(CompletionRequest& request, FieldReader& fields, const Complet
   request.base.min_tokens = static_cast<int32_t>(fields.integer("min_tokens", 0, request.base.max_tokens).value_or(0));
 }
 
+void read_stream(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
+  request.stream = fields.boolean("stream").value_or(false);
+  if (request.stream && !context.streams) fields.fail("stream", "false: a batch line has no stream");
+  const json::value* options = fields.value("stream_options");
+  if (options == nullptr) return;
+  if (!request.stream || !options->is_object()) fields.fail("stream_options", "an object, beside stream: true");
+  FieldReader inner(options->as_object(), "stream_options.");
+  request.include_usage = inner.boolean("include_usage").value_or(false);
+  inner.ignore("include_obfuscation");  // padding against eavesdroppers on token lengths, which we do not add
+  inner.finish();
+}
+
 }  // namespace
 
 std::optional<Endpoint> endpoint_of(std::string_view url) {
@@ -171,7 +183,7 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   request.endpoint = endpoint;
   request.model = fields.string("model").value_or("");
   for (const char* ignored : {"user", "metadata", "store", "service_tier"}) fields.ignore(ignored);
-  if (fields.boolean("stream").value_or(false)) fields.fail("stream", "false: a batch line has no stream");
+  read_stream(request, fields, context);
   try {
     endpoint == Endpoint::kCompletions ? read_prompt(request, fields, context) : read_messages(request, fields, context);
   } catch (const Error& error) {  // the tokenizer's: text that is not UTF-8

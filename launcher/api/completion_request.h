@@ -30,6 +30,8 @@ struct CompletionRequest {
   Request base;                               // of each choice, but for prompt and sampling.choice
   std::vector<std::string> stop;
   bool echo = false;
+  bool stream = false;         // the answer goes out as it is made
+  bool include_usage = false;  // and its last chunk tells the tokens
   bool return_token_ids = false;
 
   int32_t num_choices() const { return n * static_cast<int32_t>(prompts.size()); }
@@ -45,6 +47,7 @@ struct CompletionContext {
   int32_t max_sequence_tokens = 0;  // chat's default max_tokens fills the rest of it
   uint64_t default_seed = 0;        // of a request that names none
   int64_t now_unix = 0;             // what chat templates see as the date
+  bool streams = false;             // whether answers may be asked for as a stream
 };
 
 /// Throws ApiError(400).
