@@ -18,6 +18,7 @@
 #include "launcher/inspect.h"
 #include "launcher/render.h"
 #include "launcher/run.h"
+#include "launcher/serve_command.h"
 #include "launcher/stdio.h"
 #include "launcher/suggest.h"
 #include "launcher/techniques_command.h"
@@ -50,6 +51,12 @@ constexpr const char* kBatchExamples = R"(Examples:
 A line of the input, as in OpenAI's batch files:
   {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "Once", "max_tokens": 20, "temperature": 0}}
 A run that was stopped or killed at any moment goes on with the same command: what stands in the output is done.)";
+
+constexpr const char* kServeExamples = R"(Examples:
+  terrace serve configs/smollm2.yaml
+  mpirun -n 2 terrace serve configs/smollm2.yaml --set server.port=9000     (after: source scripts/mpi_env.sh)
+  curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{"messages": [{"role": "user", "content": "Hi"}]}'
+The server.* keys (docs/config.md) say where it listens, who may ask, and what it refuses. Ctrl-C or SIGTERM: what was accepted is answered first.)";
 
 constexpr const char* kBenchExamples = R"(Examples:
   terrace bench configs/smollm2.yaml
@@ -126,6 +133,15 @@ void add_batch(CLI::App& app, Command& chosen) {
   add_progress(verb, options->progress);
   verb->footer(kBatchExamples);
   verb->callback([options, &chosen] { chosen = [options] { return run_batch(*options); }; });
+}
+
+void add_serve(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* verb = app.add_subcommand("serve", "Serve the model over HTTP, as OpenAI's API has it");
+  add_config(verb, options->config, options->sets)->required();
+  add_progress(verb, options->progress);
+  verb->footer(kServeExamples);
+  verb->callback([options, &chosen] { chosen = [options] { return run_serve(*options); }; });
 }
 
 void add_lengths(CLI::App* verb, const std::string& name, std::vector<int32_t>& lengths, int32_t smallest, const std::string& help) {
@@ -299,6 +315,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.footer(fmt::format("terrace VERB --help has the flags and examples of each.\n{}", kExitCodes));
   add_run(app, command);
   add_batch(app, command);
+  add_serve(app, command);
   add_bench(app, command);
   add_render(app, command);
   add_tokenize(app, command);

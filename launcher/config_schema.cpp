@@ -125,12 +125,46 @@ std::vector<ConfigKey> serving_keys() {
   };
 }
 
+std::vector<ConfigKey> server_keys() {
+  return {
+      {"server.host", text_value([](Config& c) -> S& { return c.server.host; }, "an IP address"),
+       "Where `terrace serve` listens. Beyond loopback (0.0.0.0) think of server.api_keys and server.certificate (docs/security.md)."},
+      {"server.port", integer_value([](Config& c) -> I& { return c.server.port; }, 0, 65535),
+       "0 takes any free port; the start line names it."},
+      {"server.threads", integer_value([](Config& c) -> I& { return c.server.threads; }, 1, 64),
+       "Threads of rank 0 for HTTP, templates and tokenizing, beside those that compute."},
+      {"server.model_name", text_value([](Config& c) -> S& { return c.server.model_name; }, "a name, or none"),
+       "The model's name in answers; requests may name this one only. none: the name that the model file gives."},
+      {"server.max_connections", integer_value([](Config& c) -> I& { return c.server.max_connections; }, 1, kMany),
+       "Connections open at a time; further ones are answered with 503."},
+      {"server.max_body", optional_memory_value([](Config& c) -> MemorySize& { return c.server.max_body; }),
+       "The largest request body; a larger one is answered with 413."},
+      {"server.max_queued", integer_value([](Config& c) -> I& { return c.server.max_queued; }, 1, kMany),
+       "Requests that may wait for their turn; further ones are answered with 429."},
+      {"server.idle_seconds", integer_value([](Config& c) -> I& { return c.server.idle_seconds; }, 1, 86400),
+       "A connection is closed when its client sends no whole request, or takes nothing of an answer, for so long."},
+      {"server.drain_seconds", integer_value([](Config& c) -> I& { return c.server.drain_seconds; }, 0, 86400),
+       "After SIGTERM or Ctrl-C no request is taken any more, and those accepted have so long to end; a second signal ends the server at once. Under mpirun "
+       "raise OMPI_MCA_odls_base_sigkill_timeout with it (scripts/mpi_env.sh)."},
+      {"server.api_keys", text_value([](Config& c) -> S& { return c.server.api_keys; }, "the path of a file, or none"),
+       "Who may ask: a file of lines `NAME KEY [max_running=N] [per_minute=N]`. Requests carry a key as `Authorization: Bearer KEY`, and the queue is fair between names."},
+      {"server.cors_origin", text_value([](Config& c) -> S& { return c.server.cors_origin; }, "an origin, * or none"),
+       "Web pages of which origin may call the server from a browser; none: only its own page."},
+      {"server.certificate", text_value([](Config& c) -> S& { return c.server.certificate; }, "the path of a PEM file, or none"),
+       "A certificate chain: then the server speaks TLS (https)."},
+      {"server.private_key", text_value([](Config& c) -> S& { return c.server.private_key; }, "the path of a PEM file, or none"),
+       "The certificate's private key."},
+      {"server.access_log", flag_value([](Config& c) -> bool& { return c.server.access_log; }),
+       "A line of JSON on stderr for each request: what was asked and how long each part took. Never prompts, answers or keys."},
+  };
+}
+
 }  // namespace
 
 const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> all = model_keys();
-    for (auto part : {machine_keys(), attention_keys(), serving_keys()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto part : {machine_keys(), attention_keys(), serving_keys(), server_keys()}) all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return keys;

@@ -89,6 +89,24 @@ struct SamplingSection {  // defaults of requests that do not say
   double min_p = 0.0;
 };
 
+/// `terrace serve`. Plain HTTP on loopback unless told otherwise.
+struct ServerSection {
+  std::string host = "127.0.0.1";
+  int32_t port = 8000;             // 0: any free one
+  int32_t threads = 1;             // for HTTP, tokenizing and templates, beside the step thread
+  std::string model_name = "none";  // in answers; none: the model's own
+  int32_t max_connections = 2048;
+  MemorySize max_body = {16 << 20, 0};
+  int32_t max_queued = 1024;       // requests
+  int32_t idle_seconds = 60;       // without a byte from, or taken by, the client
+  int32_t drain_seconds = 30;      // after SIGTERM
+  std::string api_keys = "none";   // a file
+  std::string cors_origin = "none";
+  std::string certificate = "none";  // PEM files
+  std::string private_key = "none";
+  bool access_log = true;
+};
+
 struct Config {
   ModelSection model;
   std::string backend = "auto";          // auto | cpu | cuda
@@ -100,6 +118,7 @@ struct Config {
   CacheSection cache;
   SchedulerSection scheduler;
   SamplingSection sampling;
+  ServerSection server;
   std::string trace = "none";            // a file for the run's time-line
 };
 

@@ -129,6 +129,10 @@ EngineStats Engine::stats() const {
   EngineStats stats = impl_->stats;
   stats.preemptions = impl_->scheduler.num_preemptions();
   stats.tiers = impl_->scheduler.tiers().stats();
+  for (size_t tier = 0; tier < kNumTiers; ++tier) {
+    stats.frames_total[tier] = impl_->scheduler.tiers().num_frames(static_cast<Tier>(tier));
+    stats.frames_used[tier] = impl_->scheduler.tiers().num_used(static_cast<Tier>(tier));
+  }
   stats.running = impl_->scheduler.num_running();
   stats.waiting = impl_->scheduler.num_waiting();
   return stats;
@@ -212,6 +216,15 @@ void Engine::Impl::count(const StepPlan& plan, const std::vector<StepReport>& re
   }
   stats.prompt_tokens += static_cast<uint64_t>(prompt_tokens);
   if (prompt_tokens > static_cast<int32_t>(plan.rows.size())) scheduler.observe_prefill(prompt_tokens, reports.front().compute_us);
+  stats.rank_busy_us.resize(reports.size());
+  int64_t least = INT64_MAX, most = 0;
+  for (size_t rank = 0; rank < reports.size(); ++rank) {
+    const int64_t busy = reports[rank].compute_us - reports[rank].all_reduce_us;
+    stats.rank_busy_us[rank] += busy;
+    least = std::min(least, busy);
+    most = std::max(most, busy);
+  }
+  stats.skew_us += most - least;
   stats.frame_token_slots += static_cast<uint64_t>(scheduler.frames_in_use()) * static_cast<uint64_t>(options.cache.page_tokens);
   stats.kv_tokens += static_cast<uint64_t>(scheduler.tokens_in_frames());
 }

@@ -2,6 +2,7 @@
 // Step thread only, but for submit() and cancel(), which any thread may call.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -30,6 +31,10 @@ struct EngineStats {
   int64_t planning_us = 0;         // scheduler and tiers, of all plans
   TokenSources sources;            // of the sequences that have ended
   TierStats tiers;
+  std::array<int32_t, kNumTiers> frames_total = {};
+  std::array<int32_t, kNumTiers> frames_used = {};  // cached pages included
+  std::vector<int64_t> rank_busy_us;  // by rank: computing, not waiting for the others
+  int64_t skew_us = 0;                // sum over steps of the busiest rank's time less the least busy one's
   int32_t running = 0;
   int32_t waiting = 0;
 };

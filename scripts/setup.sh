@@ -13,7 +13,8 @@ cache=${TERRACE_CACHE:-$HOME/.cache/terrace}
 packages=(
   build-essential g++ cmake ninja-build pkg-config  # to build
   libopenmpi-dev openmpi-bin                        # ranks as processes
-  libboost1.81-dev libboost-json1.81-dev            # JSON
+  libboost1.81-dev libboost-json1.81-dev            # JSON, HTTP
+  libssl-dev libspdlog-dev                          # TLS, the server's log
   libboost-context1.81-dev                          # fibers of the CUDA simulator
   libfmt-dev libyaml-cpp-dev libcli11-dev           # text, configuration, command line
   libpcre2-dev libxxhash-dev                        # tokenizer, digests

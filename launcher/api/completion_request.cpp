@@ -150,9 +150,16 @@ void read_lengths(CompletionRequest& request, FieldReader& fields, const Complet
   request.base.min_tokens = static_cast<int32_t>(fields.integer("min_tokens", 0, request.base.max_tokens).value_or(0));
 }
 
+void read_queueing(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
+  if (!context.serving) return;
+  constexpr int64_t kMost = 1 << 20;
+  request.priority = static_cast<int32_t>(fields.integer("priority", -kMost, kMost).value_or(0));
+  request.timeout_seconds = fields.number("timeout", 0, 1e6).value_or(0);
+}
+
 void read_stream(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
   request.stream = fields.boolean("stream").value_or(false);
-  if (request.stream && !context.streams) fields.fail("stream", "false: a batch line has no stream");
+  if (request.stream && !context.serving) fields.fail("stream", "false: a batch line has no stream");
   const json::value* options = fields.value("stream_options");
   if (options == nullptr) return;
   if (!request.stream || !options->is_object()) fields.fail("stream_options", "an object, beside stream: true");
@@ -184,6 +191,7 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   request.model = fields.string("model").value_or("");
   for (const char* ignored : {"user", "metadata", "store", "service_tier"}) fields.ignore(ignored);
   read_stream(request, fields, context);
+  read_queueing(request, fields, context);
   try {
     endpoint == Endpoint::kCompletions ? read_prompt(request, fields, context) : read_messages(request, fields, context);
   } catch (const Error& error) {  // the tokenizer's: text that is not UTF-8

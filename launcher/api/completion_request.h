@@ -33,6 +33,8 @@ struct CompletionRequest {
   bool stream = false;         // the answer goes out as it is made
   bool include_usage = false;  // and its last chunk tells the tokens
   bool return_token_ids = false;
+  int32_t priority = 0;        // of a served request: the smaller goes first
+  double timeout_seconds = 0;  // of a served request, to its last token; 0: none
 
   int32_t num_choices() const { return n * static_cast<int32_t>(prompts.size()); }
   /// The engine's request of choice `index` (prompt index / n).
@@ -47,7 +49,7 @@ struct CompletionContext {
   int32_t max_sequence_tokens = 0;  // chat's default max_tokens fills the rest of it
   uint64_t default_seed = 0;        // of a request that names none
   int64_t now_unix = 0;             // what chat templates see as the date
-  bool streams = false;             // whether answers may be asked for as a stream
+  bool serving = false;             // a client waits: it may ask for a stream, a priority, a timeout
 };
 
 /// Throws ApiError(400).

@@ -7,20 +7,11 @@
 
 #include "kernels/base/error.h"
 #include "launcher/api/api_error.h"
+#include "launcher/api/json_body.h"
 
 namespace terrace {
 
 namespace json = boost::json;
-
-json::object parse_json_object(std::string_view line) {
-  json::error_code error;
-  json::parse_options options;
-  options.max_depth = 64;
-  json::value value = json::parse(line, error, {}, options);
-  if (error) throw ApiError(400, fmt::format("the line is not valid JSON: {}", error.message()));
-  if (!value.is_object()) throw ApiError(400, "the line is not a JSON object");
-  return std::move(value.as_object());
-}
 
 std::string custom_id_of(const json::object& line) {
   const json::value* id = line.if_contains("custom_id");
@@ -38,7 +29,7 @@ BatchInput::BatchInput(const std::string& path) : file_(path) {
     if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     BatchLine line{number, static_cast<size_t>(text.data() - file_.text().data()), text.size(), {}, true};
     try {
-      line.custom_id = custom_id_of(parse_json_object(text));
+      line.custom_id = custom_id_of(parse_json_object(text, "the line"));
     } catch (const ApiError&) {
       line.custom_id = fmt::format("line:{}", number);
       line.readable = false;
@@ -51,7 +42,7 @@ BatchInput::BatchInput(const std::string& path) : file_(path) {
 // Found again when it is written: a file of a million bad lines holds no million messages.
 std::string BatchInput::problem(const BatchLine& line) const {
   try {
-    custom_id_of(parse_json_object(text(line)));
+    custom_id_of(parse_json_object(text(line), "the line"));
   } catch (const ApiError& error) {
     return error.what();
   }

@@ -38,9 +38,6 @@ class BatchInput {
   std::vector<BatchLine> lines_;
 };
 
-/// One JSON line as an object; throws ApiError with what is wrong.
-boost::json::object parse_json_object(std::string_view line);
-
 /// Its "custom_id"; throws ApiError where that is missing, empty or no string.
 std::string custom_id_of(const boost::json::object& line);
 

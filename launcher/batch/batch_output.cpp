@@ -16,6 +16,7 @@
 
 #include "kernels/base/error.h"
 #include "launcher/api/api_error.h"
+#include "launcher/api/json_body.h"
 #include "launcher/batch/batch_input.h"
 #include "launcher/batch/mapped_text.h"
 
@@ -59,7 +60,7 @@ struct Result {
 
 // Throws ApiError for what is not a line of a batch's output: the caller's file is somebody else's then.
 Result read_result(std::string_view line) {
-  const json::object object = parse_json_object(line);
+  const json::object object = parse_json_object(line, "the line");
   const json::value* response = object.if_contains("response");
   if (response == nullptr || !object.contains("error")) throw ApiError(400, "the line is not a result");
   const json::value* status = response->is_object() ? response->as_object().if_contains("status_code") : nullptr;

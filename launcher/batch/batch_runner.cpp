@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "launcher/api/api_error.h"
+#include "launcher/api/json_body.h"
 #include "launcher/batch/batch_request.h"
 
 namespace terrace {
@@ -62,7 +63,7 @@ void BatchRunner::start(const BatchLine& line) {
     context.default_seed = hash_of(line.custom_id);
     auto job = std::make_shared<Job>();
     job->line = &line;
-    job->request = read_batch_request(parse_json_object(input_.text(line)), context);
+    job->request = read_batch_request(parse_json_object(input_.text(line), "the line"), context);
     job->collector = std::make_unique<CompletionCollector>(job->request, *context.tokenizer);
     for (int32_t i = 0; i < job->request.num_choices(); ++i) {
       const SequenceId id = engine_.submit(job->request.choice(i));

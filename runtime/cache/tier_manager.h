@@ -65,6 +65,8 @@ class TierManager {
   int32_t num_available() const { return frames(Tier::kDevice).num_free() + num_idle_; }
   /// Of these, the ones that hold nothing.
   int32_t num_free() const { return frames(Tier::kDevice).num_free(); }
+  int32_t num_frames(Tier tier) const { return frames(tier).num_frames(); }
+  int32_t num_used(Tier tier) const { return frames(tier).num_frames() - frames(tier).num_free(); }
   /// Device frames that cannot be had now: a sequence's own, and pages that are held or moving.
   int32_t num_in_use() const { return options_.num_frames[0] - num_available(); }
 

@@ -73,7 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   context.chat_template = &chat_template;
   context.max_sequence_tokens = 4096;
   try {
-    const json::object line = parse_json_object({reinterpret_cast<const char*>(data), size});
+    const json::object line = parse_json_object({reinterpret_cast<const char*>(data), size}, "the line");
     require(!custom_id_of(line).empty());
     const CompletionRequest request = read_batch_request(line, context);
     check_request(request, *tokenizer);

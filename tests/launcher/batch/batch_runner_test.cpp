@@ -100,7 +100,7 @@ class BatchRunnerTest : public ::testing::Test {
   static std::map<std::string, json::object> results(const std::string& text) {
     std::map<std::string, json::object> by_id;
     for (size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1) {
-      json::object line = parse_json_object(std::string_view(text).substr(begin, text.find('\n', begin) - begin));
+      json::object line = parse_json_object(std::string_view(text).substr(begin, text.find('\n', begin) - begin), "the line");
       if (json::value* response = line.if_contains("response"); response->is_object()) {
         response->as_object().at("body").as_object().erase("created");
       }

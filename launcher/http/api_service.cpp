@@ -1,0 +1,206 @@
+#include "launcher/http/api_service.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/beast/core/string.hpp>
+#include <boost/json.hpp>
+#include <boost/system/system_error.hpp>
+#include <optional>
+#include <random>
+
+#include "kernels/base/clock.h"
+#include "kernels/base/error.h"
+#include "kernels/base/log.h"
+#include "launcher/api/api_error.h"
+#include "launcher/api/completion_request.h"
+#include "launcher/api/json_body.h"
+#include "launcher/api/token_lists.h"
+#include "launcher/http/completion_answer.h"
+#include "launcher/serve/engine_loop.h"
+#include "launcher/version.h"
+
+namespace terrace {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+namespace json = boost::json;
+
+constexpr int kClientGone = 499;  // nginx's number for it, in logs only
+
+Reply json_reply(int status, const json::value& body) { return {.status = status, .body = json::serialize(body)}; }
+
+// What a caller sends is checked by its bytes; the type keeps web pages out, whose cross-site forms cannot have it.
+void expect_json(const HttpRequest& request) {
+  const auto type = request[http::field::content_type];
+  if (!boost::beast::iequals(type.substr(0, type.find(';')), "application/json")) {
+    throw ApiError(415, "the body must be JSON, with the header Content-Type: application/json", "", "unsupported_media_type");
+  }
+}
+
+}  // namespace
+
+struct ApiService::Route {
+  http::verb method;
+  std::string_view path;
+  Reply (ApiService::*reply)(const Exchange&) const;  // nullptr: a completion
+  bool needs_key = true;
+  bool logged = true;  // but for what is asked for every few seconds
+};
+
+const std::vector<ApiService::Route>& ApiService::routes() {
+  using http::verb;
+  static const std::vector<Route> all = {
+      {verb::post, "/v1/completions", nullptr},
+      {verb::post, "/v1/chat/completions", nullptr},
+      {verb::get, "/v1/models", &ApiService::list_models},
+      {verb::post, "/tokenize", &ApiService::tokenize},
+      {verb::post, "/detokenize", &ApiService::detokenize},
+      {verb::get, "/health", &ApiService::health, false, false},
+      {verb::get, "/version", &ApiService::version, false},
+      {verb::get, "/metrics", &ApiService::metrics_text, true, false},
+      {verb::get, "/stats", &ApiService::live_stats, true, false},
+  };
+  return all;
+}
+
+ApiService::ApiService(Options options, ServerMetrics& metrics) : options_(std::move(options)), metrics_(metrics), log_(options_.access_log) {
+  last_id_ = uint64_t{std::random_device{}()} << 32;  // ids differ between runs, too
+}
+
+void ApiService::open(ServedModel model) { model_ = std::make_shared<const ServedModel>(std::move(model)); }
+
+std::shared_ptr<const ServedModel> ApiService::model() const {
+  auto model = model_.load();
+  if (model == nullptr) throw ApiError(503, "the model is being loaded; /health says when it is there", "", "overloaded");
+  return model;
+}
+
+asio::awaitable<void> ApiService::handle(Exchange& exchange) {
+  AccessRecord record;
+  record.begun_us = steady_clock().now_us();
+  exchange.id = fmt::format("{:016x}", ++last_id_);
+  exchange.route = "unknown";
+  if (!options_.cors_origin.empty()) exchange.headers.emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
+  const Route* route = nullptr;
+  std::optional<ApiError> failure;
+  bool gone = false;
+  try {
+    route = &find_route(exchange);
+    exchange.route = route->path;
+    co_await answer(exchange, *route, record);
+  } catch (const ApiError& error) {
+    failure = error;
+  } catch (const boost::system::system_error&) {  // the client's side of the connection, or cancelled because it closed
+    gone = true;
+  } catch (const std::exception& error) {
+    log_error(fmt::format("request {} on {}: {} (this is a bug in terrace)", exchange.id, exchange.route, error.what()));
+    failure = ApiError(500, "something went wrong inside; the server's log has it under this request's id", "", "internal");
+  }
+  try {
+    if (failure && exchange.status() == 0) co_await exchange.reply(error_reply(exchange, *failure));
+  } catch (const boost::system::system_error&) {
+    gone = true;
+  }
+  record.id = exchange.id;
+  record.route = exchange.route;
+  record.owner = exchange.owner;
+  record.status = gone ? kClientGone : exchange.status();
+  record.ended_us = steady_clock().now_us();
+  metrics_.answered(record.route, record.status);
+  if (route == nullptr || route->logged) log_.write(record);
+}
+
+asio::awaitable<void> ApiService::answer(Exchange& exchange, const Route& route, AccessRecord& record) {
+  if (route.needs_key) identify(exchange);
+  ApiKeys::Admission admission;
+  if (route.method == http::verb::post) {
+    admission = options_.keys.admit(exchange.owner, record.begun_us);
+    expect_json(exchange.request());
+  }
+  if (route.reply != nullptr) {
+    co_await exchange.reply((this->*route.reply)(exchange));
+  } else {
+    const auto served = model();
+    co_await answer_completion(exchange, *served, *endpoint_of(exchange.path()), record);
+  }
+}
+
+Reply ApiService::error_reply(const Exchange& exchange, const ApiError& error) const {
+  Reply reply = json_reply(error.status(), error.body());
+  if (error.status() == 429 || error.status() == 503) {
+    const auto served = model_.load();
+    reply.headers.emplace_back("Retry-After", fmt::format("{}", served == nullptr ? 5 : served->loop->retry_after_seconds()));
+  }
+  if (error.status() == 401) reply.headers.emplace_back("WWW-Authenticate", "Bearer");
+  if (error.status() == 405) reply.headers.emplace_back("Allow", allowed_methods(exchange));
+  return reply;
+}
+
+std::string ApiService::allowed_methods(const Exchange& exchange) const {
+  std::string methods;
+  for (const Route& route : routes()) {
+    if (route.path == exchange.path()) methods += (methods.empty() ? "" : ", ") + std::string(http::to_string(route.method));
+  }
+  return methods;
+}
+
+const ApiService::Route& ApiService::find_route(const Exchange& exchange) const {
+  static const Route any_preflight = {http::verb::options, "preflight", &ApiService::preflight, false, false};
+  if (exchange.request().method() == http::verb::options && !options_.cors_origin.empty()) return any_preflight;
+  const http::verb method = exchange.request().method() == http::verb::head ? http::verb::get : exchange.request().method();
+  const auto found = std::ranges::find_if(routes(), [&](const Route& route) { return route.path == exchange.path() && route.method == method; });
+  if (found != routes().end()) return *found;
+  const std::string methods = allowed_methods(exchange);
+  if (!methods.empty()) throw ApiError(405, fmt::format("this path takes {}", methods), "", "method_not_allowed");
+  throw ApiError(404, "there is no such path; /openapi.json lists those that there are", "", "not_found");
+}
+
+void ApiService::identify(Exchange& exchange) const {
+  const auto authorization = exchange.request()[http::field::authorization];
+  std::optional<std::string> name = options_.keys.name_of({authorization.data(), authorization.size()});
+  if (!name) throw ApiError(401, "the request carries no key that this server knows (Authorization: Bearer KEY)", "", "invalid_api_key");
+  exchange.owner = std::move(*name);
+}
+
+ServerMetrics::Gauges ApiService::gauges() const {
+  const auto model = model_.load();
+  if (model == nullptr) return {};
+  return {.engine = model->loop->engine_stats(), .queued = model->loop->num_queued(), .max_sequences = model->max_sequences};
+}
+
+Reply ApiService::list_models(const Exchange&) const {
+  const auto served = model();
+  const json::object entry{{"id", served->name}, {"object", "model"}, {"created", served->created}, {"owned_by", "terrace"}, {"max_model_len", served->max_sequence_tokens}};
+  return json_reply(200, json::object{{"object", "list"}, {"data", json::array{entry}}});
+}
+
+Reply ApiService::tokenize(const Exchange& exchange) const {
+  const auto served = model();
+  return json_reply(200, tokenize_body(parse_json_object(exchange.request().body(), "the body"), completion_context(*served)));
+}
+
+Reply ApiService::detokenize(const Exchange& exchange) const {
+  const auto served = model();
+  return json_reply(200, detokenize_body(parse_json_object(exchange.request().body(), "the body"), *served->tokenizer));
+}
+
+Reply ApiService::health(const Exchange&) const {
+  const auto served = model_.load();
+  const std::string status = served == nullptr ? "loading" : served->loop->draining() ? "ending" : "ok";
+  return json_reply(status == "ok" ? 200 : 503, json::object{{"status", status}});
+}
+
+Reply ApiService::version(const Exchange&) const { return json_reply(200, json::object{{"version", TERRACE_VERSION}}); }
+
+Reply ApiService::metrics_text(const Exchange&) const { return {.body = metrics_.text(gauges()), .type = "text/plain; version=0.0.4; charset=utf-8"}; }
+
+Reply ApiService::live_stats(const Exchange&) const { return json_reply(200, metrics_.live(gauges())); }
+
+// What a browser asks before it lets another site's page call.
+Reply ApiService::preflight(const Exchange&) const {
+  return {.status = 204, .headers = {{"Access-Control-Allow-Methods", "GET, POST"}, {"Access-Control-Allow-Headers", "Authorization, Content-Type"}}};
+}
+
+}  // namespace terrace

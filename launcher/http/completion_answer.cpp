@@ -1,0 +1,186 @@
+#include "launcher/http/completion_answer.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+#include <chrono>
+#include <ctime>
+#include <memory>
+#include <random>
+
+#include "kernels/base/clock.h"
+#include "launcher/api/api_error.h"
+#include "launcher/api/completion_collector.h"
+#include "launcher/api/json_body.h"
+#include "launcher/serve/engine_loop.h"
+
+namespace terrace {
+namespace {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+// A client or proxy that hears nothing for long gives up; a comment line keeps it there.
+constexpr auto kHeartbeat = std::chrono::seconds(15);
+
+// A request's place in the engine, given up when it goes out of scope.
+class Ticket {
+ public:
+  Ticket(EngineLoop& loop, JobId id) : loop_(loop), id_(id) {}
+  ~Ticket() {
+    if (!ended_) loop_.cancel(id_);
+  }
+  Ticket(const Ticket&) = delete;
+  Ticket& operator=(const Ticket&) = delete;
+  void cancel_choice(int32_t choice) { loop_.cancel_choice(id_, choice); }
+  void ended() { ended_ = true; }
+
+ private:
+  EngineLoop& loop_;
+  JobId id_;
+  bool ended_ = false;
+};
+
+// One request from its body to the end of its answer.
+class CompletionAnswer {
+ public:
+  CompletionAnswer(Exchange& exchange, const ServedModel& model, CompletionRequest request, AccessRecord& record)
+      : exchange_(exchange), model_(model), request_(std::move(request)), record_(record), collector_(request_, *model.tokenizer),
+        wake_(std::make_shared<asio::steady_timer>(exchange.executor())) {
+    const bool chat = request_.endpoint == Endpoint::kChatCompletions;
+    id_ = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", exchange.id);
+    record_.prompt_tokens = collector_.prompt_tokens();
+  }
+
+  asio::awaitable<void> run() {
+    Ticket ticket(*model_.loop, submit());
+    while (true) {
+      const Mailbox::Mail mail = mailbox_->take();
+      take(mail, ticket);
+      if (mail.error) {
+        ticket.ended();
+        co_return co_await fail(*mail.error);
+      }
+      if (collector_.done()) break;
+      if (request_.stream && !mail.items.empty()) co_await send_deltas();
+      if (mailbox_->size() > 0) continue;
+      wake_->expires_after(kHeartbeat);
+      const auto [woken] = co_await wake_->async_wait(asio::as_tuple(asio::use_awaitable));
+      if (!woken && request_.stream) co_await send(": waiting\n\n");
+    }
+    ticket.ended();
+    co_await finish();
+  }
+
+ private:
+  JobId submit() {
+    Job job;
+    for (int32_t i = 0; i < request_.num_choices(); ++i) job.choices.push_back(request_.choice(i));
+    job.owner = exchange_.owner;
+    job.priority = request_.priority;
+    if (request_.timeout_seconds > 0) job.deadline_us = record_.begun_us + static_cast<int64_t>(request_.timeout_seconds * 1e6);
+    const auto wake = [executor = exchange_.executor(), timer = std::weak_ptr(wake_)] {
+      asio::post(executor, [timer] {
+        if (const auto there = timer.lock()) there->cancel();
+      });
+    };
+    mailbox_ = std::make_shared<Mailbox>(wake);
+    job.mailbox = mailbox_;
+    return model_.loop->submit(std::move(job));
+  }
+
+  void take(const Mailbox::Mail& mail, Ticket& ticket) {
+    if (!mail.items.empty()) record_.times = mail.times;
+    for (const Mailbox::Item& item : mail.items) {
+      if (collector_.accept(item.choice, item.event)) ticket.cancel_choice(item.choice);
+    }
+  }
+
+  asio::awaitable<void> send(std::string text) {
+    if (!exchange_.streaming()) co_await exchange_.begin_stream("text/event-stream");
+    co_await exchange_.send_piece(std::move(text));
+  }
+
+  json::object chunk(json::array choices) const {
+    const bool chat = request_.endpoint == Endpoint::kChatCompletions;
+    json::object body{{"id", id_}, {"object", chat ? "chat.completion.chunk" : "text_completion"}, {"created", created_}, {"model", model_.name},
+                      {"choices", std::move(choices)}};
+    return body;
+  }
+
+  // One chunk for each choice that has something new, as clients expect them.
+  std::string delta_events() {
+    std::string events;
+    for (json::value& choice : collector_.take_deltas()) {
+      json::object body = chunk({std::move(choice)});
+      if (request_.include_usage) body["usage"] = nullptr;
+      events += fmt::format("data: {}\n\n", json::serialize(body));
+    }
+    return events;
+  }
+
+  asio::awaitable<void> send_deltas() {
+    std::string events = delta_events();
+    if (!events.empty()) co_await send(std::move(events));
+  }
+
+  asio::awaitable<void> fail(const ApiError& error) {
+    if (!exchange_.streaming()) throw error;
+    co_await send(fmt::format("data: {}\n\n", json::serialize(error.body())));
+    co_await exchange_.end_stream();
+  }
+
+  asio::awaitable<void> finish() {
+    if (!request_.stream) {
+      co_await exchange_.reply({.body = json::serialize(collector_.response(id_, model_.name, created_))});
+      co_return;
+    }
+    std::string events = delta_events();
+    if (request_.include_usage) {
+      json::object body = chunk({});
+      body["usage"] = collector_.usage();
+      events += fmt::format("data: {}\n\n", json::serialize(body));
+    }
+    co_await send(events + "data: [DONE]\n\n");
+    co_await exchange_.end_stream();
+  }
+
+  Exchange& exchange_;
+  const ServedModel& model_;
+  CompletionRequest request_;
+  AccessRecord& record_;
+  CompletionCollector collector_;
+  std::shared_ptr<asio::steady_timer> wake_;
+  std::shared_ptr<Mailbox> mailbox_;
+  std::string id_;
+  int64_t created_ = std::time(nullptr);
+};
+
+}  // namespace
+
+CompletionContext completion_context(const ServedModel& model) {
+  CompletionContext context;
+  context.tokenizer = model.tokenizer;
+  context.chat_template = model.chat_template;
+  context.defaults = model.defaults;
+  context.max_sequence_tokens = model.max_sequence_tokens;
+  context.default_seed = std::random_device{}();
+  context.now_unix = std::time(nullptr);
+  context.serving = true;
+  return context;
+}
+
+asio::awaitable<void> answer_completion(Exchange& exchange, const ServedModel& model, Endpoint endpoint, AccessRecord& record) {
+  CompletionRequest request = read_completion_request(endpoint, parse_json_object(exchange.request().body(), "the body"), completion_context(model));
+  if (!request.model.empty() && request.model != model.name) {
+    throw ApiError(404, fmt::format("the model '{}' is not served here; this is '{}'", request.model, model.name), "model", "model_not_found");
+  }
+  CompletionAnswer answer(exchange, model, std::move(request), record);
+  co_await answer.run();
+}
+
+}  // namespace terrace

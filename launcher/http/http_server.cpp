@@ -1,0 +1,252 @@
+#include "launcher/http/http_server.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/beast/ssl.hpp>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "kernels/base/error.h"
+#include "kernels/base/log.h"
+#include "launcher/http/stream_exchange.h"
+
+namespace terrace {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr uint32_t kMaxHeader = 32 << 10;
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+
+// Each connection is a descriptor.
+void allow_many_files() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::optional<asio::ssl::context> make_tls(const HttpServer::Options& options) {
+  if (options.certificate.empty()) return std::nullopt;
+  asio::ssl::context tls(asio::ssl::context::tls_server);
+  tls.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
+  error_code error;
+  tls.use_certificate_chain_file(options.certificate, error);
+  if (error) throw Error(ErrorCode::kInvalidValue, fmt::format("server.certificate {}: {}", options.certificate, error.message()));
+  tls.use_private_key_file(options.private_key, asio::ssl::context::pem, error);
+  if (error) throw Error(ErrorCode::kInvalidValue, fmt::format("server.private_key {}: {}", options.private_key, error.message()));
+  return tls;
+}
+
+// What to say to a request that could not be read; 0: nothing, the client has gone or is idle.
+int status_of(error_code error) {
+  if (error == http::error::body_limit) return 413;
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) return 431;
+  if (error == http::error::end_of_stream || error == http::error::partial_message) return 0;
+  return error.category() == http::make_error_code(http::error::end_of_stream).category() ? 400 : 0;
+}
+
+struct Count {
+  explicit Count(std::atomic<int32_t>& number) : count(number) { ++count; }
+  ~Count() { --count; }
+  Count(const Count&) = delete;
+  Count& operator=(const Count&) = delete;
+  std::atomic<int32_t>& count;
+};
+
+std::string error_body(int status) {
+  const char* what = status == 413   ? "the request's body is larger than server.max_body"
+                     : status == 431 ? "the request's header is too large"
+                     : status == 503 ? "the server has as many connections as it may (server.max_connections)"
+                                     : "this is not HTTP/1.1";
+  return fmt::format(R"({{"error": {{"message": "{}", "type": "{}", "param": null, "code": "{}"}}}})", what,
+                     status == 503 ? "server_error" : "invalid_request_error", status == 503 ? "overloaded" : "invalid_value");
+}
+
+}  // namespace
+
+struct HttpServer::Impl {
+  Impl(const Options& server_options, Handler request_handler)
+      : options(server_options), handler(std::move(request_handler)), tls(make_tls(server_options)), io(server_options.threads), acceptor(io) {}
+
+  void listen();
+  asio::awaitable<void> accept();
+  asio::awaitable<void> refuse(tcp::socket socket);
+  asio::awaitable<void> serve_tcp(tcp::socket socket);
+  asio::awaitable<void> serve_tls(tcp::socket socket);
+  template <typename Stream>
+  asio::awaitable<void> serve(Stream& stream);
+  template <typename Stream>
+  asio::awaitable<std::optional<HttpRequest>> read(Stream& stream, beast::flat_buffer& buffer);
+  template <typename Stream>
+  asio::awaitable<void> refuse_unread(Stream& stream, int status);
+
+  const Options options;
+  const Handler handler;
+  std::optional<asio::ssl::context> tls;
+  asio::io_context io;
+  tcp::acceptor acceptor;
+  std::atomic<int32_t> open = 0;       // connections
+  std::atomic<int32_t> answering = 0;  // of those, at an answer
+  std::atomic<bool> ending = false;
+  std::vector<std::thread> threads;
+};
+
+void HttpServer::Impl::listen() {
+  error_code error;
+  const auto address = asio::ip::make_address(options.host, error);
+  if (error) throw Error(ErrorCode::kInvalidValue, fmt::format("server.host: {} is not an IP address", options.host));
+  const tcp::endpoint endpoint(address, options.port);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(1024, error);
+  if (error) {
+    throw Error(ErrorCode::kIoError, fmt::format("cannot listen on {}:{}: {} (server.host and server.port say where)", options.host, options.port, error.message()));
+  }
+}
+
+asio::awaitable<void> HttpServer::Impl::accept() {
+  asio::steady_timer pause(io);
+  while (!ending) {
+    auto [error, socket] = co_await acceptor.async_accept(asio::make_strand(io), kTuple);
+    if (error == asio::error::operation_aborted) co_return;
+    if (error) {  // out of descriptors, or a client gone at once
+      pause.expires_after(std::chrono::milliseconds(50));
+      co_await pause.async_wait(asio::use_awaitable);
+      continue;
+    }
+    const auto executor = socket.get_executor();
+    auto connection = open >= options.max_connections ? refuse(std::move(socket)) : tls ? serve_tls(std::move(socket)) : serve_tcp(std::move(socket));
+    asio::co_spawn(executor, std::move(connection), asio::detached);
+  }
+}
+
+asio::awaitable<void> HttpServer::Impl::refuse(tcp::socket socket) {
+  const std::string body = error_body(503);
+  const std::string text = fmt::format("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{}",
+                                       body.size(), body);
+  co_await asio::async_write(socket, asio::buffer(text), kTuple);
+}
+
+asio::awaitable<void> HttpServer::Impl::serve_tcp(tcp::socket socket) {
+  beast::tcp_stream stream(std::move(socket));
+  co_await serve(stream);
+  error_code ignored;
+  stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+asio::awaitable<void> HttpServer::Impl::serve_tls(tcp::socket socket) {
+  beast::ssl_stream<beast::tcp_stream> stream(std::move(socket), *tls);
+  beast::get_lowest_layer(stream).expires_after(options.idle);
+  const auto [error] = co_await stream.async_handshake(asio::ssl::stream_base::server, kTuple);
+  if (error) co_return;
+  co_await serve(stream);
+  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(5));
+  co_await stream.async_shutdown(kTuple);
+}
+
+template <typename Stream>
+asio::awaitable<void> HttpServer::Impl::serve(Stream& stream) {
+  const Count counted(open);
+  using namespace asio::experimental::awaitable_operators;
+  error_code ignored;
+  beast::get_lowest_layer(stream).socket().set_option(tcp::no_delay(true), ignored);
+  beast::get_lowest_layer(stream).socket().set_option(asio::socket_base::keep_alive(true), ignored);
+  beast::flat_buffer buffer(kMaxHeader + (64 << 10));
+  while (!ending) {
+    std::optional<HttpRequest> request = co_await read(stream, buffer);
+    if (!request) co_return;
+    StreamExchange<Stream> exchange(std::move(*request), stream, options.idle);
+    if (ending) exchange.headers.emplace_back("Connection", "close");
+    const Count answer(answering);
+    co_await (handler(exchange) || exchange.closed());
+    if (!exchange.keep_alive()) co_return;
+  }
+}
+
+template <typename Stream>
+asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(Stream& stream, beast::flat_buffer& buffer) {
+  http::request_parser<http::string_body> parser;
+  parser.header_limit(kMaxHeader);
+  parser.body_limit(options.max_body);
+  beast::get_lowest_layer(stream).expires_after(options.idle);
+  auto [error, bytes] = co_await http::async_read_header(stream, buffer, parser, kTuple);
+  if (!error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
+    constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
+    std::tie(error, bytes) = co_await asio::async_write(stream, asio::buffer(kGoOn), kTuple);
+  }
+  if (!error) {
+    beast::get_lowest_layer(stream).expires_after(options.idle);
+    std::tie(error, bytes) = co_await http::async_read(stream, buffer, parser, kTuple);
+  }
+  if (!error) co_return parser.release();
+  if (const int status = status_of(error)) co_await refuse_unread(stream, status);
+  co_return std::nullopt;
+}
+
+template <typename Stream>
+asio::awaitable<void> HttpServer::Impl::refuse_unread(Stream& stream, int status) {
+  http::response<http::string_body> response(static_cast<http::status>(status), 11);
+  response.set(http::field::content_type, "application/json");
+  response.keep_alive(false);
+  response.body() = error_body(status);
+  response.prepare_payload();
+  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(5));
+  co_await http::async_write(stream, response, kTuple);
+  // Closing with bytes unread would reset the connection, and the client might never see the answer: let some of them come.
+  error_code ignored;
+  beast::get_lowest_layer(stream).socket().shutdown(tcp::socket::shutdown_send, ignored);
+  std::vector<char> sink(64 << 10);
+  for (size_t total = 0; total < (64U << 20);) {
+    const auto [error, bytes] = co_await beast::get_lowest_layer(stream).async_read_some(asio::buffer(sink), kTuple);
+    if (error) break;
+    total += bytes;
+  }
+}
+
+HttpServer::HttpServer(const Options& options, Handler handler) : impl_(std::make_unique<Impl>(options, std::move(handler))) {
+  allow_many_files();
+  impl_->listen();
+  asio::co_spawn(impl_->io, impl_->accept(), asio::detached);
+  for (int32_t i = 0; i < options.threads; ++i) {
+    impl_->threads.emplace_back([this] { impl_->io.run(); });
+  }
+}
+
+HttpServer::~HttpServer() {
+  impl_->ending = true;
+  impl_->io.stop();
+  for (std::thread& thread : impl_->threads) thread.join();
+}
+
+uint16_t HttpServer::port() const { return impl_->acceptor.local_endpoint().port(); }
+
+int32_t HttpServer::open_connections() const { return impl_->open; }
+
+void HttpServer::drain(std::chrono::milliseconds patience) {
+  impl_->ending = true;
+  asio::post(impl_->io, [this] {
+    error_code ignored;
+    impl_->acceptor.close(ignored);
+  });
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (impl_->answering > 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+}  // namespace terrace

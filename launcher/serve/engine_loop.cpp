@@ -1,0 +1,219 @@
+#include "launcher/serve/engine_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "kernels/base/clock.h"
+
+namespace terrace {
+namespace {
+
+constexpr auto kSignalPoll = std::chrono::milliseconds(50);  // a signal handler may not notify
+constexpr int64_t kStatsEveryUs = 50'000;
+
+int64_t cost_of(const Job& job) {
+  int64_t cost = 0;
+  for (const Request& choice : job.choices) cost += static_cast<int64_t>(choice.prompt.size()) + choice.max_tokens;
+  return cost;
+}
+
+ApiError late() { return {504, "the request's timeout passed before its answer was complete", "timeout", "deadline_exceeded"}; }
+
+}  // namespace
+
+EngineLoop::EngineLoop(Engine& engine, ServerMetrics& metrics, const Options& options)
+    : engine_(engine), metrics_(metrics), options_(options), queue_(options.max_queued), stats_(engine.stats()) {}
+
+JobId EngineLoop::submit(Job job) {
+  const int64_t now = steady_clock().now_us();
+  JobId id = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (draining()) throw ApiError(503, "the server is about to end and takes no more requests", "", "overloaded");
+    id = ++last_id_;
+    if (!queue_.push({id, job.owner, job.priority, job.deadline_us, cost_of(job)})) {
+      throw ApiError(429, "the server has as many requests as it may queue (server.max_queued); try again later", "", "overloaded");
+    }
+    waiting_.emplace(id, Waiting{std::move(job), now});
+  }
+  work_.notify_one();
+  return id;
+}
+
+void EngineLoop::cancel(JobId id) { cancel_choice(id, -1); }
+
+void EngineLoop::cancel_choice(JobId id, int32_t choice) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (choice < 0 && waiting_.erase(id) > 0) {
+      queue_.remove(id);
+      return;
+    }
+    cancels_.push_back({id, choice});
+  }
+  work_.notify_one();
+}
+
+size_t EngineLoop::num_queued() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size();
+}
+
+EngineStats EngineLoop::engine_stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+int EngineLoop::retry_after_seconds() const {
+  const double per_second = std::max(metrics_.requests_per_second(), 0.1);
+  return static_cast<int>(std::clamp(std::ceil(static_cast<double>(num_queued()) / per_second), 1.0, 60.0));
+}
+
+void EngineLoop::run(const std::atomic<int>& signal) {
+  int64_t drain_until = 0;
+  while (wait_for_work(signal)) {
+    const int64_t now = steady_clock().now_us();
+    if (draining() && drain_until == 0) drain_until = now + options_.drain_us;
+    if (draining() && now >= drain_until) {
+      fail_all({503, "the server ended before the answer was complete", "", "overloaded"});
+      return;
+    }
+    expire(now);
+    take_in();
+    if (engine_.busy()) deliver(engine_.step());
+    publish_stats();
+  }
+}
+
+// False when all is done that was accepted before the signal.
+bool EngineLoop::wait_for_work(const std::atomic<int>& signal) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (signal.load() != 0) draining_ = true;
+    const bool idle = running_.empty() && queue_.size() == 0 && cancels_.empty() && !engine_.busy();
+    if (!idle) return true;
+    if (draining()) return false;
+    work_.wait_for(lock, kSignalPoll);
+  }
+}
+
+void EngineLoop::take_in() {
+  std::vector<std::pair<JobId, Waiting>> starting;
+  std::vector<Cancel> cancels;
+  {
+    const std::lock_guard lock(mutex_);
+    cancels.swap(cancels_);
+    auto in_flight = static_cast<int32_t>(places_.size());
+    while (in_flight < options_.max_in_flight) {
+      const std::optional<RequestQueue::Entry> entry = queue_.pop();
+      if (!entry) break;
+      auto job = waiting_.extract(entry->id);
+      in_flight += static_cast<int32_t>(job.mapped().job.choices.size());
+      starting.emplace_back(entry->id, std::move(job.mapped()));
+    }
+  }
+  for (auto& [id, waiting] : starting) start(id, std::move(waiting));
+  for (const Cancel& cancel : cancels) apply(cancel);
+}
+
+void EngineLoop::start(JobId id, Waiting waiting) {
+  Running running;
+  running.mailbox = std::move(waiting.job.mailbox);
+  running.deadline_us = waiting.job.deadline_us;
+  running.num_left = static_cast<int32_t>(waiting.job.choices.size());
+  running.times = {.arrived_us = waiting.arrived_us, .started_us = steady_clock().now_us()};
+  for (Request& request : waiting.job.choices) {
+    const SequenceId sequence = engine_.submit(std::move(request));
+    places_.emplace(sequence, Place{id, static_cast<int32_t>(running.sequences.size())});
+    running.sequences.push_back(sequence);
+  }
+  running_.emplace(id, std::move(running));
+}
+
+void EngineLoop::apply(const Cancel& cancel) {
+  const auto found = running_.find(cancel.job);
+  if (found == running_.end()) return;
+  Running& running = found->second;
+  for (size_t i = 0; i < running.sequences.size(); ++i) {
+    if (running.sequences[i] == 0 || (cancel.choice >= 0 && static_cast<size_t>(cancel.choice) != i)) continue;
+    engine_.cancel(running.sequences[i]);
+    places_.erase(running.sequences[i]);
+    running.sequences[i] = 0;
+    --running.num_left;
+  }
+  if (running.num_left > 0) return;
+  metrics_.finished(cancel.choice >= 0 ? "stop" : "abort", running.times);
+  running_.erase(found);
+}
+
+void EngineLoop::expire(int64_t now_us) {
+  std::vector<std::shared_ptr<Mailbox>> expired;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const JobId id : queue_.take_expired(now_us)) expired.push_back(std::move(waiting_.extract(id).mapped().job.mailbox));
+  }
+  std::vector<JobId> running_late;
+  for (const auto& [id, running] : running_) {
+    if (running.deadline_us != 0 && running.deadline_us <= now_us) running_late.push_back(id);
+  }
+  for (const JobId id : running_late) {
+    expired.push_back(running_.at(id).mailbox);
+    apply({.job = id});
+  }
+  for (const auto& mailbox : expired) mailbox->fail(late());
+}
+
+void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
+  std::vector<JobId> touched;
+  const int64_t now = steady_clock().now_us();
+  for (const SequenceEvent& event : events) {
+    const auto place = places_.find(event.id);
+    if (place == places_.end()) continue;  // cancelled
+    const auto [id, choice] = place->second;
+    Running& running = running_.at(id);
+    if (running.news.empty()) touched.push_back(id);
+    if (event.token >= 0 && !event.is_prompt) metrics_.token(running.times, now);
+    running.news.push_back({choice, event});
+    if (event.finish == FinishReason::kNone) continue;
+    running.times.sources += event.sources;
+    running.sequences[static_cast<size_t>(choice)] = 0;
+    --running.num_left;
+    places_.erase(place);
+  }
+  for (const JobId id : touched) {
+    const auto found = running_.find(id);
+    Running& running = found->second;
+    const FinishReason last = running.news.back().event.finish;
+    running.mailbox->put(std::exchange(running.news, {}), running.times);
+    if (running.num_left > 0) continue;
+    metrics_.finished(last == FinishReason::kError ? "error" : last == FinishReason::kLength ? "length" : "stop", running.times);
+    running_.erase(found);
+  }
+}
+
+void EngineLoop::fail_all(const ApiError& error) {
+  std::vector<std::shared_ptr<Mailbox>> open;
+  {
+    const std::lock_guard lock(mutex_);
+    while (const auto entry = queue_.pop()) open.push_back(waiting_.extract(entry->id).mapped().job.mailbox);
+  }
+  for (auto& [id, running] : running_) open.push_back(running.mailbox);
+  for (const auto& mailbox : open) mailbox->fail(error);
+  for (const auto& [sequence, place] : places_) engine_.cancel(sequence);
+  places_.clear();
+  running_.clear();
+  if (engine_.busy()) engine_.step();  // in which the cancels take effect
+}
+
+void EngineLoop::publish_stats() {
+  const int64_t now = steady_clock().now_us();
+  if (now - stats_at_us_ < kStatsEveryUs && engine_.busy()) return;
+  stats_at_us_ = now;
+  EngineStats stats = engine_.stats();
+  const std::lock_guard lock(mutex_);
+  stats_ = std::move(stats);
+}
+
+}  // namespace terrace

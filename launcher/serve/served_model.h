@@ -1,0 +1,26 @@
+// What answering a request takes, once the model is loaded. Immutable; any thread. Everything it points to outlives the HTTP server.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "runtime/config.h"
+#include "runtime/text/chat_template.h"
+#include "runtime/text/tokenizer.h"
+
+namespace terrace {
+
+class EngineLoop;
+
+struct ServedModel {
+  std::string name;
+  int64_t created = 0;  // seconds since 1970
+  const Tokenizer* tokenizer = nullptr;
+  const ChatTemplate* chat_template = nullptr;  // nullptr: the model carries none
+  SamplingSection defaults;
+  int32_t max_sequence_tokens = 0;
+  int32_t max_sequences = 0;
+  EngineLoop* loop = nullptr;
+};
+
+}  // namespace terrace

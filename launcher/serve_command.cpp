@@ -1,0 +1,111 @@
+#include "launcher/serve_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <optional>
+
+#include "comm/group.h"
+#include "kernels/base/error.h"
+#include "kernels/base/log.h"
+#include "launcher/cache_summary.h"
+#include "launcher/config_file.h"
+#include "launcher/http/api_service.h"
+#include "launcher/http/http_server.h"
+#include "launcher/serve/engine_loop.h"
+#include "launcher/session_options.h"
+#include "launcher/signals.h"
+
+namespace terrace {
+namespace {
+
+std::string unless_none(const std::string& value) { return value == "none" ? "" : value; }
+
+HttpServer::Options http_options(const ServerSection& server) {
+  if ((server.certificate == "none") != (server.private_key == "none")) {
+    throw Error(ErrorCode::kInvalidValue, "server.certificate and server.private_key go together: give both, or neither");
+  }
+  return {.host = server.host,
+          .port = static_cast<uint16_t>(server.port),
+          .threads = server.threads,
+          .max_connections = server.max_connections,
+          .max_body = static_cast<uint64_t>(server.max_body.bytes),
+          .idle = std::chrono::seconds(server.idle_seconds),
+          .certificate = unless_none(server.certificate),
+          .private_key = unless_none(server.private_key)};
+}
+
+ApiService::Options service_options(const ServerSection& server) {
+  return {.keys = server.api_keys == "none" ? ApiKeys() : ApiKeys::load(server.api_keys),
+          .cors_origin = unless_none(server.cors_origin),
+          .access_log = server.access_log};
+}
+
+std::string model_name(const Session& session, const Config& config) {
+  if (config.server.model_name != "none") return config.server.model_name;
+  return session.model().name.empty() ? std::filesystem::path(config.model.path).stem().string() : session.model().name;
+}
+
+ServedModel served_model(Session& session, const Config& config, EngineLoop& loop) {
+  if (session.tokenizer() == nullptr) throw Error(ErrorCode::kInvalidValue, "a dummy model has no tokenizer: terrace serve needs a model file");
+  return {.name = model_name(session, config),
+          .created = std::time(nullptr),
+          .tokenizer = session.tokenizer(),
+          .chat_template = session.chat_template(),
+          .defaults = config.sampling,
+          .max_sequence_tokens = std::min(session.engine().max_sequence_tokens(), session.model().context_length),
+          .max_sequences = config.scheduler.max_sequences,
+          .loop = &loop};
+}
+
+EngineLoop::Options loop_options(const Config& config) {
+  return {.max_queued = static_cast<size_t>(config.server.max_queued),
+          .max_in_flight = config.scheduler.max_sequences + std::max(4, config.scheduler.max_sequences / 4),  // some wait in the engine, which fetches their pages ahead
+          .drain_us = int64_t{config.server.drain_seconds} * 1'000'000};
+}
+
+// The port is open before the model is loaded: a wrong address is said at once, and /health answers from the beginning.
+struct Front {
+  explicit Front(const ServerSection& server)
+      : service(service_options(server), metrics), http(http_options(server), [this](Exchange& exchange) { return service.handle(exchange); }) {}
+
+  ServerMetrics metrics;
+  ApiService service;
+  HttpServer http;
+};
+
+void serve(Session& session, const Config& config, std::optional<Front>& front, const SignalWatch& signals) {
+  EngineLoop loop(session.engine(), front->metrics, loop_options(config));
+  front->service.open(served_model(session, config, loop));
+  log_info(fmt::format("serving on {}://{}:{}", config.server.certificate == "none" ? "http" : "https", config.server.host, front->http.port()));
+  loop.run(signals.received());
+  front->http.drain(std::chrono::seconds(5));
+  front.reset();  // before what it answers from
+}
+
+}  // namespace
+
+int run_serve(const ServeOptions& options) {
+  const LoadedConfig loaded = load_config(options.config, options.sets);
+  const Config& config = loaded.config;
+  const SignalWatch signals;
+  return run_ranks(group_options(config), [&](RankGroup& group) {
+    Progress progress(options.progress);
+    std::optional<Front> front;
+    if (group.rank == 0) front.emplace(config.server);
+    Session session(config, group, session_options(options.progress, group.rank, progress));
+    progress.clear();
+    if (group.rank != 0) return session.follow(), 0;
+    serve(session, config, front, signals);
+    session.engine().write_out();
+    const EngineStats stats = session.engine().stats();
+    session.engine().stop();
+    log_info(cache_summary(stats));
+    return 0;
+  });
+}
+
+}  // namespace terrace
