@@ -99,7 +99,10 @@ asio::awaitable<void> ApiService::handle(Exchange& exchange) {
     failure = ApiError(500, "something went wrong inside; the server's log has it under this request's id", "", "internal");
   }
   try {
-    if (failure && exchange.status() == 0) co_await exchange.reply(error_reply(exchange, *failure));
+    if (failure && exchange.status() == 0) {
+      Reply reply = error_reply(exchange, *failure);
+      co_await exchange.reply(std::move(reply));
+    }
   } catch (const boost::system::system_error&) {
     gone = true;
   }
@@ -120,7 +123,8 @@ asio::awaitable<void> ApiService::answer(Exchange& exchange, const Route& route,
     expect_json(exchange.request());
   }
   if (route.reply != nullptr) {
-    co_await exchange.reply((this->*route.reply)(exchange));
+    Reply reply = (this->*route.reply)(exchange);
+    co_await exchange.reply(std::move(reply));
   } else {
     const auto served = model();
     co_await answer_completion(exchange, *served, *endpoint_of(exchange.path()), record);

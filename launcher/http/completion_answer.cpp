@@ -45,7 +45,8 @@ class Ticket {
   bool ended_ = false;
 };
 
-// One request from its body to the end of its answer.
+// One request from its body to the end of its answer. (Arguments of an awaited call are named objects throughout: GCC 12 destroys some temporaries there twice,
+// as gcc.gnu.org/PR104031 and its kin say.)
 class CompletionAnswer {
  public:
   CompletionAnswer(Exchange& exchange, const ServedModel& model, CompletionRequest request, AccessRecord& record)
@@ -70,7 +71,9 @@ class CompletionAnswer {
       if (mailbox_->size() > 0) continue;
       wake_->expires_after(kHeartbeat);
       const auto [woken] = co_await wake_->async_wait(asio::as_tuple(asio::use_awaitable));
-      if (!woken && request_.stream) co_await send(": waiting\n\n");
+      if (woken || !request_.stream) continue;
+      std::string comment = ": waiting\n\n";
+      co_await send(std::move(comment));
     }
     ticket.ended();
     co_await finish();
@@ -101,7 +104,10 @@ class CompletionAnswer {
   }
 
   asio::awaitable<void> send(std::string text) {
-    if (!exchange_.streaming()) co_await exchange_.begin_stream("text/event-stream");
+    if (!exchange_.streaming()) {
+      std::string type = "text/event-stream";
+      co_await exchange_.begin_stream(std::move(type));
+    }
     co_await exchange_.send_piece(std::move(text));
   }
 
@@ -130,22 +136,26 @@ class CompletionAnswer {
 
   asio::awaitable<void> fail(const ApiError& error) {
     if (!exchange_.streaming()) throw error;
-    co_await send(fmt::format("data: {}\n\n", json::serialize(error.body())));
+    std::string event = fmt::format("data: {}\n\n", json::serialize(error.body()));
+    co_await send(std::move(event));
     co_await exchange_.end_stream();
   }
 
   asio::awaitable<void> finish() {
     if (!request_.stream) {
-      co_await exchange_.reply({.body = json::serialize(collector_.response(id_, model_.name, created_))});
+      Reply reply;
+      reply.body = json::serialize(collector_.response(id_, model_.name, created_));
+      co_await exchange_.reply(std::move(reply));
       co_return;
     }
     std::string events = delta_events();
     if (request_.include_usage) {
-      json::object body = chunk({});
+      json::object body = chunk(json::array());
       body["usage"] = collector_.usage();
       events += fmt::format("data: {}\n\n", json::serialize(body));
     }
-    co_await send(events + "data: [DONE]\n\n");
+    events += "data: [DONE]\n\n";
+    co_await send(std::move(events));
     co_await exchange_.end_stream();
   }
 
