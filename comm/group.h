@@ -7,6 +7,7 @@
 
 #include "comm/collective.h"
 #include "comm/control.h"
+#include "comm/last_words.h"
 
 namespace terrace {
 
@@ -25,6 +26,7 @@ struct GroupOptions {
   int local_ranks = 1;     // ranks as threads, when not under mpirun (parallel.ranks)
   int pretend_hosts = 0;   // > 1: treat the ranks of this host as if they were on so many hosts (tests the MPI path)
   bool spin = true;
+  LastWords* last_words = nullptr;  // outlives run_ranks(); only processes have any use for it: a thread's body is left by an exception
 };
 
 /// True when this process was started by mpirun (or srun, with PMI/PMIx variables). Does not call MPI.

@@ -118,7 +118,7 @@ int run_in_place(const Place& place, const GroupOptions& options, const std::fun
   Window window(memory.data(), place.size, place.host_ranks, spin);
   window.state(place.rank).pid.store(::getpid());
   MPI_Barrier(place.host);
-  RankWatch watch(window, place.rank, host_name());
+  RankWatch watch(window, place.rank, host_name(), options.last_words);
 
   const bool leads_one_of_several = place.several_hosts && place.rank == window.leader();
   std::unique_ptr<MpiLink> link;

@@ -54,7 +54,8 @@ void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms
 
 }  // namespace
 
-RankWatch::RankWatch(Window& window, int rank, std::string host) : window_(window), rank_(rank), host_(std::move(host)) {
+RankWatch::RankWatch(Window& window, int rank, std::string host, LastWords* last_words)
+    : window_(window), rank_(rank), host_(std::move(host)), last_words_(last_words) {
   for (const int peer : window_.host_ranks()) {
     if (peer == rank_) continue;
     const int pid = window_.state(peer).pid.load();
@@ -150,6 +151,7 @@ void RankWatch::leave_if_aborted(int grace_ms) {
 }
 
 void RankWatch::leave(int code) {
+  if (last_words_ != nullptr) last_words_->say();
   window_.state(rank_).left.store(1);
   ::_exit(code);
 }

@@ -10,14 +10,15 @@
 #include <thread>
 #include <vector>
 
+#include "comm/last_words.h"
 #include "comm/window.h"
 
 namespace terrace {
 
 class RankWatch {
  public:
-  /// All ranks of the host have written their pid to the window. `host` is for the message.
-  RankWatch(Window& window, int rank, std::string host);
+  /// All ranks of the host have written their pid to the window. `host` is for the message; `last_words` may be nullptr.
+  RankWatch(Window& window, int rank, std::string host, LastWords* last_words);
   /// Call after every rank has said that it left, or the end of the others looks like a death.
   ~RankWatch();
   RankWatch(const RankWatch&) = delete;
@@ -39,6 +40,7 @@ class RankWatch {
   Window& window_;
   int rank_;
   std::string host_;
+  LastWords* last_words_;
   std::vector<Peer> peers_;
   int event_fd_ = -1;  // wakes the thread: a signal came, or stop
   std::atomic<bool> stop_ = false;

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "comm/group.h"
+#include "comm/last_words.h"
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
 #include "launcher/cache_summary.h"
@@ -77,12 +78,25 @@ struct Front {
   HttpServer http;
 };
 
-void serve(Session& session, const Config& config, std::optional<Front>& front, const SignalWatch& signals) {
+// Rank 0's part. Whatever ends it, clients hear of it before their connections close.
+void serve(Session& session, const Config& config, std::optional<Front>& front, const SignalWatch& signals, LastWords& last_words) {
   EngineLoop loop(session.engine(), front->metrics, loop_options(config));
-  front->service.open(served_model(session, config, loop));
+  const auto lose = [&] {
+    loop.abandon({500, "a rank of the server was lost; the request may be sent again when the server is back", "", "rank_lost"});
+    front->http.drain(std::chrono::milliseconds(500));
+  };
+  last_words.set(lose);
+  front->service.open(served_model(session, config, loop), front->http);
   log_info(fmt::format("serving on {}://{}:{}", config.server.certificate == "none" ? "http" : "https", config.server.host, front->http.port()));
-  loop.run(signals.received());
-  front->http.drain(std::chrono::seconds(5));
+  try {
+    loop.run(signals.received());
+    front->http.drain(std::chrono::seconds(5));
+  } catch (...) {
+    last_words.say();
+    front.reset();
+    throw;
+  }
+  last_words.set(nullptr);
   front.reset();  // before what it answers from
 }
 
@@ -92,14 +106,17 @@ int run_serve(const ServeOptions& options) {
   const LoadedConfig loaded = load_config(options.config, options.sets);
   const Config& config = loaded.config;
   const SignalWatch signals;
-  return run_ranks(group_options(config), [&](RankGroup& group) {
+  LastWords last_words;
+  GroupOptions group_of_ranks = group_options(config);
+  group_of_ranks.last_words = &last_words;
+  return run_ranks(group_of_ranks, [&](RankGroup& group) {
     Progress progress(options.progress);
     std::optional<Front> front;
     if (group.rank == 0) front.emplace(config.server);
     Session session(config, group, session_options(options.progress, group.rank, progress));
     progress.clear();
     if (group.rank != 0) return session.follow(), 0;
-    serve(session, config, front, signals);
+    serve(session, config, front, signals, last_words);
     session.engine().write_out();
     const EngineStats stats = session.engine().stats();
     session.engine().stop();

@@ -69,7 +69,10 @@ ApiService::ApiService(Options options, ServerMetrics& metrics) : options_(std::
   last_id_ = uint64_t{std::random_device{}()} << 32;  // ids differ between runs, too
 }
 
-void ApiService::open(ServedModel model) { model_ = std::make_shared<const ServedModel>(std::move(model)); }
+void ApiService::open(ServedModel model, const HttpServer& server) {
+  server_ = &server;
+  model_ = std::make_shared<const ServedModel>(std::move(model));
+}
 
 std::shared_ptr<const ServedModel> ApiService::model() const {
   auto model = model_.load();
@@ -171,7 +174,7 @@ void ApiService::identify(Exchange& exchange) const {
 ServerMetrics::Gauges ApiService::gauges() const {
   const auto model = model_.load();
   if (model == nullptr) return {};
-  return {.engine = model->loop->engine_stats(), .queued = model->loop->num_queued(), .max_sequences = model->max_sequences};
+  return {.engine = model->loop->engine_stats(), .queued = model->loop->num_queued(), .max_sequences = model->max_sequences, .connections = server_.load()->open_connections()};
 }
 
 Reply ApiService::list_models(const Exchange&) const {

@@ -10,6 +10,7 @@
 
 #include "launcher/api/api_error.h"
 #include "launcher/http/exchange.h"
+#include "launcher/http/http_server.h"
 #include "launcher/serve/access_log.h"
 #include "launcher/serve/api_keys.h"
 #include "launcher/serve/served_model.h"
@@ -26,8 +27,8 @@ class ApiService {
   };
   ApiService(Options options, ServerMetrics& metrics);
 
-  /// From now on requests are answered; before, they get 503.
-  void open(ServedModel model);
+  /// From now on requests are answered; before, they get 503. `server`: this handler's, for the figures.
+  void open(ServedModel model, const HttpServer& server);
   boost::asio::awaitable<void> handle(Exchange& exchange);
 
  private:
@@ -55,6 +56,7 @@ class ApiService {
   ServerMetrics& metrics_;
   AccessLog log_;
   std::atomic<std::shared_ptr<const ServedModel>> model_;
+  std::atomic<const HttpServer*> server_ = nullptr;
   std::atomic<uint64_t> last_id_;
 };
 

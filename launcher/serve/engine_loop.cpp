@@ -36,6 +36,7 @@ JobId EngineLoop::submit(Job job) {
     if (!queue_.push({id, job.owner, job.priority, job.deadline_us, cost_of(job)})) {
       throw ApiError(429, "the server has as many requests as it may queue (server.max_queued); try again later", "", "overloaded");
     }
+    open_.emplace(id, job.mailbox);
     waiting_.emplace(id, Waiting{std::move(job), now});
   }
   work_.notify_one();
@@ -49,6 +50,7 @@ void EngineLoop::cancel_choice(JobId id, int32_t choice) {
     const std::lock_guard lock(mutex_);
     if (choice < 0 && waiting_.erase(id) > 0) {
       queue_.remove(id);
+      open_.erase(id);
       return;
     }
     cancels_.push_back({id, choice});
@@ -77,7 +79,7 @@ void EngineLoop::run(const std::atomic<int>& signal) {
     const int64_t now = steady_clock().now_us();
     if (draining() && drain_until == 0) drain_until = now + options_.drain_us;
     if (draining() && now >= drain_until) {
-      fail_all({503, "the server ended before the answer was complete", "", "overloaded"});
+      end_all({503, "the server ended before the answer was complete", "", "overloaded"});
       return;
     }
     expire(now);
@@ -146,13 +148,17 @@ void EngineLoop::apply(const Cancel& cancel) {
   if (running.num_left > 0) return;
   metrics_.finished(cancel.choice >= 0 ? "stop" : "abort", running.times);
   running_.erase(found);
+  close(cancel.job);
 }
 
 void EngineLoop::expire(int64_t now_us) {
   std::vector<std::shared_ptr<Mailbox>> expired;
   {
     const std::lock_guard lock(mutex_);
-    for (const JobId id : queue_.take_expired(now_us)) expired.push_back(std::move(waiting_.extract(id).mapped().job.mailbox));
+    for (const JobId id : queue_.take_expired(now_us)) {
+      expired.push_back(std::move(waiting_.extract(id).mapped().job.mailbox));
+      open_.erase(id);
+    }
   }
   std::vector<JobId> running_late;
   for (const auto& [id, running] : running_) {
@@ -190,20 +196,28 @@ void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
     if (running.num_left > 0) continue;
     metrics_.finished(last == FinishReason::kError ? "error" : last == FinishReason::kLength ? "length" : "stop", running.times);
     running_.erase(found);
+    close(id);
   }
 }
 
-void EngineLoop::fail_all(const ApiError& error) {
-  std::vector<std::shared_ptr<Mailbox>> open;
+void EngineLoop::close(JobId id) {
+  const std::lock_guard lock(mutex_);
+  open_.erase(id);
+}
+
+void EngineLoop::abandon(const ApiError& error) {
+  std::unordered_map<JobId, std::shared_ptr<Mailbox>> open;
   {
     const std::lock_guard lock(mutex_);
-    while (const auto entry = queue_.pop()) open.push_back(waiting_.extract(entry->id).mapped().job.mailbox);
+    draining_ = true;
+    open.swap(open_);
   }
-  for (auto& [id, running] : running_) open.push_back(running.mailbox);
-  for (const auto& mailbox : open) mailbox->fail(error);
+  for (const auto& [id, mailbox] : open) mailbox->fail(error);
+}
+
+void EngineLoop::end_all(const ApiError& error) {
+  abandon(error);
   for (const auto& [sequence, place] : places_) engine_.cancel(sequence);
-  places_.clear();
-  running_.clear();
   if (engine_.busy()) engine_.step();  // in which the cancels take effect
 }
 

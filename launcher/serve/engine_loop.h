@@ -55,6 +55,8 @@ class EngineLoop {
 
   /// Until `signal` is not 0 and what was accepted has ended, or drain_us have passed.
   void run(const std::atomic<int>& signal);
+  /// Tells every request that nothing more comes, and takes no more. For an end in disorder: the engine is not touched.
+  void abandon(const ApiError& error);
 
  private:
   struct Waiting {
@@ -84,7 +86,8 @@ class EngineLoop {
   void apply(const Cancel& cancel);
   void expire(int64_t now_us);
   void deliver(const std::vector<SequenceEvent>& events);
-  void fail_all(const ApiError& error);
+  void close(JobId id);
+  void end_all(const ApiError& error);
   void publish_stats();
 
   Engine& engine_;
@@ -97,6 +100,7 @@ class EngineLoop {
   RequestQueue queue_;
   std::unordered_map<JobId, Waiting> waiting_;
   std::vector<Cancel> cancels_;
+  std::unordered_map<JobId, std::shared_ptr<Mailbox>> open_;  // waiting or running
   JobId last_id_ = 0;
   EngineStats stats_;
 

@@ -105,7 +105,7 @@ std::string ServerMetrics::text(const Gauges& gauges) const {
   MetricsText out;
   out.gauge("terrace_num_requests_running", "Sequences that the engine is computing", stats.running);
   out.gauge("terrace_num_requests_waiting", "Requests that wait for their turn", static_cast<double>(stats.waiting) + static_cast<double>(gauges.queued));
-  out.gauge("terrace_open_connections", "Connections of clients", open_connections_.load());
+  out.gauge("terrace_open_connections", "Connections of clients", gauges.connections);
   out.gauge("terrace_headroom_requests_per_second", "Requests a second that could be taken on at the last minute's median latency (an estimate)", headroom(gauges));
   out.counter("terrace_prompt_tokens_total", "Prompt tokens computed", static_cast<double>(stats.prompt_tokens));
   out.counter("terrace_generation_tokens_total", "Tokens generated", static_cast<double>(stats.generated_tokens));
@@ -146,7 +146,7 @@ json::object ServerMetrics::live(const Gauges& gauges) const {
   return {{"running", stats.running},
           {"waiting", stats.waiting + static_cast<int64_t>(gauges.queued)},
           {"max_sequences", gauges.max_sequences},
-          {"connections", open_connections_.load()},
+          {"connections", gauges.connections},
           {"steps", stats.steps},
           {"prompt_tokens", stats.prompt_tokens},
           {"generated_tokens", stats.generated_tokens},

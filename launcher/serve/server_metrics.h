@@ -2,7 +2,6 @@
 // Any thread; names as vLLM's, with the prefix terrace_ (DECISIONS 38), so that dashboards carry over.
 #pragma once
 
-#include <atomic>
 #include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <map>
@@ -28,14 +27,13 @@ class ServerMetrics {
   void finished(std::string_view reason, const RequestTimes& times);
   /// An HTTP answer. `route`: the path as the server names it, never what a client sent.
   void answered(std::string_view route, int status);
-  void connections(int32_t open) { open_connections_.store(open, std::memory_order_relaxed); }
-
   /// Requests that ended in the last minute, per second.
   double requests_per_second() const;
   struct Gauges {
     EngineStats engine;
     size_t queued = 0;
     int32_t max_sequences = 0;
+    int32_t connections = 0;
   };
   /// In Prometheus' text format.
   std::string text(const Gauges& gauges) const;
@@ -51,7 +49,6 @@ class ServerMetrics {
   std::map<std::pair<std::string, int>, uint64_t> answered_;  // by route and status
   RecentValues recent_first_token_, recent_gap_, recent_latency_;
   RecentRate recent_tokens_, recent_finished_;
-  std::atomic<int32_t> open_connections_ = 0;
 };
 
 }  // namespace terrace
