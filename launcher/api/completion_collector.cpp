@@ -142,15 +142,17 @@ json::value CompletionCollector::logprobs(const Choice& choice, int32_t index, s
 json::object CompletionCollector::completion_logprobs(const Choice& choice, int32_t index, size_t first_scored, size_t first_token) const {
   const auto prompt_index = static_cast<size_t>(index / request_.n);
   json::array tokens, token_logprobs, top_logprobs, text_offset;
-  if (request_.echo && first_token == 0) {
-    text_offset = to_json(prompt_offsets(prompt_index));
+  const std::vector<size_t> prompt_at = request_.echo ? prompt_offsets(prompt_index) : std::vector<size_t>();
+  const size_t prompt_end = request_.echo ? num_characters(prompt_text(prompt_index)) : 0;
+  auto next_prompt = 1 + static_cast<size_t>(std::ranges::count_if(std::span(choice.scored).first(first_scored), &SequenceEvent::is_prompt));
+  if (request_.echo && first_scored == 0) {
+    text_offset.emplace_back(prompt_at.front());
     tokens.emplace_back(token_string(request_.prompts[prompt_index].front()));  // which nothing precedes
     token_logprobs.emplace_back(nullptr);
     top_logprobs.emplace_back(nullptr);
   }
-  const size_t prompt_end = request_.echo ? num_characters(prompt_text(prompt_index)) : 0;
-  for (const size_t offset : std::span(choice.offsets).subspan(first_token)) text_offset.emplace_back(prompt_end + offset);
   for (const SequenceEvent& event : std::span(choice.scored).subspan(first_scored)) {
+    text_offset.emplace_back(event.is_prompt ? prompt_at[next_prompt++] : prompt_end + choice.offsets[first_token++]);
     tokens.emplace_back(token_string(event.token));
     token_logprobs.emplace_back(event.logprob);
     json::object top;

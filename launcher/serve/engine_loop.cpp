@@ -84,8 +84,10 @@ void EngineLoop::run(const std::atomic<int>& signal) {
     }
     expire(now);
     take_in();
-    if (engine_.busy()) deliver(engine_.step());
-    publish_stats();
+    std::vector<SequenceEvent> events;
+    if (engine_.busy()) events = engine_.step();
+    publish_stats();  // first: whoever has an answer finds it counted
+    deliver(events);
   }
 }
 
@@ -191,10 +193,11 @@ void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
   for (const JobId id : touched) {
     const auto found = running_.find(id);
     Running& running = found->second;
+    const bool ended = running.num_left == 0;
     const FinishReason last = running.news.back().event.finish;
+    if (ended) metrics_.finished(last == FinishReason::kError ? "error" : last == FinishReason::kLength ? "length" : "stop", running.times);
     running.mailbox->put(std::exchange(running.news, {}), running.times);
-    if (running.num_left > 0) continue;
-    metrics_.finished(last == FinishReason::kError ? "error" : last == FinishReason::kLength ? "length" : "stop", running.times);
+    if (!ended) continue;
     running_.erase(found);
     close(id);
   }
