@@ -22,8 +22,8 @@ class HttpServer {
     int32_t max_connections = 2048;
     uint64_t max_body = 16 << 20;
     std::chrono::seconds idle{60};
-    std::string certificate;  // PEM files; empty: no TLS
-    std::string private_key;
+    std::string certificate = {};  // PEM files; empty: no TLS
+    std::string private_key = {};
   };
   /// Answers one request, and catches whatever goes wrong in it. Cancelled when the client closes.
   using Handler = std::function<boost::asio::awaitable<void>(Exchange&)>;

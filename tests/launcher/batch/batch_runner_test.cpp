@@ -12,6 +12,7 @@
 #include <set>
 
 #include "kernels/base/error.h"
+#include "launcher/api/json_body.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/tiny_model.h"
 
