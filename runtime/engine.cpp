@@ -58,6 +58,7 @@ struct Engine::Impl {
   void publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events);
   void count(const StepPlan& plan, const std::vector<StepReport>& reports);
   StepPlan make_plan();
+  void move_pages();
   std::vector<StepReport> run(const StepPlan& plan);
   void trace_step(const StepPlan& plan, std::span<const StepReport> reports);
 
@@ -111,11 +112,14 @@ std::vector<SequenceEvent> Engine::step() {
   return events;
 }
 
+bool Engine::write_behind() {
+  if (!impl_->scheduler.tiers().write_behind()) return false;
+  impl_->move_pages();
+  return true;
+}
+
 void Engine::write_out() {
-  while (impl_->scheduler.tiers().write_out()) {
-    const StepPlan plan = impl_->make_plan();
-    impl_->trace_step(plan, impl_->run(plan));
-  }
+  while (impl_->scheduler.tiers().write_out()) impl_->move_pages();
 }
 
 void Engine::stop() {
@@ -144,6 +148,12 @@ void Engine::Impl::step(std::vector<SequenceEvent>& events) {
   count(plan, reports);
   publish(plan, reports, events);
   trace_step(plan, reports);
+}
+
+// A step without rows.
+void Engine::Impl::move_pages() {
+  const StepPlan plan = make_plan();
+  trace_step(plan, run(plan));
 }
 
 StepPlan Engine::Impl::make_plan() {

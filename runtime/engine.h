@@ -67,7 +67,10 @@ class Engine {
   bool busy() const;
   /// Plans, executes and commits one step; events in order.
   std::vector<SequenceEvent> step();
-  /// Writes cached pages out to the disk tier, where there is one, for the next run. For the end; may take as long as writing them does.
+  /// While nothing else is to do: has pages of the host tier written to the disk tier as well, a few at a time, so that a crash costs little. False when
+  /// all are there.
+  bool write_behind();
+  /// Moves cached pages out to the disk tier, where there is one, for the next run. For the end; may take as long as writing them does.
   void write_out();
   /// Tells the other ranks to leave Session::follow(). When done, or when they are wanted for something else in between.
   void stop();

@@ -11,6 +11,7 @@ namespace terrace {
 namespace {
 
 constexpr auto kSignalPoll = std::chrono::milliseconds(50);  // a signal handler may not notify
+constexpr auto kWriteOutPause = std::chrono::milliseconds(5);         // in which the disk gets on
 constexpr int64_t kStatsEveryUs = 50'000;
 
 int64_t cost_of(const Job& job) {
@@ -75,31 +76,41 @@ int EngineLoop::retry_after_seconds() const {
 
 void EngineLoop::run(const std::atomic<int>& signal) {
   int64_t drain_until = 0;
-  while (wait_for_work(signal)) {
+  for (Wake wake; (wake = wait_for_work(signal)) != Wake::kEnd;) {
+    if (wake == Wake::kIdle) {
+      written_out_ = !engine_.write_behind();
+      publish_stats();
+      continue;
+    }
     const int64_t now = steady_clock().now_us();
     if (draining() && drain_until == 0) drain_until = now + options_.drain_us;
-    if (draining() && now >= drain_until) {
-      end_all({503, "the server ended before the answer was complete", "", "overloaded"});
-      return;
-    }
+    if (draining() && now >= drain_until) return end_all({503, "the server ended before the answer was complete", "", "overloaded"});
     expire(now);
     take_in();
-    std::vector<SequenceEvent> events;
-    if (engine_.busy()) events = engine_.step();
-    publish_stats();  // first: whoever has an answer finds it counted
-    deliver(events);
+    step_engine();
   }
 }
 
-// False when all is done that was accepted before the signal.
-bool EngineLoop::wait_for_work(const std::atomic<int>& signal) {
+void EngineLoop::step_engine() {
+  std::vector<SequenceEvent> events;
+  if (engine_.busy()) {
+    events = engine_.step();
+    written_out_ = false;
+  }
+  publish_stats();  // first: whoever has an answer finds it counted
+  deliver(events);
+}
+
+// kEnd when all is done that was accepted before the signal; kIdle now and then while there are pages to write out and nothing else.
+EngineLoop::Wake EngineLoop::wait_for_work(const std::atomic<int>& signal) {
   std::unique_lock lock(mutex_);
-  while (true) {
+  for (bool waited = false;; waited = true) {
     if (signal.load() != 0) draining_ = true;
     const bool idle = running_.empty() && queue_.size() == 0 && cancels_.empty() && !engine_.busy();
-    if (!idle) return true;
-    if (draining()) return false;
-    work_.wait_for(lock, kSignalPoll);
+    if (!idle) return Wake::kWork;
+    if (draining()) return Wake::kEnd;
+    if (waited && !written_out_) return Wake::kIdle;
+    work_.wait_for(lock, written_out_ ? kSignalPoll : kWriteOutPause);
   }
 }
 

@@ -80,7 +80,9 @@ class EngineLoop {
     int32_t choice = -1;  // -1: all
   };
 
-  bool wait_for_work(const std::atomic<int>& signal);
+  enum class Wake { kWork, kIdle, kEnd };
+  Wake wait_for_work(const std::atomic<int>& signal);
+  void step_engine();
   void take_in();
   void start(JobId id, Waiting waiting);
   void apply(const Cancel& cancel);
@@ -107,6 +109,7 @@ class EngineLoop {
   std::unordered_map<JobId, Running> running_;  // the step thread's own
   std::unordered_map<SequenceId, Place> places_;
   int64_t stats_at_us_ = 0;
+  bool written_out_ = false;  // all pages that colder tiers can take
 };
 
 }  // namespace terrace

@@ -143,6 +143,16 @@ void TierManager::settle(std::span<const MoveResult> results) {
   for (const TransferLedger::Settled& settled : ledger_.settle(results)) finish(settled);
 }
 
+bool TierManager::write_behind() {
+  constexpr size_t kMostMoving = 64;
+  if (!has(Tier::kDisk)) return false;
+  for (PageId id = 0; id < index_.num_ids() && ledger_.size() < kMostMoving && frames(Tier::kDisk).num_free() > 0; ++id) {
+    const CachedPage& page = index_.at(id);
+    if (page.in(Tier::kHost) && !page.in(Tier::kDisk) && page.move == 0) start_move(id, Tier::kHost, Tier::kDisk, false);
+  }
+  return moving();
+}
+
 bool TierManager::write_out() {
   if (!has(Tier::kDisk)) return false;
   keep_free(Tier::kDevice, frames(Tier::kDevice).num_frames());

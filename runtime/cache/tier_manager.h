@@ -101,6 +101,8 @@ class TierManager {
   /// Takes in what one rank reported; a move has ended when all have.
   void settle(std::span<const MoveResult> results);
   bool moving() const { return !ledger_.empty(); }
+  /// While nothing else is to do: has some of the host's pages copied to the disk, where there is room. False when nothing is left to do.
+  bool write_behind();
   /// For the end of a run: writes out all that colder tiers can take. False when nothing is left to do.
   bool write_out();
 
