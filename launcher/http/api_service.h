@@ -30,6 +30,8 @@ class ApiService {
   /// From now on requests are answered; before, they get 503. `server`: this handler's, for the figures.
   void open(ServedModel model, const HttpServer& server);
   boost::asio::awaitable<void> handle(Exchange& exchange);
+  /// "GET /health" and so on.
+  static std::vector<std::string> paths();
 
  private:
   struct Route;
@@ -50,6 +52,7 @@ class ApiService {
   Reply version(const Exchange& exchange) const;
   Reply metrics_text(const Exchange& exchange) const;
   Reply live_stats(const Exchange& exchange) const;
+  Reply openapi(const Exchange& exchange) const;
   Reply preflight(const Exchange& exchange) const;
 
   Options options_;

@@ -20,7 +20,7 @@ int64_t cost_of(const Job& job) {
   return cost;
 }
 
-ApiError late() { return {504, "the request's timeout passed before its answer was complete", "timeout", "deadline_exceeded"}; }
+ApiError late() { return {408, "the request's timeout passed before its answer was complete", "timeout", "deadline_exceeded"}; }
 
 }  // namespace
 

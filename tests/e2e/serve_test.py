@@ -129,7 +129,7 @@ class ServeTest(unittest.TestCase):
 
     def test_a_timeout_ends_a_request(self):
         status, answer = self.server.post("/v1/completions", {**COMPLETION, "max_tokens": 4000, "ignore_eos": True, "timeout": 0.2})
-        self.assertEqual((status, answer["error"]["code"]), (504, "deadline_exceeded"))
+        self.assertEqual((status, answer["error"]["code"]), (408, "deadline_exceeded"))
         self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
 
 

@@ -7,6 +7,7 @@
 
 #include "launcher/api/api_error.h"
 #include "launcher/api/completion_collector.h"
+#include "launcher/api/json_body.h"
 #include "launcher/batch/batch_input.h"
 #include "launcher/batch/batch_request.h"
 #include "runtime/text/chat_template.h"

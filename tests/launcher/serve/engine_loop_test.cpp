@@ -171,8 +171,8 @@ TEST_F(EngineLoopTest, EndsWhatIsLateWhetherItWaitsOrRuns) {
     loop.submit(std::move(second));
     running.read_to_end();
     waiting.read_to_end();
-    EXPECT_EQ(running.status, 504);
-    EXPECT_EQ(waiting.status, 504);
+    EXPECT_EQ(running.status, 408);
+    EXPECT_EQ(waiting.status, 408);
   });
 }
 

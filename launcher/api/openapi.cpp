@@ -1,0 +1,398 @@
+#include "launcher/api/openapi.h"
+
+namespace terrace {
+
+std::string_view openapi_document() {
+  return R"json({
+ "openapi": "3.1.0",
+ "info": {"title": "terrace", "version": ")json" "\"" TERRACE_VERSION "\"" R"json(, "description": "OpenAI's API with vLLM's extensions. An unknown field is refused."},
+ "security": [{}, {"key": []}],
+ "paths": {
+  "/v1/completions": {
+   "post": {
+    "summary": "Continue a text",
+    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}}},
+    "responses": {
+     "200": {
+      "description": "The answer",
+      "content": {
+       "application/json": {"schema": {"$ref": "#/components/schemas/Completion"}},
+       "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}
+      }
+     },
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/v1/chat/completions": {
+   "post": {
+    "summary": "Answer a chat",
+    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}}},
+    "responses": {
+     "200": {
+      "description": "The answer",
+      "content": {
+       "application/json": {"schema": {"$ref": "#/components/schemas/Chat"}},
+       "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}
+      }
+     },
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/v1/models": {
+   "get": {
+    "summary": "The model that is served",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Models"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/tokenize": {
+   "post": {
+    "summary": "Text or a chat to token ids",
+    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TokenizeRequest"}}}},
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Tokens"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/detokenize": {
+   "post": {
+    "summary": "Token ids to text",
+    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/DetokenizeRequest"}}}},
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Text"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/health": {
+   "get": {
+    "summary": "200 when requests are answered",
+    "security": [],
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}},
+     "503": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}}
+    }
+   }
+  },
+  "/version": {
+   "get": {
+    "summary": "The program's version",
+    "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Version"}}}}},
+    "security": []
+   }
+  },
+  "/metrics": {
+   "get": {
+    "summary": "Figures for Prometheus",
+    "responses": {
+     "200": {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/stats": {
+   "get": {
+    "summary": "Figures for people",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Stats"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/openapi.json": {
+   "get": {
+    "summary": "This document",
+    "responses": {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": {"type": "object"}}}}},
+    "security": []
+   }
+  }
+ },
+ "components": {
+  "schemas": {
+   "Error": {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+     "error": {
+      "type": "object",
+      "required": ["message", "type", "param", "code"],
+      "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}
+     }
+    }
+   },
+   "Usage": {
+    "type": "object",
+    "required": ["prompt_tokens", "completion_tokens", "total_tokens"],
+    "properties": {
+     "prompt_tokens": {"type": "integer"},
+     "completion_tokens": {"type": "integer"},
+     "total_tokens": {"type": "integer"},
+     "prompt_tokens_details": {"type": "object", "properties": {"cached_tokens": {"type": "integer", "description": "Found in the KV cache, not computed"}}}
+    }
+   },
+   "CompletionRequest": {
+    "type": "object",
+    "required": ["prompt"],
+    "additionalProperties": false,
+    "properties": {
+     "prompt": {
+      "anyOf": [
+       {"type": "string", "minLength": 1},
+       {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": 1024},
+       {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+       {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}, "minItems": 1, "maxItems": 1024}
+      ]
+     },
+     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
+     "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
+     "stream_options": {
+      "type": ["object", "null"],
+      "properties": {
+       "include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"},
+       "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}
+      },
+      "additionalProperties": false
+     },
+     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+     "max_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
+     "max_completion_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
+     "min_tokens": {
+      "type": ["integer", "null"],
+      "minimum": 0,
+      "maximum": 1073741823,
+      "description": "Stop tokens are out of the question before; at most max_tokens"
+     },
+     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
+     "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+     "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
+     "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+     "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
+     "seed": {"type": ["integer", "null"]},
+     "logit_bias": {
+      "type": ["object", "null"],
+      "propertyNames": {"pattern": "^[0-9]+$"},
+      "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+      "description": "Token id: bias"
+     },
+     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
+     "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
+     "return_token_ids": {"type": ["boolean", "null"]},
+     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
+     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
+     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
+     "user": {},
+     "metadata": {},
+     "store": {},
+     "service_tier": {},
+     "echo": {"type": ["boolean", "null"], "description": "The prompt before the answer"},
+     "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20, "description": "Of each token, and of so many alternatives"}
+    }
+   },
+   "ChatRequest": {
+    "type": "object",
+    "required": ["messages"],
+    "additionalProperties": false,
+    "properties": {
+     "messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}}, "minItems": 1},
+     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
+     "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
+     "stream_options": {
+      "type": ["object", "null"],
+      "properties": {
+       "include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"},
+       "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}
+      },
+      "additionalProperties": false
+     },
+     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+     "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
+     "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
+     "min_tokens": {
+      "type": ["integer", "null"],
+      "minimum": 0,
+      "maximum": 1073741823,
+      "description": "Stop tokens are out of the question before; at most max_tokens"
+     },
+     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
+     "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+     "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
+     "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+     "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
+     "seed": {"type": ["integer", "null"]},
+     "logit_bias": {
+      "type": ["object", "null"],
+      "propertyNames": {"pattern": "^[0-9]+$"},
+      "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+      "description": "Token id: bias"
+     },
+     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
+     "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
+     "return_token_ids": {"type": ["boolean", "null"]},
+     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
+     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
+     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
+     "user": {},
+     "metadata": {},
+     "store": {},
+     "service_tier": {},
+     "logprobs": {"type": ["boolean", "null"]},
+     "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
+     "tools": {},
+     "documents": {},
+     "chat_template_kwargs": {},
+     "add_generation_prompt": {"type": ["boolean", "null"]}
+    }
+   },
+   "Completion": {
+    "type": "object",
+    "required": ["id", "object", "created", "model", "choices", "usage"],
+    "properties": {
+     "id": {"type": "string"},
+     "object": {"const": "text_completion"},
+     "created": {"type": "integer"},
+     "model": {"type": "string"},
+     "usage": {"$ref": "#/components/schemas/Usage"},
+     "choices": {
+      "type": "array",
+      "items": {
+       "type": "object",
+       "required": ["index", "text", "logprobs", "finish_reason"],
+       "properties": {
+        "index": {"type": "integer"},
+        "text": {"type": "string"},
+        "logprobs": {"type": ["object", "null"]},
+        "finish_reason": {"enum": ["stop", "length"]},
+        "token_ids": {"type": "array", "items": {"type": "integer"}}
+       }
+      }
+     }
+    }
+   },
+   "Chat": {
+    "type": "object",
+    "required": ["id", "object", "created", "model", "choices", "usage"],
+    "properties": {
+     "id": {"type": "string"},
+     "object": {"const": "chat.completion"},
+     "created": {"type": "integer"},
+     "model": {"type": "string"},
+     "usage": {"$ref": "#/components/schemas/Usage"},
+     "choices": {
+      "type": "array",
+      "items": {
+       "type": "object",
+       "required": ["index", "message", "logprobs", "finish_reason"],
+       "properties": {
+        "index": {"type": "integer"},
+        "message": {"type": "object", "required": ["role", "content"], "properties": {"role": {"const": "assistant"}, "content": {"type": ["string", "null"]}}},
+        "logprobs": {"type": ["object", "null"]},
+        "finish_reason": {"enum": ["stop", "length", "tool_calls"]},
+        "token_ids": {"type": "array", "items": {"type": "integer"}}
+       }
+      }
+     }
+    }
+   },
+   "Models": {
+    "type": "object",
+    "required": ["object", "data"],
+    "properties": {
+     "object": {"const": "list"},
+     "data": {
+      "type": "array",
+      "items": {
+       "type": "object",
+       "required": ["id", "object", "created", "owned_by"],
+       "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "model"},
+        "created": {"type": "integer"},
+        "owned_by": {"type": "string"},
+        "max_model_len": {"type": "integer"}
+       }
+      }
+     }
+    }
+   },
+   "TokenizeRequest": {
+    "anyOf": [
+     {
+      "type": "object",
+      "required": ["prompt"],
+      "additionalProperties": false,
+      "properties": {"model": {}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"]}}
+     },
+     {
+      "type": "object",
+      "required": ["messages"],
+      "properties": {
+       "messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}}, "minItems": 1},
+       "add_generation_prompt": {"type": ["boolean", "null"]}
+      }
+     }
+    ]
+   },
+   "Tokens": {
+    "type": "object",
+    "required": ["tokens", "count", "max_model_len"],
+    "properties": {"tokens": {"type": "array", "items": {"type": "integer"}}, "count": {"type": "integer"}, "max_model_len": {"type": "integer"}}
+   },
+   "DetokenizeRequest": {
+    "type": "object",
+    "required": ["tokens"],
+    "additionalProperties": false,
+    "properties": {"model": {}, "tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}
+   },
+   "Text": {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
+   "Status": {"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "loading", "ending"]}}},
+   "Version": {"type": "object", "required": ["version"], "properties": {"version": {"type": "string"}}},
+   "Stats": {"type": "object", "description": "Figures of the last minute, as terrace top and the page show them"}
+  },
+  "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}
+ }
+})json";
+}
+
+}  // namespace terrace

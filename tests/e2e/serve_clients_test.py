@@ -1,0 +1,83 @@
+"""Clients that know nothing of terrace, as PyPI has them, talk to `terrace serve`: openai (sync, async, streams), langchain-openai, llm."""
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import openai
+from langchain_openai import ChatOpenAI
+
+sys.path.insert(0, os.path.join(os.environ["TERRACE_SOURCE_DIR"], "tests/support/serve"))
+from terrace_server import Server, skip_without_model  # noqa: E402
+
+QUESTION = [{"role": "user", "content": "Name the capital of France."}]
+
+
+class ClientsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("server.model_name=smollm2").wait()
+        cls.url = f"http://127.0.0.1:{cls.server.port}/v1"
+        cls.client = openai.OpenAI(base_url=cls.url, api_key="none", max_retries=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.server.end()
+
+    def test_openai_lists_the_model(self):
+        self.assertEqual([model.id for model in self.client.models.list()], ["smollm2"])
+
+    def test_openai_chats_and_completes(self):
+        chat = self.client.chat.completions.create(model="smollm2", messages=QUESTION, max_tokens=20, temperature=0, logprobs=True, top_logprobs=2, n=2)
+        self.assertIn("Paris", chat.choices[1].message.content)
+        self.assertEqual(len(chat.choices[0].logprobs.content), chat.usage.completion_tokens // 2)
+        completion = self.client.completions.create(model="smollm2", prompt="The capital of France is", max_tokens=4, temperature=0, logprobs=1, echo=True, seed=3)
+        self.assertTrue(completion.choices[0].text.startswith("The capital of France is Paris"), completion)
+
+    def test_openai_streams(self):
+        arguments = dict(model="smollm2", messages=QUESTION, max_tokens=20, temperature=0)
+        whole = self.client.chat.completions.create(**arguments)
+        text, usage = "", None
+        for chunk in self.client.chat.completions.create(**arguments, stream=True, stream_options={"include_usage": True}):
+            text += "".join(choice.delta.content or "" for choice in chunk.choices)
+            usage = chunk.usage or usage
+        self.assertEqual(text, whole.choices[0].message.content)
+        self.assertEqual(usage.completion_tokens, whole.usage.completion_tokens)
+        with self.client.chat.completions.stream(**arguments) as stream:  # the helper that puts chunks together
+            self.assertEqual(stream.get_final_completion().choices[0].message.content, text)
+
+    def test_openai_asks_many_at_once(self):
+        async def ask():
+            async with openai.AsyncOpenAI(base_url=self.url, api_key="none", max_retries=0) as client:
+                return await asyncio.gather(*(client.completions.create(model="smollm2", prompt=f"{n} + 1 =", max_tokens=8, temperature=0) for n in range(16)))
+        self.assertEqual([answer.usage.completion_tokens for answer in asyncio.run(ask())], [8] * 16)
+
+    def test_openai_knows_our_errors(self):
+        with self.assertRaises(openai.NotFoundError):
+            self.client.chat.completions.create(model="gpt-5", messages=QUESTION)
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.chat.completions.create(model="smollm2", messages=QUESTION, temperature=-1)
+        self.assertEqual(caught.exception.param, "temperature")
+
+    def test_langchain(self):
+        model = ChatOpenAI(model="smollm2", base_url=self.url, api_key="none", temperature=0, max_tokens=20, max_retries=0)
+        answer = model.invoke("Name the capital of France.")
+        self.assertIn("Paris", answer.content)
+        self.assertEqual("".join(chunk.content for chunk in model.stream("Name the capital of France.")), answer.content)
+        self.assertGreater(answer.usage_metadata["output_tokens"], 0)
+
+    def test_llm(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "extra-openai-models.yaml"), "w") as models:
+                models.write(f"- model_id: here\n  model_name: smollm2\n  api_base: {self.url}\n")
+            command = [os.path.join(os.path.dirname(sys.executable), "llm"), "-m", "here", "-o", "temperature", "0", "-o", "max_tokens", "20", "Name the capital of France."]
+            done = subprocess.run(command, env={**os.environ, "LLM_USER_PATH": folder, "OPENAI_API_KEY": "none"}, capture_output=True, text=True, timeout=60)
+        self.assertIn("Paris", done.stdout, done.stderr)
+
+
+if __name__ == "__main__":
+    skip_without_model()
+    unittest.main(verbosity=1)

@@ -1,0 +1,60 @@
+#include "launcher/api/openapi.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <set>
+
+#include "launcher/api/api_error.h"
+#include "launcher/api/completion_request.h"
+#include "launcher/http/api_service.h"
+#include "tests/support/runtime/tiny_vocabulary.h"
+
+namespace terrace {
+namespace {
+
+namespace json = boost::json;
+
+TEST(OpenApiTest, DescribesTheRoutesThatThereAre) {
+  const json::value document = json::parse(openapi_document());
+  std::set<std::string> described;
+  for (const auto& [path, operations] : document.at("paths").as_object()) {
+    for (const auto& [method, operation] : operations.as_object()) {
+      std::string name(method);
+      std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(c - 'a' + 'A'); });
+      described.insert(name + " " + std::string(path));
+    }
+  }
+  const std::vector<std::string> paths = ApiService::paths();
+  EXPECT_EQ(described, std::set<std::string>(paths.begin(), paths.end()));
+}
+
+// Each property alone, as null: no field that the document names may be unknown to the reader.
+TEST(OpenApiTest, NamesOnlyFieldsThatAreRead) {
+  const json::value document = json::parse(openapi_document());
+  const std::string bytes = tiny_bpe("smollm").bytes();
+  const auto tokenizer = make_tokenizer(GgufFile::parse(std::as_bytes(std::span(bytes)), "tiny.gguf"));
+  CompletionContext context;
+  context.tokenizer = tokenizer.get();
+  context.max_sequence_tokens = 100;
+  context.serving = true;
+  const ChatTemplate chat_template("{{ messages[0].content }}a", "", "");
+  context.chat_template = &chat_template;
+  const std::pair<const char*, Endpoint> requests[] = {{"CompletionRequest", Endpoint::kCompletions}, {"ChatRequest", Endpoint::kChatCompletions}};
+  for (const auto& [name, endpoint] : requests) {
+    for (const auto& [field, schema] : document.at("components").at("schemas").at(name).at("properties").as_object()) {
+      json::object body;
+      if (endpoint == Endpoint::kCompletions) {
+        body["prompt"] = "a";
+      } else {
+        body["messages"] = json::array{json::object{{"role", "user"}, {"content", "a"}}};
+      }
+      body.emplace(field, nullptr);
+      EXPECT_NO_THROW(read_completion_request(endpoint, body, context)) << name << "." << field;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace terrace
