@@ -1,6 +1,7 @@
 #include "launcher/api/completion_collector.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -38,11 +39,21 @@ std::vector<size_t> decoded_offsets(StreamDecoder decoder, const std::vector<int
 }  // namespace
 
 CompletionCollector::CompletionCollector(const CompletionRequest& request, const Tokenizer& tokenizer) : request_(request), tokenizer_(tokenizer) {
-  for (int32_t i = 0; i < request.num_choices(); ++i) choices_.emplace_back(output_decoder(), request.stop);
+  for (int32_t i = 0; i < request.num_choices(); ++i) choices_.emplace_back(output_decoder(), request.stop).calls = tool_calls(i);
 }
 
 // A completion continues its prompt; a chat's answer stands for itself.
-StreamDecoder CompletionCollector::output_decoder() const { return StreamDecoder(tokenizer_, request_.endpoint == Endpoint::kChatCompletions); }
+StreamDecoder CompletionCollector::output_decoder() const {
+  return StreamDecoder(tokenizer_, request_.endpoint == Endpoint::kChatCompletions, request_.form.shown_tokens);
+}
+
+// The ids of calls are those of prompt, seed and choice: the next turn of a chat has other ones, the same request the same.
+std::optional<ToolCalls> CompletionCollector::tool_calls(int32_t index) const {
+  if (!request_.form.calls) return std::nullopt;
+  const std::vector<int32_t>& prompt = request_.prompts[static_cast<size_t>(index / request_.n)];
+  const uint64_t seed = request_.base.sampling.seed + static_cast<uint64_t>(index);
+  return ToolCalls(request_.form, XXH3_64bits_withSeed(prompt.data(), prompt.size() * sizeof prompt[0], seed));
+}
 
 bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
   Choice& choice = choices_.at(static_cast<size_t>(index));
@@ -55,7 +66,7 @@ bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
     const bool is_end_token = event.finish == FinishReason::kStop;  // counted, but no text, whatever its bytes
     const std::string text = is_end_token ? std::string() : choice.decoder.push(event.token);
     const bool may_stop = choice.tokens.size() > static_cast<size_t>(request_.base.min_tokens);
-    choice.text += may_stop ? choice.matcher.push(text) : text;
+    choice.say(may_stop ? choice.matcher.push(text) : text);
     if (choice.matcher.stopped()) {
       finish(choice, FinishReason::kStop);
       return event.finish == FinishReason::kNone;
@@ -67,9 +78,10 @@ bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
 
 void CompletionCollector::finish(Choice& choice, FinishReason reason) {
   if (!choice.matcher.stopped()) {
-    choice.text += choice.matcher.push(choice.decoder.finish());
-    choice.text += choice.matcher.finish();
+    choice.say(choice.matcher.push(choice.decoder.finish()));
+    choice.say(choice.matcher.finish());
   }
+  if (choice.calls) choice.text += choice.calls->finish();
   choice.finish = reason;
   ++num_finished_;
 }
@@ -171,19 +183,28 @@ json::object CompletionCollector::chat_logprobs(const Choice& choice) const {
   return {{"content", std::move(content)}};
 }
 
+json::object CompletionCollector::message(const Choice& choice) const {
+  json::object message{{"role", "assistant"}, {"content", choice.text}};
+  if (!choice.calls || choice.calls->empty()) return message;
+  if (choice.text.empty()) message["content"] = nullptr;
+  message["tool_calls"] = choice.calls->list();
+  return message;
+}
+
 json::object CompletionCollector::choice_object(int32_t index) const {
   const Choice& choice = choices_[static_cast<size_t>(index)];
   const auto prompt_index = static_cast<size_t>(index / request_.n);
   json::object object;
   object["index"] = index;
   if (request_.endpoint == Endpoint::kChatCompletions) {
-    object["message"] = json::object{{"role", "assistant"}, {"content", choice.text}};
+    object["message"] = message(choice);
     object["logprobs"] = request_.base.logprobs ? json::value(chat_logprobs(choice)) : json::value(nullptr);
   } else {
     object["text"] = request_.echo ? prompt_text(prompt_index) + choice.text : choice.text;
     object["logprobs"] = request_.base.logprobs ? json::value(completion_logprobs(choice, index)) : json::value(nullptr);
   }
-  object["finish_reason"] = reason_name(choice.finish);
+  const bool calls = choice.finish == FinishReason::kStop && choice.calls && !choice.calls->empty();
+  object["finish_reason"] = calls ? "tool_calls" : reason_name(choice.finish);
   if (request_.return_token_ids) object["token_ids"] = to_json(choice.tokens);
   return object;
 }

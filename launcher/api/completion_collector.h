@@ -4,10 +4,12 @@
 #include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "launcher/api/completion_request.h"
+#include "launcher/api/tool_calls.h"
 #include "runtime/request.h"
 #include "runtime/text/stop_matcher.h"
 #include "runtime/text/stream_decoder.h"
@@ -33,9 +35,11 @@ class CompletionCollector {
  private:
   struct Choice {
     Choice(StreamDecoder text_decoder, const std::vector<std::string>& stop) : decoder(std::move(text_decoder)), matcher(stop) {}
+    void say(std::string_view more) { text += calls ? calls->push(more) : std::string(more); }
     StreamDecoder decoder;
     StopMatcher matcher;
-    std::string text;
+    std::optional<ToolCalls> calls;  // where the answer may have some
+    std::string text;                // without them
     std::vector<int32_t> tokens;
     std::vector<SequenceEvent> scored;  // tokens with log-probabilities: prompt's (echo), then output's
     int64_t cached_tokens = 0;          // when its first token came
@@ -44,12 +48,14 @@ class CompletionCollector {
 
   void finish(Choice& choice, FinishReason reason);
   StreamDecoder output_decoder() const;
+  std::optional<ToolCalls> tool_calls(int32_t index) const;
   std::string prompt_text(size_t prompt_index) const;
   std::vector<size_t> prompt_offsets(size_t prompt_index) const;
   std::string token_string(int32_t token) const;
   boost::json::object completion_logprobs(const Choice& choice, int32_t index) const;
   boost::json::object chat_logprobs(const Choice& choice) const;
   boost::json::object chat_logprob(int32_t token, float logprob) const;
+  boost::json::object message(const Choice& choice) const;
   boost::json::object choice_object(int32_t index) const;
 
   const CompletionRequest& request_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/api/answer_form.h"
 #include "runtime/config.h"
 #include "runtime/request.h"
 #include "runtime/text/chat_template.h"
@@ -29,11 +30,12 @@ struct CompletionRequest {
   int32_t n = 1;                              // choices per prompt
   Request base;                               // of each choice, but for prompt and sampling.choice
   std::vector<std::string> stop;
+  AnswerForm form;
   bool echo = false;
   bool return_token_ids = false;
 
   int32_t num_choices() const { return n * static_cast<int32_t>(prompts.size()); }
-  /// The engine's request of choice `index` (prompt index / n).
+  /// The engine's request of choice `index` (prompt index / n), with a state of the grammar of its own.
   Request choice(int32_t index) const;
 };
 
@@ -41,6 +43,7 @@ struct CompletionRequest {
 struct CompletionContext {
   const Tokenizer* tokenizer = nullptr;
   const ChatTemplate* chat_template = nullptr;  // nullptr: the model carries none
+  GrammarCompiler* grammars = nullptr;          // nullptr: an answer that needs one is refused
   SamplingSection defaults;
   int32_t max_sequence_tokens = 0;  // chat's default max_tokens fills the rest of it
   uint64_t default_seed = 0;        // of a request that names none
