@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <list>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "kernels/base/error.h"
@@ -16,6 +17,20 @@ namespace {
 
 constexpr size_t kMaxFormatBytes = 256 << 10;
 constexpr size_t kMaxKept = 64;  // compiled formats
+// xgrammar 0.2.9 recurses into the brackets of a pattern (120,000 overflow the stack), and chains of references take the square of their length.
+constexpr int kMaxBrackets = 1000;
+constexpr int kMaxReferences = 500;
+
+void require_bounded(std::string_view format) {
+  if (format.size() > kMaxFormatBytes) throw Error(ErrorCode::kInvalidValue, fmt::format("it is longer than {} KiB", kMaxFormatBytes >> 10));
+  int depth = 0, num_references = 0;
+  for (size_t i = 0; i < format.size(); ++i) {
+    if (format[i] == '(' && ++depth > kMaxBrackets) throw Error(ErrorCode::kInvalidValue, fmt::format("a pattern nests deeper than {}", kMaxBrackets));
+    if (format[i] == ')') depth = std::max(depth - 1, 0);
+    num_references += format.substr(i).starts_with("\"$ref\"");
+  }
+  if (num_references > kMaxReferences) throw Error(ErrorCode::kInvalidValue, fmt::format("it has more than {} references", kMaxReferences));
+}
 
 class XgrammarConstraint : public TokenConstraint {
  public:
@@ -124,7 +139,7 @@ GrammarCompiler::~GrammarCompiler() = default;
 
 std::shared_ptr<const Grammar> GrammarCompiler::compile(const boost::json::object& format, bool strict) {
   std::string text = boost::json::serialize(format);
-  if (text.size() > kMaxFormatBytes) throw Error(ErrorCode::kInvalidValue, fmt::format("it is longer than {} KiB", kMaxFormatBytes >> 10));
+  require_bounded(text);
   const Impl::Kept compiled = impl_->find_or_compile(std::move(text));
   if (strict && !compiled.warnings.empty()) throw Error(ErrorCode::kInvalidValue, compiled.warnings.front());
   return compiled.grammar;

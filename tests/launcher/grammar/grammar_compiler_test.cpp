@@ -143,6 +143,8 @@ TEST_F(GrammarCompilerTest, SaysWhatIsWrongWithAFormat) {
   EXPECT_NE(problem(json_format(false)), "");
   EXPECT_NE(problem({{"type", "no such format"}}), "");
   EXPECT_NE(problem(json_format({{"type", "string"}, {"pattern", std::string(300000, 'a')}})).find("longer than"), std::string::npos);
+  EXPECT_NE(problem(json_format({{"type", "string"}, {"pattern", std::string(2000, '(').append(2000, ')')}})).find("deeper"), std::string::npos);
+  EXPECT_NE(problem(json_format({{"anyOf", json::array(600, json::object{{"$ref", "#"}})}})).find("references"), std::string::npos);
 }
 
 TEST_F(GrammarCompilerTest, WhatIsLeftOutIsRefusedWhereStrict) {
