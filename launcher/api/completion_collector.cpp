@@ -1,6 +1,7 @@
 #include "launcher/api/completion_collector.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -13,8 +14,6 @@ namespace terrace {
 namespace {
 
 namespace json = boost::json;
-
-const char* reason_name(FinishReason reason) { return reason == FinishReason::kLength ? "length" : "stop"; }
 
 size_t num_characters(std::string_view text) {
   return static_cast<size_t>(std::ranges::count_if(text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
@@ -39,11 +38,21 @@ std::vector<size_t> decoded_offsets(StreamDecoder decoder, const std::vector<int
 }  // namespace
 
 CompletionCollector::CompletionCollector(const CompletionRequest& request, const Tokenizer& tokenizer) : request_(request), tokenizer_(tokenizer) {
-  for (int32_t i = 0; i < request.num_choices(); ++i) choices_.emplace_back(output_decoder(), request.stop);
+  for (int32_t i = 0; i < request.num_choices(); ++i) choices_.emplace_back(output_decoder(), request.stop).calls = tool_calls(i);
 }
 
 // A completion continues its prompt; a chat's answer stands for itself.
-StreamDecoder CompletionCollector::output_decoder() const { return StreamDecoder(tokenizer_, request_.endpoint == Endpoint::kChatCompletions); }
+StreamDecoder CompletionCollector::output_decoder() const {
+  return StreamDecoder(tokenizer_, request_.endpoint == Endpoint::kChatCompletions, request_.form.shown_tokens);
+}
+
+// The ids of calls are those of prompt, seed and choice: the next turn of a chat has other ones, the same request the same.
+std::optional<ToolCalls> CompletionCollector::tool_calls(int32_t index) const {
+  if (!request_.form.calls) return std::nullopt;
+  const std::vector<int32_t>& prompt = request_.prompts[static_cast<size_t>(index / request_.n)];
+  const uint64_t seed = request_.base.sampling.seed + static_cast<uint64_t>(index);
+  return ToolCalls(request_.form, XXH3_64bits_withSeed(prompt.data(), prompt.size() * sizeof prompt[0], seed));
+}
 
 bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
   Choice& choice = choices_.at(static_cast<size_t>(index));
@@ -58,7 +67,7 @@ bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
     choice.offsets.push_back(choice.num_characters);
     choice.num_characters += num_characters(text);
     const bool may_stop = choice.tokens.size() > static_cast<size_t>(request_.base.min_tokens);
-    choice.text += may_stop ? choice.matcher.push(text) : text;
+    choice.say(may_stop ? choice.matcher.push(text) : text);
     if (choice.matcher.stopped()) {
       finish(choice, FinishReason::kStop);
       return event.finish == FinishReason::kNone;
@@ -70,9 +79,10 @@ bool CompletionCollector::accept(int32_t index, const SequenceEvent& event) {
 
 void CompletionCollector::finish(Choice& choice, FinishReason reason) {
   if (!choice.matcher.stopped()) {
-    choice.text += choice.matcher.push(choice.decoder.finish());
-    choice.text += choice.matcher.finish();
+    choice.say(choice.matcher.push(choice.decoder.finish()));
+    choice.say(choice.matcher.finish());
   }
+  if (choice.calls) choice.text += choice.calls->finish();
   choice.finish = reason;
   ++num_finished_;
 }
@@ -182,18 +192,31 @@ json::object CompletionCollector::chat_logprobs(const Choice& choice, size_t fir
   return {{"content", std::move(content)}};
 }
 
+const char* CompletionCollector::finish_name(const Choice& choice) {
+  if (choice.finish == FinishReason::kLength) return "length";
+  return choice.finish == FinishReason::kStop && choice.calls && !choice.calls->empty() ? "tool_calls" : "stop";
+}
+
+json::object CompletionCollector::message(const Choice& choice) const {
+  json::object message{{"role", "assistant"}, {"content", choice.text}};
+  if (!choice.calls || choice.calls->empty()) return message;
+  if (choice.text.empty()) message["content"] = nullptr;
+  message["tool_calls"] = choice.calls->list();
+  return message;
+}
+
 json::object CompletionCollector::choice_object(int32_t index) const {
   const Choice& choice = choices_[static_cast<size_t>(index)];
   const auto prompt_index = static_cast<size_t>(index / request_.n);
   json::object object;
   object["index"] = index;
   if (request_.endpoint == Endpoint::kChatCompletions) {
-    object["message"] = json::object{{"role", "assistant"}, {"content", choice.text}};
+    object["message"] = message(choice);
   } else {
     object["text"] = request_.echo ? prompt_text(prompt_index) + choice.text : choice.text;
   }
   object["logprobs"] = logprobs(choice, index, 0, 0);
-  object["finish_reason"] = reason_name(choice.finish);
+  object["finish_reason"] = finish_name(choice);
   if (request_.return_token_ids) object["token_ids"] = to_json(choice.tokens);
   return object;
 }
@@ -207,13 +230,14 @@ json::object CompletionCollector::delta_object(int32_t index) {
     json::object delta;
     if (!sent.opened) delta["role"] = "assistant";
     if (!sent.opened || !text.empty()) delta["content"] = std::move(text);
+    if (choice.calls && choice.calls->has_news()) delta["tool_calls"] = choice.calls->take_deltas();
     object["delta"] = std::move(delta);
   } else {
     if (request_.echo && !sent.opened) text = prompt_text(static_cast<size_t>(index / request_.n)) + text;
     object["text"] = std::move(text);
   }
   object["logprobs"] = sent.scored < choice.scored.size() ? logprobs(choice, index, sent.scored, sent.tokens) : json::value(nullptr);
-  object["finish_reason"] = choice.finish == FinishReason::kNone ? json::value(nullptr) : json::value(reason_name(choice.finish));
+  object["finish_reason"] = choice.finish == FinishReason::kNone ? json::value(nullptr) : json::value(finish_name(choice));
   if (request_.return_token_ids) object["token_ids"] = json::array(choice.tokens.begin() + static_cast<ptrdiff_t>(sent.tokens), choice.tokens.end());
   sent = {.opened = true, .closed = choice.finish != FinishReason::kNone, .text = choice.text.size(), .tokens = choice.tokens.size(),
           .scored = choice.scored.size()};
@@ -225,7 +249,8 @@ json::array CompletionCollector::take_deltas() {
   for (int32_t i = 0; i < request_.num_choices(); ++i) {
     const Choice& choice = choices_[static_cast<size_t>(i)];
     const bool begins = !choice.sent.opened && !choice.tokens.empty();
-    const bool says = choice.text.size() > choice.sent.text || choice.scored.size() > choice.sent.scored;
+    const bool calls = choice.calls && choice.calls->has_news();
+    const bool says = choice.text.size() > choice.sent.text || choice.scored.size() > choice.sent.scored || calls;
     const bool ends = !choice.sent.closed && choice.finish != FinishReason::kNone;
     if (begins || says || ends) deltas.emplace_back(delta_object(i));
   }

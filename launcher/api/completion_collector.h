@@ -1,13 +1,15 @@
-// Gathers the events of one completion request's sequences into its response. One per request, used on the thread that steps the engine.
+// Gathers the events of one completion request's sequences into its response. One per request, one thread.
 #pragma once
 
 #include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "launcher/api/completion_request.h"
+#include "launcher/api/tool_calls.h"
 #include "runtime/request.h"
 #include "runtime/text/stop_matcher.h"
 #include "runtime/text/stream_decoder.h"
@@ -36,9 +38,11 @@ class CompletionCollector {
  private:
   struct Choice {
     Choice(StreamDecoder text_decoder, const std::vector<std::string>& stop) : decoder(std::move(text_decoder)), matcher(stop) {}
+    void say(std::string_view more) { text += calls ? calls->push(more) : std::string(more); }
     StreamDecoder decoder;
     StopMatcher matcher;
-    std::string text;
+    std::optional<ToolCalls> calls;  // where the answer may have some
+    std::string text;                // without them
     std::vector<int32_t> tokens;
     std::vector<SequenceEvent> scored;  // tokens with log-probabilities: prompt's (echo), then output's
     std::vector<size_t> offsets;        // where in the output, in characters, each of `tokens` begins
@@ -53,6 +57,7 @@ class CompletionCollector {
 
   void finish(Choice& choice, FinishReason reason);
   StreamDecoder output_decoder() const;
+  std::optional<ToolCalls> tool_calls(int32_t index) const;
   std::string prompt_text(size_t prompt_index) const;
   std::vector<size_t> prompt_offsets(size_t prompt_index) const;
   std::string token_string(int32_t token) const;
@@ -60,6 +65,8 @@ class CompletionCollector {
   boost::json::object completion_logprobs(const Choice& choice, int32_t index, size_t first_scored, size_t first_token) const;
   boost::json::object chat_logprobs(const Choice& choice, size_t first_scored) const;
   boost::json::object chat_logprob(int32_t token, float logprob) const;
+  static const char* finish_name(const Choice& choice);
+  boost::json::object message(const Choice& choice) const;
   boost::json::object choice_object(int32_t index) const;
   boost::json::object delta_object(int32_t index);
 

@@ -73,6 +73,8 @@ void read_messages(CompletionRequest& request, FieldReader& fields, const Comple
   if (context.chat_template == nullptr) {
     throw ApiError(400, "the model carries no chat template: use /v1/completions", "messages", "model_unsupported");
   }
+  request.form = read_chat_answer_form(fields, context.grammars, *context.chat_template, *context.tokenizer);
+  if (!request.form.calls) chat.erase("tools");  // that may not be called
   try {
     request.prompt_texts.push_back(context.chat_template->render(chat, context.now_unix));
   } catch (const Error& error) {
@@ -181,6 +183,7 @@ Request CompletionRequest::choice(int32_t index) const {
   Request request = base;
   request.prompt = prompts[static_cast<size_t>(index / n)];
   request.sampling.choice = static_cast<uint32_t>(index);
+  if (form.grammar) request.constraint = form.grammar->start();
   return request;
 }
 
@@ -203,7 +206,10 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   read_logprobs(request, fields);
   read_stop(request, fields);
   if (!fields.boolean("ignore_eos").value_or(false)) request.base.stop_tokens = context.tokenizer->end_tokens();
-  if (endpoint == Endpoint::kCompletions) request.echo = fields.boolean("echo").value_or(false);
+  if (endpoint == Endpoint::kCompletions) {
+    request.form = read_answer_form(fields, context.grammars);
+    request.echo = fields.boolean("echo").value_or(false);
+  }
   request.base.prompt_logprobs = request.echo && request.base.logprobs.has_value();
   request.base.cache_salt = fields.string("cache_salt").value_or("");
   request.return_token_ids = fields.boolean("return_token_ids").value_or(false);

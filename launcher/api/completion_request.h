@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/api/answer_form.h"
 #include "runtime/config.h"
 #include "runtime/request.h"
 #include "runtime/text/chat_template.h"
@@ -29,6 +30,7 @@ struct CompletionRequest {
   int32_t n = 1;                              // choices per prompt
   Request base;                               // of each choice, but for prompt and sampling.choice
   std::vector<std::string> stop;
+  AnswerForm form;
   bool echo = false;
   bool stream = false;         // the answer goes out as it is made
   bool include_usage = false;  // and its last chunk tells the tokens
@@ -37,7 +39,7 @@ struct CompletionRequest {
   double timeout_seconds = 0;  // of a served request, to its last token; 0: none
 
   int32_t num_choices() const { return n * static_cast<int32_t>(prompts.size()); }
-  /// The engine's request of choice `index` (prompt index / n).
+  /// The engine's request of choice `index` (prompt index / n), with a state of the grammar of its own.
   Request choice(int32_t index) const;
 };
 
@@ -45,6 +47,7 @@ struct CompletionRequest {
 struct CompletionContext {
   const Tokenizer* tokenizer = nullptr;
   const ChatTemplate* chat_template = nullptr;  // nullptr: the model carries none
+  GrammarCompiler* grammars = nullptr;          // nullptr: an answer that needs one is refused
   SamplingSection defaults;
   int32_t max_sequence_tokens = 0;  // chat's default max_tokens fills the rest of it
   uint64_t default_seed = 0;        // of a request that names none

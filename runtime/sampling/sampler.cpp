@@ -22,14 +22,15 @@ bool masks_stops(const Request& request, std::span<const int32_t> tokens) {
   return !request.stop_tokens.empty() && tokens.size() < request.prompt.size() + static_cast<size_t>(request.min_tokens);
 }
 
-// Bias, then the min_tokens mask, then penalties, in place on the whole vocabulary.
-void adjust(std::vector<float>& logits, const Request& request, std::span<const int32_t> tokens) {
+// Bias, then the masks, then penalties, in place on the whole vocabulary.
+void adjust(std::vector<float>& logits, const Request& request, std::span<const int32_t> tokens, const TokenMask* mask) {
   const SamplingParams& params = request.sampling;
   const auto vocab = static_cast<int32_t>(logits.size());
   for (const auto& [token, bias] : params.logit_bias) {
     if (token >= 0 && token < vocab) logits[static_cast<size_t>(token)] += bias;
   }
   const size_t num_prompt = request.prompt.size();
+  if (mask != nullptr) mask->apply(logits, request.stop_tokens);
   if (masks_stops(request, tokens)) {
     for (const int32_t token : request.stop_tokens) {
       if (token >= 0 && token < vocab) logits[static_cast<size_t>(token)] = -INFINITY;
@@ -117,15 +118,15 @@ int32_t choose_from_candidates(std::vector<TokenLogit> list, const Request& requ
   return draw_from(list, scale, request.sampling, static_cast<uint32_t>(tokens.size()), 0);
 }
 
-int32_t choose(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens) {
+int32_t choose(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens, const TokenMask* mask) {
   if (logits.full.empty()) return choose_from_candidates(logits.top, request, tokens);
   const auto position = static_cast<uint32_t>(tokens.size());
   const SamplingParams& params = request.sampling;
-  if (params.logit_bias.empty() && !has_penalties(params) && !masks_stops(request, tokens)) {
+  if (mask == nullptr && params.logit_bias.empty() && !has_penalties(params) && !masks_stops(request, tokens)) {
     return choose_from_row(logits.full, logits.top.front().logit, params, position);
   }
   std::vector<float> adjusted = logits.full;
-  adjust(adjusted, request, tokens);
+  adjust(adjusted, request, tokens, mask);
   return choose_from_row(adjusted, largest_of(adjusted), params, position);
 }
 
@@ -162,17 +163,21 @@ PositionLogits join_positions(std::span<PositionReport* const> reports) {
   return joined;
 }
 
+bool can_go_on(const TokenMask& mask, const Request& request, std::span<const int32_t> tokens) {
+  return !mask.empty() || (mask.may_end && !request.stop_tokens.empty() && !masks_stops(request, tokens));
+}
+
 bool needs_full_logits(const Request& request) {
   const SamplingParams& params = request.sampling;
-  if (!params.logit_bias.empty() || has_penalties(params)) return true;
+  if (request.constraint != nullptr || !params.logit_bias.empty() || has_penalties(params)) return true;
   const auto spare = kNumCandidates - static_cast<int32_t>(request.stop_tokens.size());  // those may be masked
   if (params.greedy()) return spare < 1;
   return params.top_k <= 0 || params.top_k > spare;
 }
 
-SampledToken sample_token(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens) {
+SampledToken sample_token(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens, const TokenMask* mask) {
   SampledToken sampled;
-  sampled.token = choose(logits, request, tokens);
+  sampled.token = choose(logits, request, tokens, mask);
   if (!request.logprobs) return sampled;
   sampled.top = top_logprobs(logits, *request.logprobs);
   if (!logits.full.empty()) {

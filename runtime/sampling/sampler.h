@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/request.h"
+#include "runtime/sampling/token_constraint.h"
 #include "runtime/step_report.h"
 
 namespace terrace {
@@ -28,6 +29,9 @@ struct PositionLogits {
 /// `reports[rank]` is that rank's view of the position; slices ascend with the rank. Moves `full` out of them.
 PositionLogits join_positions(std::span<PositionReport* const> reports);
 
+/// Whether any token may come next under `mask`.
+bool can_go_on(const TokenMask& mask, const Request& request, std::span<const int32_t> tokens);
+
 /// Whether sampling this request needs every logit, or the top candidates are enough.
 bool needs_full_logits(const Request& request);
 
@@ -37,9 +41,9 @@ struct SampledToken {
   std::vector<TokenLogprob> top;    // request.logprobs of them
 };
 
-/// `tokens` is the prompt and the output so far, `num_prompt` of them prompt.
-/// Order: logit_bias, min_tokens mask, penalties, temperature, min_p, top_k, top_p.
-SampledToken sample_token(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens);
+/// `tokens` is the prompt and the output so far, `num_prompt` of them prompt. `mask`: of a constrained request, one that can go on.
+/// Order: logit_bias, mask, min_tokens mask, penalties, temperature, min_p, top_k, top_p.
+SampledToken sample_token(const PositionLogits& logits, const Request& request, std::span<const int32_t> tokens, const TokenMask* mask = nullptr);
 
 /// The `count` largest as log-probabilities.
 std::vector<TokenLogprob> top_logprobs(const PositionLogits& logits, int32_t count);

@@ -36,8 +36,9 @@ const boost::json::object& checked(const boost::json::value& request) {
 }  // namespace
 
 struct ChatTemplate::Impl {
-  Impl(const std::string& source, std::string bos, std::string eos)
-      : tree(parse(source)),
+  Impl(std::string text, std::string bos, std::string eos)
+      : source(std::move(text)),
+        tree(parse(source)),
         reads_parts(reads_content_parts(tree)),
         bos_token(std::move(bos)),
         eos_token(std::move(eos)) {}
@@ -77,15 +78,18 @@ struct ChatTemplate::Impl {
     }
   }
 
+  std::string source;
   jinja::Template tree;
   bool reads_parts;
   std::string bos_token, eos_token;
 };
 
 ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token)
-    : impl_(std::make_unique<Impl>(source, std::move(bos_token), std::move(eos_token))) {}
+    : impl_(std::make_unique<Impl>(std::move(source), std::move(bos_token), std::move(eos_token))) {}
 
 ChatTemplate::~ChatTemplate() = default;
+
+const std::string& ChatTemplate::source() const { return impl_->source; }
 
 std::string ChatTemplate::render(const boost::json::value& request, int64_t now_unix) const {
   jinja::Runtime rt(jinja::Limits{}, now_unix);

@@ -27,6 +27,7 @@ class ChatTemplate {
   /// the process) is what strftime_now sees. Throws kInvalidValue, with the template's line, where the template raises
   /// or passes a limit (jinja/runtime.h), or naming the member of the request that is wrong.
   std::string render(const boost::json::value& request, int64_t now_unix) const;
+  const std::string& source() const;
 
  private:
   struct Impl;

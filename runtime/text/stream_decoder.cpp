@@ -1,5 +1,6 @@
 #include "runtime/text/stream_decoder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/text/utf8.h"
@@ -7,8 +8,9 @@
 namespace terrace {
 
 std::string StreamDecoder::push(int32_t token) {
-  const std::string bytes = tokenizer_.token_bytes(token, false);
-  pending_ += at_start_ ? tokenizer_.decode({&token, 1}, false)
+  const bool special = std::ranges::find(shown_, token) != shown_.end();
+  const std::string bytes = tokenizer_.token_bytes(token, special);
+  pending_ += at_start_ ? tokenizer_.decode({&token, 1}, special)
                         : bytes;  // decode knows of the space that families put at the start
   if (!bytes.empty()) at_start_ = false;
 

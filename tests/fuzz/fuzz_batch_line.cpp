@@ -68,7 +68,7 @@ void check_response(const CompletionRequest& request, const Tokenizer& tokenizer
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::unique_ptr<Tokenizer> tokenizer = make_tiny_tokenizer();
-  static const ChatTemplate chat_template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ tools }}{{ x }}", "<|im_start|>", "<|im_end|>");
+  static const ChatTemplate chat_template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ tools }}{# <tool_call> #}{{ x }}", "<|im_start|>", "<|im_end|>");
   CompletionContext context;
   context.tokenizer = tokenizer.get();
   context.chat_template = &chat_template;

@@ -222,5 +222,54 @@ TEST_F(CompletionCollectorTest, ARefusedSequenceIsTheClientsError) {
   }
 }
 
+TEST_F(CompletionCollectorTest, ToolCallsAreTakenOutOfAChatsText) {
+  request_.endpoint = Endpoint::kChatCompletions;
+  request_.form.calls = ToolCallForm::kHermes;
+  request_.n = 2;
+  CompletionCollector collector(request_, *tokenizer_);
+  give(collector, 0, "hello\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1}}\n</tool_call>\n<tool_call>{\"name\": \"g\"}</tool_call>");
+  collector.accept(0, event(tokenizer_->eos_token(), FinishReason::kStop));
+  give(collector, 1, "hello", FinishReason::kLength);
+  const json::object first = choice(collector, 0);
+  EXPECT_EQ(first.at("finish_reason"), "tool_calls");
+  EXPECT_EQ(first.at("message").at("content"), "hello");
+  const json::array& calls = first.at("message").at("tool_calls").as_array();
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[0].at("type"), "function");
+  EXPECT_EQ(calls[0].at("function"), json::parse(R"({"name": "f", "arguments": "{\"x\": 1}"})"));
+  EXPECT_EQ(calls[1].at("function"), json::parse(R"({"name": "g", "arguments": "{}"})"));
+  EXPECT_TRUE(std::string(calls[0].at("id").as_string()).starts_with("call_"));
+  EXPECT_NE(calls[0].at("id"), calls[1].at("id"));
+  EXPECT_EQ(choice(collector, 1).at("message"), json::parse(R"({"role": "assistant", "content": "hello"})"));
+  EXPECT_EQ(choice(collector, 1).at("finish_reason"), "length");
+}
+
+TEST_F(CompletionCollectorTest, AnAnswerOfCallsAloneHasNoContent) {
+  request_.endpoint = Endpoint::kChatCompletions;
+  request_.form.calls = ToolCallForm::kMistral;
+  CompletionCollector collector(request_, *tokenizer_);
+  give(collector, 0, "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}]", FinishReason::kLength);
+  const json::value message = choice(collector).at("message");
+  EXPECT_TRUE(message.at("content").is_null());
+  EXPECT_EQ(message.at("tool_calls").at(0).at("id").as_string().size(), 9u);  // what Mistral's templates take
+  EXPECT_EQ(choice(collector).at("finish_reason"), "length");
+}
+
+TEST(ToolCallsTest, DeltasOfAStreamJoinToTheWhole) {
+  AnswerForm form;
+  form.calls = ToolCallForm::kHermes;
+  ToolCalls calls(form, 7);
+  std::string arguments;
+  EXPECT_EQ(calls.push("hi <tool_call>{\"na"), "hi");
+  EXPECT_TRUE(calls.take_deltas().empty());
+  calls.push("me\": \"f\", \"arguments\": {\"x");
+  const json::array first = calls.take_deltas();
+  EXPECT_EQ(first, json::array({{{"index", 0}, {"id", calls.list().at(0).at("id")}, {"type", "function"}, {"function", {{"name", "f"}, {"arguments", "{\"x"}}}}}));
+  EXPECT_TRUE(calls.take_deltas().empty());
+  calls.push("\": 1}}</tool_call>");
+  EXPECT_EQ(calls.take_deltas(), json::parse(R"([{"index": 0, "function": {"arguments": "\": 1}"}}])"));
+  EXPECT_EQ(calls.list().at(0).at("function").at("arguments"), "{\"x\": 1}");
+}
+
 }  // namespace
 }  // namespace terrace

@@ -20,7 +20,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const TinyVocabulary& vocabulary) {
 }
 
 constexpr const char* kTemplate = "{% for m in messages %}{% if m.role == 'bad' %}{{ raise_exception('no such role') }}{% endif %}"
-                                  "<|im_start|>{{ m.content }}<|im_end|>{% endfor %}{% if tools %}T{{ tools | length }}{% endif %}"
+                                  "<|im_start|>{{ m.content }}<|im_end|>{% endfor %}{% if tools %}T{{ tools | length }}{# <tool_call> #}{% endif %}"
                                   "{% if add_generation_prompt %}<|im_start|>{% endif %}{% if shout %}!{% endif %}";
 
 class CompletionRequestTest : public ::testing::Test {
@@ -192,7 +192,7 @@ TEST_F(CompletionRequestTest, ChatRendersTheTemplateAndFillsTheContext) {
   EXPECT_EQ(chat(R"(, "max_completion_tokens": 5)").base.max_tokens, 5);
   EXPECT_EQ(chat(R"(, "max_tokens": 6)").base.max_tokens, 6);
   EXPECT_EQ(chat(R"(, "add_generation_prompt": false)").prompt_texts.front(), "<|im_start|>a<|im_end|>");
-  EXPECT_EQ(chat(R"(, "tools": [{"type": "function"}], "chat_template_kwargs": {"shout": true})").prompt_texts.front(),
+  EXPECT_EQ(chat(R"(, "tools": [{"type": "function", "function": {"name": "f"}}], "chat_template_kwargs": {"shout": true})").prompt_texts.front(),
             "<|im_start|>a<|im_end|>T1<|im_start|>!");
 }
 
