@@ -3,7 +3,7 @@
     LLAMA_BIN=FOLDER tests/bench/peers/serve.py [--rounds N] [--threads N] [--quick]
 
 64 prompts of 200 tokens, of which 128 are shared, 64 tokens of answer each: all at once, and 16 at a time. `terrace bench serve` loads both, each time a fresh
-process of a server that has answered one other request. llama.cpp's server is tried in several settings (slots, flash attention); the best counts.
+process of a server that has answered one other request, with as many sequences (slots) as come at a time. llama.cpp is tried with flash attention and without.
 run.sh builds llama-server too (LLAMA_BIN: where it lies; default the folder that run.sh builds in).
 """
 import argparse
@@ -30,8 +30,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def terrace_command(port, threads):
-    return [TERRACE, "serve", MODEL, "--progress", "none", "--set", f"server.port={port}", "--set", f"parallel.threads={threads}", "--set", "server.access_log=false"]
+def terrace_command(slots):
+    def command(port, threads):
+        return [TERRACE, "serve", MODEL, "--progress", "none", "--set", f"server.port={port}", "--set", f"parallel.threads={threads}",
+                "--set", f"scheduler.max_sequences={slots}", "--set", "server.access_log=false"]
+    return command
 
 
 def llama_command(slots, flash):
@@ -41,12 +44,9 @@ def llama_command(slots, flash):
     return command
 
 
-def programs():
-    result = {"terrace": terrace_command}
-    for slots in (64, 16):
-        for flash in ("on", "off"):
-            result[f"llama.cpp, {slots} slots, fa {flash}"] = llama_command(slots, flash)
-    return result
+def programs(slots):
+    """As many slots as there are requests at a time, for both; flash attention is a choice of llama.cpp's."""
+    return {"terrace": terrace_command(slots), "llama.cpp, fa on": llama_command(slots, "on"), "llama.cpp, fa off": llama_command(slots, "off")}
 
 
 def ask(port, concurrency, requests, seed):
@@ -98,11 +98,13 @@ def main():
     parser.add_argument("--quick", action="store_true", help="8 requests: a proof that it runs, no result")
     arguments = parser.parse_args()
     requests = 8 if arguments.quick else 64
-    wanted = {name: command for name, command in programs().items() if not arguments.only or any(part in name for part in arguments.only.split(","))}
+    parts = [part for part in arguments.only.split(",") if part] or [""]
     samples = {}
     for number in range(1, arguments.rounds + 1):
         for concurrency in (requests, max(2, requests // 4)):
-            for name, command in wanted.items():
+            for name, command in programs(concurrency).items():
+                if not any(part in name for part in parts):
+                    continue
                 try:
                     rate, first, tokens = measure(command, arguments.threads, concurrency, requests)
                 except (RuntimeError, subprocess.SubprocessError) as error:
