@@ -123,8 +123,9 @@ def load(arguments):
     began = memory[0][0]
     settled = [sizes for at, sizes in memory if at >= began + arguments.seconds / 4]
     growth = max(max(sizes[rank] for sizes in settled) / settled[0][rank] - 1 for rank in range(arguments.ranks))
-    sizes = "; ".join(f"{settled[0][rank] >> 20} to {max(s[rank] for s in settled) >> 20} MiB" for rank in range(arguments.ranks))
-    say("memory of a rank grew by", f"{100 * growth:.2f} % ({sizes})", "2 %", growth <= 0.02)
+    for rank in range(arguments.ranks):
+        print(f"memory of rank {rank}, MiB:", *(sizes[rank] >> 20 for _, sizes in memory[::max(1, len(memory) // 20)]))
+    say("memory of a rank grew by", f"{100 * growth:.2f} %", "2 %", growth <= 0.02)
     unfair = report.get("most_to_least_served_client", float("inf"))
     say("most / least served client", f"{unfair:.2f}", "1.5", unfair <= 1.5)
     times = [seconds for _, seconds in health]
