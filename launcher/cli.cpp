@@ -4,15 +4,14 @@
 
 #include <CLI/CLI.hpp>
 #include <exception>
-#include <functional>
 #include <iostream>
 #include <memory>
 
 #include "comm/group.h"
 #include "kernels/base/error.h"
 #include "launcher/batch_command.h"
-#include "launcher/bench_command.h"
-#include "launcher/cache_command.h"
+#include "launcher/bench_cli.h"
+#include "launcher/cli_options.h"
 #include "launcher/config_schema.h"
 #include "launcher/config_file.h"
 #include "launcher/inspect.h"
@@ -21,15 +20,11 @@
 #include "launcher/serve_command.h"
 #include "launcher/stdio.h"
 #include "launcher/suggest.h"
-#include "launcher/techniques_command.h"
 #include "launcher/tokenize.h"
 #include "launcher/version.h"
-#include "runtime/cache/retention.h"
 
 namespace terrace {
 namespace {
-
-using Command = std::function<int()>;
 
 constexpr int kUsageExit = 2;
 
@@ -58,16 +53,6 @@ constexpr const char* kServeExamples = R"(Examples:
   curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{"messages": [{"role": "user", "content": "Hi"}]}'
 The server.* keys (docs/config.md) say where it listens, who may ask, and what it refuses. Ctrl-C or SIGTERM: what was accepted is answered first.)";
 
-constexpr const char* kBenchExamples = R"(Examples:
-  terrace bench configs/smollm2.yaml
-  terrace bench techniques configs/smollm2.yaml --plot techniques.svg
-  terrace bench cache --trace requests.jsonl --pages 1000,5000
-  terrace bench model.gguf --prompt 512 --depth 0,2048,8000 --batch none --repeat 5
-  terrace bench model.gguf --ranks 1,2 --threads 1,2 --depth 0 --batch 32
-  mpirun -n 2 terrace bench configs/smollm2.yaml --prompt none --depth 0 --batch 32 --format json
-Random token ids, greedy, no end tokens. A rate is the median of the repeats, with the smallest and the largest beside it; `bound` is what the
-machine, measured before and after, would allow at most (docs/performance.md).)";
-
 constexpr const char* kRenderExamples = R"(Examples:
   echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | terrace render model.gguf
   terrace render --template chat.jinja --bos "<s>" --eos "</s>" --now 2025-03-14T09:26:53 < request.json)";
@@ -76,26 +61,6 @@ constexpr const char* kTokenizeExamples = R"(Examples:
   printf 'Hello world' | terrace tokenize model.gguf             [19556, 905]
   echo '[19556, 905]' | terrace tokenize model.gguf --decode
   terrace tokenize model.gguf --jsonl < strings.jsonl            one JSON string a line in, one list a line out)";
-
-CLI::Option* add_config(CLI::App* verb, std::string& config, std::vector<std::string>& sets) {
-  verb->add_option("--set", sets, "Override a configuration key: key.path=value; may be repeated (docs/config.md lists the keys)")
-      ->allow_extra_args(false);
-  return verb->add_option("CONFIG", config, "A YAML configuration, or a GGUF model file (then everything has its default)");
-}
-
-void add_progress(CLI::App* verb, ProgressMode& mode) {
-  const auto check = [](const std::string& text) {
-    return progress_mode_from_name(text) ? std::string() : "expected auto, bar, plain or none, found '" + text + "'";
-  };
-  verb->add_option_function<std::string>("--progress", [&mode](const std::string& text) { mode = *progress_mode_from_name(text); },
-                                         "auto, bar, plain or none (none: stderr stays silent unless something is wrong)")
-      ->check(check);
-}
-
-/// A verb that needs no ranks: under mpirun rank 0 alone does it.
-Command on_rank_zero(Command command) {
-  return [command] { return early_rank() == 0 ? command() : 0; };
-}
 
 void add_run(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<RunOptions>();
@@ -142,75 +107,6 @@ void add_serve(CLI::App& app, Command& chosen) {
   add_progress(verb, options->progress);
   verb->footer(kServeExamples);
   verb->callback([options, &chosen] { chosen = [options] { return run_serve(*options); }; });
-}
-
-void add_lengths(CLI::App* verb, const std::string& name, std::vector<int32_t>& lengths, int32_t smallest, const std::string& help) {
-  verb->add_option_function<std::string>(name, [name, smallest, &lengths](const std::string& text) { lengths = parse_lengths(text, name, smallest); },
-                                         help + ", with commas between; or none")
-      ->type_name("LIST")
-      ->default_str(fmt::format("{}", fmt::join(lengths, ",")));
-}
-
-void add_techniques(CLI::App* bench, Command& chosen) {
-  auto options = std::make_shared<TechniquesOptions>();
-  CLI::App* verb = bench->add_subcommand("techniques", "Measure what the techniques inside are worth, beside what is usually claimed for them");
-  add_config(verb, options->config, options->sets)->required();
-  verb->add_option("--only", options->only, "These alone, with commas between")->delimiter(',')->allow_extra_args(false)->check(CLI::IsMember(technique_names()));
-  verb->add_option("--plot", options->plot, "An SVG of the time of a token with and without the KV cache")->type_name("FILE");
-  verb->add_flag("--quick", options->quick, "Small numbers: a look at the form, no result");
-  verb->add_flag("--markdown", options->markdown, "Tables as Markdown");
-  add_progress(verb, options->progress);
-  verb->footer("Examples:\n  terrace bench techniques configs/smollm2.yaml --plot techniques.svg");
-  verb->callback([options, &chosen] { chosen = [options] { return run_techniques(*options); }; });
-}
-
-void add_cache(CLI::App* bench, Command& chosen) {
-  auto options = std::make_shared<CacheOptions>();
-  CLI::App* verb = bench->add_subcommand("cache", "Play recorded prompts through a tier of the KV cache: hits by retention policy, beside the most there can be");
-  verb->add_option("--trace", options->trace, "JSON lines with hash_ids, one id a page of the prompt (Mooncake's traces have this form)")
-      ->required()
-      ->type_name("FILE");
-  add_lengths(verb, "--pages", options->pages, 1, "Sizes of the tier, pages");
-  verb->add_option("--policy", options->policies, "These alone, with commas between")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->check(CLI::IsMember(retention_policy_names()));
-  verb->add_flag_callback("--json", [options] { options->format = CacheReportFormat::kJson; }, "The numbers of pages found, as one JSON object");
-  verb->add_flag_callback("--markdown", [options] { options->format = CacheReportFormat::kMarkdown; }, "The table as Markdown");
-  add_progress(verb, options->progress);
-  verb->footer("Examples:\n  terrace bench cache --trace conversation_trace.jsonl --pages 1000,5000\n"
-               "The bound is Belady's: no policy finds more, even one that knows the future (docs/performance.md).");
-  verb->callback([options, &chosen] { chosen = on_rank_zero([options] { return run_cache_simulation(*options); }); });
-}
-
-void add_bench(CLI::App& app, Command& chosen) {
-  auto options = std::make_shared<BenchOptions>();
-  CLI::App* verb = app.add_subcommand("bench", "Measure speed, beside what this machine allows at most");
-  add_techniques(verb, chosen);
-  add_cache(verb, chosen);
-  const CLI::Option* config = add_config(verb, options->config, options->sets);
-  BenchCases& cases = options->cases;
-  add_lengths(verb, "--prompt", cases.prompts, 1, "Prompts to prefill, tokens");
-  verb->add_option("--decode", cases.decode, "Tokens to generate at each depth")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  add_lengths(verb, "--depth", cases.depths, 0, "Tokens before those");
-  add_lengths(verb, "--batch", cases.batches, 1, "Sequences submitted together");
-  verb->add_option_function<std::string>("--batch-shape", [&cases](const std::string& text) { cases.batch_shape = parse_batch_shape(text); },
-                                         "Prompt and generated tokens of each of those")
-      ->type_name("IN+OUT")
-      ->default_str("128+128");
-  add_lengths(verb, "--ranks", options->ranks, 1, "A sweep: ranks, as threads of one process");
-  add_lengths(verb, "--threads", options->threads, 1, "A sweep: threads of each rank");
-  verb->add_option("--repeat", options->repeat, "Times that each is measured")->check(CLI::Range(1, 1000))->capture_default_str();
-  verb->add_option_function<std::string>("--format", [options](const std::string& name) { options->format = *bench_format_from_name(name); },
-                                         "table, json or markdown")
-      ->check(CLI::IsMember({"table", "json", "markdown"}));
-  add_progress(verb, options->progress);
-  verb->footer(kBenchExamples);
-  verb->callback([options, verb, config, &chosen] {
-    if (!verb->get_subcommands().empty()) return;
-    if (config->empty()) throw CLI::RequiredError("CONFIG");
-    chosen = [options] { return run_bench(*options); };
-  });
 }
 
 void add_render(CLI::App& app, Command& chosen) {

@@ -1,6 +1,7 @@
 #include "launcher/http/http_server.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -225,7 +226,10 @@ HttpServer::HttpServer(const Options& options, Handler handler) : impl_(std::mak
   impl_->listen();
   asio::co_spawn(impl_->io, impl_->accept(), asio::detached);
   for (int32_t i = 0; i < options.threads; ++i) {
-    impl_->threads.emplace_back([this] { impl_->io.run(); });
+    impl_->threads.emplace_back([this] {
+      ::pthread_setname_np(::pthread_self(), "http");  // so that /proc tells what HTTP and text cost
+      impl_->io.run();
+    });
   }
 }
 

@@ -29,14 +29,14 @@ fetch_llama() {
   rm -rf "$work"
 }
 
-# llama.cpp: Release, this machine's own instructions, and only the two benchmark programs.
+# llama.cpp: Release, this machine's own instructions, and only the programs that are measured (serve.py wants llama-server).
 build_llama() {
   export LLAMA_BIN=$peers/llama.cpp/build/bin
-  if [ -x "$LLAMA_BIN/llama-bench" ] && [ -x "$LLAMA_BIN/llama-batched-bench" ]; then return; fi
+  if [ -x "$LLAMA_BIN/llama-bench" ] && [ -x "$LLAMA_BIN/llama-batched-bench" ] && [ -x "$LLAMA_BIN/llama-server" ]; then return; fi
   say "building llama.cpp of $llama_package in $peers (minutes)"
   [ -d "$peers/llama.cpp" ] || fetch_llama
   cmake -S "$peers/llama.cpp" -B "$peers/llama.cpp/build" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF >&2
-  cmake --build "$peers/llama.cpp/build" -j "$(nproc)" --target llama-bench llama-batched-bench >&2
+  cmake --build "$peers/llama.cpp/build" -j "$(nproc)" --target llama-bench llama-batched-bench llama-server >&2
 }
 
 # OpenVINO GenAI reads GGUF files of the Llama family itself.

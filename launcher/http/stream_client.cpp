@@ -1,0 +1,205 @@
+#include "launcher/http/stream_client.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
+#include <tuple>
+#include <utility>
+
+#include "kernels/base/error.h"
+#include "launcher/bench/stream_event.h"
+#include "launcher/http/sse_parser.h"
+
+namespace terrace {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr size_t kMostErrorBody = 64 << 10;
+
+using Parser = http::response_parser<http::buffer_body>;
+
+http::request<http::string_body> make_request(const StreamClient::Options& options, http::verb verb, const std::string& path) {
+  http::request<http::string_body> request(verb, options.url.path + path, 11);
+  request.set(http::field::host, options.url.authority());
+  request.set(http::field::user_agent, "terrace");
+  if (!options.api_key.empty()) request.set(http::field::authorization, "Bearer " + options.api_key);
+  request.keep_alive(false);
+  return request;
+}
+
+// The kind of an error that the connection has: few different ones, so that they can be counted.
+void note_error(LoadOutcome& outcome, const char* when, error_code error) {
+  outcome.error = error == beast::error::timeout ? "timeout" : when;
+  if (error != beast::error::timeout) outcome.detail = error.message();
+}
+
+/// What the answer's events come to.
+class Listener {
+ public:
+  Listener(LoadOutcome& outcome, const StreamClient::Now& now, const std::function<void()>& on_piece) : outcome_(outcome), now_(now), on_piece_(on_piece) {}
+
+  bool done() const { return done_; }
+  void hear(std::string_view data) {
+    const StreamEvent event = read_stream_event(data);
+    done_ = done_ || event.done;
+    if (!event.error.empty()) {
+      outcome_.error = "error event";
+      outcome_.detail = event.error;
+    }
+    if (event.prompt_tokens) outcome_.prompt_tokens = *event.prompt_tokens;
+    if (event.cached_tokens) outcome_.cached_tokens = *event.cached_tokens;
+    if (event.output_tokens) told_tokens_ = *event.output_tokens;
+    if (!event.has_text) return;
+    const double at = now_();
+    if (outcome_.first_piece) outcome_.gaps.push_back(at - last_);
+    if (!outcome_.first_piece) outcome_.first_piece = at;
+    last_ = at;
+    on_piece_();
+  }
+  void finish() {
+    const int64_t pieces = static_cast<int64_t>(outcome_.gaps.size()) + (outcome_.first_piece ? 1 : 0);
+    outcome_.output_tokens = told_tokens_ > 0 ? told_tokens_ : pieces;
+    if (!done_ && outcome_.error.empty()) outcome_.error = "the stream ended before its end mark";
+  }
+
+ private:
+  LoadOutcome& outcome_;
+  const StreamClient::Now& now_;
+  const std::function<void()>& on_piece_;
+  double last_ = 0;
+  int64_t told_tokens_ = 0;
+  bool done_ = false;
+};
+
+/// Hands what has come of the body to `take`, as it comes; it returns false for enough.
+template <typename Stream>
+asio::awaitable<error_code> read_pieces(Stream& stream, beast::flat_buffer& buffer, Parser& parser, const std::function<bool(std::string_view)>& take) {
+  std::array<char, 16 << 10> piece;
+  while (!parser.is_done()) {
+    parser.get().body().data = piece.data();
+    parser.get().body().size = piece.size();
+    auto [error, bytes] = co_await http::async_read_some(stream, buffer, parser, kTuple);
+    if (error == http::error::need_buffer) error = {};
+    const size_t length = piece.size() - parser.get().body().size;
+    if (length > 0 && !take({piece.data(), length})) co_return error_code();
+    if (error) co_return error;
+  }
+  co_return error_code();
+}
+
+}  // namespace
+
+StreamClient::StreamClient(Options options) : options_(std::move(options)), tls_(asio::ssl::context::tls_client) {
+  asio::io_context io;
+  error_code error;
+  endpoints_ = tcp::resolver(io).resolve(options_.url.host, options_.url.port, error);
+  if (error) throw Error(ErrorCode::kIoError, fmt::format("{} cannot be looked up: {}", options_.url.host, error.message()));
+  if (!options_.url.tls) return;
+  tls_.set_default_verify_paths();
+  tls_.set_verify_mode(asio::ssl::verify_peer);
+  tls_.set_verify_callback(asio::ssl::host_name_verification(options_.url.host));
+}
+
+std::string StreamClient::get(const std::string& path) {
+  const auto request = make_request(options_, http::verb::get, path);
+  beast::flat_buffer buffer;
+  http::response<http::string_body> response;
+  asio::io_context io;
+  try {
+    if (options_.url.tls) {
+      beast::ssl_stream<beast::tcp_stream> stream(io, tls_);
+      beast::get_lowest_layer(stream).connect(endpoints_);
+      SSL_set_tlsext_host_name(stream.native_handle(), options_.url.host.c_str());
+      stream.handshake(asio::ssl::stream_base::client);
+      http::write(stream, request);
+      http::read(stream, buffer, response);
+    } else {
+      beast::tcp_stream stream(io);
+      stream.connect(endpoints_);
+      http::write(stream, request);
+      http::read(stream, buffer, response);
+    }
+  } catch (const boost::system::system_error& error) {
+    throw Error(ErrorCode::kIoError, fmt::format("{}{} does not answer: {}", options_.url.authority(), path, error.code().message()));
+  }
+  if (response.result_int() != 200) {
+    throw Error(ErrorCode::kIoError, fmt::format("{}{} answers {}: {}", options_.url.authority(), path, response.result_int(), error_message_of(response.body())));
+  }
+  return response.body();
+}
+
+asio::awaitable<void> StreamClient::complete(const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
+  const auto executor = co_await asio::this_coro::executor;
+  if (options_.url.tls) {
+    beast::ssl_stream<beast::tcp_stream> stream(executor, tls_);
+    SSL_set_tlsext_host_name(stream.native_handle(), options_.url.host.c_str());
+    error_code failed = co_await connect(beast::get_lowest_layer(stream), outcome);
+    if (!failed) std::tie(failed) = co_await stream.async_handshake(asio::ssl::stream_base::client, kTuple);
+    if (failed && outcome.error.empty()) note_error(outcome, "TLS handshake", failed);
+    if (!failed) co_await converse(stream, request, now, on_piece, outcome);
+  } else {
+    beast::tcp_stream stream(executor);
+    const error_code failed = co_await connect(stream, outcome);
+    if (!failed) co_await converse(stream, request, now, on_piece, outcome);
+  }
+  outcome.ended = now();
+}
+
+asio::awaitable<error_code> StreamClient::connect(beast::tcp_stream& stream, LoadOutcome& outcome) {
+  stream.expires_after(options_.timeout);
+  const auto [failed, endpoint] = co_await stream.async_connect(endpoints_, kTuple);
+  if (failed) note_error(outcome, "no connection", failed);
+  error_code ignored;
+  if (!failed) stream.socket().set_option(tcp::no_delay(true), ignored);
+  co_return failed;
+}
+
+template <typename Stream>
+asio::awaitable<void> StreamClient::converse(Stream& stream, const LoadRequest& load, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
+  auto request = make_request(options_, http::verb::post, load.path);
+  request.set(http::field::content_type, "application/json");
+  request.set(http::field::accept, "text/event-stream");
+  request.body() = load.body;
+  request.prepare_payload();
+  const auto [unsent, sent] = co_await http::async_write(stream, request, kTuple);
+  if (unsent) co_return note_error(outcome, "the request could not be sent", unsent);
+
+  beast::flat_buffer buffer;
+  Parser parser;
+  parser.body_limit(boost::none);
+  const auto [headless, head] = co_await http::async_read_header(stream, buffer, parser, kTuple);
+  if (headless) co_return note_error(outcome, "no answer", headless);
+  if (const unsigned status = parser.get().result_int(); status != 200) {
+    outcome.error = fmt::format("HTTP {}", status);
+    std::string body;
+    const std::function<bool(std::string_view)> keep = [&](std::string_view piece) { return body.append(piece).size() < kMostErrorBody; };
+    co_await read_pieces(stream, buffer, parser, keep);
+    outcome.detail = error_message_of(body);
+    co_return;
+  }
+  Listener listener(outcome, now, on_piece);
+  SseParser events;
+  const SseParser::EventCallback hear = [&](std::string_view data) { listener.hear(data); };
+  const std::function<bool(std::string_view)> take = [&](std::string_view piece) {
+    if (!events.feed(piece, hear)) outcome.error = "an event of the stream is too large";
+    return outcome.error.empty() && !listener.done();
+  };
+  const error_code broken = co_await read_pieces(stream, buffer, parser, take);
+  if (broken && outcome.error.empty()) note_error(outcome, "the stream broke", broken);
+  listener.finish();
+}
+
+}  // namespace terrace
