@@ -18,6 +18,7 @@
 #include "launcher/api/openapi.h"
 #include "launcher/api/token_lists.h"
 #include "launcher/http/completion_answer.h"
+#include "launcher/http/web_page.h"
 #include "launcher/serve/engine_loop.h"
 #include "launcher/version.h"
 
@@ -28,6 +29,7 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 namespace json = boost::json;
 
+constexpr std::string_view kAssets = "/assets/";  // and a name
 constexpr int kClientGone = 499;  // nginx's number for it, in logs only
 
 Reply json_reply(int status, const json::value& body) { return {.status = status, .body = json::serialize(body)}; }
@@ -63,6 +65,8 @@ const std::vector<ApiService::Route>& ApiService::routes() {
       {verb::get, "/metrics", &ApiService::metrics_text, true, false},
       {verb::get, "/stats", &ApiService::live_stats, true, false},
       {verb::get, "/openapi.json", &ApiService::openapi, false},
+      {verb::get, "/", &ApiService::web_page, false, false},
+      {verb::get, kAssets, &ApiService::web_page, false, false},
   };
   return all;
 }
@@ -147,10 +151,12 @@ Reply ApiService::error_reply(const Exchange& exchange, const ApiError& error) c
   return reply;
 }
 
+bool ApiService::serves(const Route& route, std::string_view path) { return route.path == path || (route.path == kAssets && path.starts_with(kAssets)); }
+
 std::string ApiService::allowed_methods(const Exchange& exchange) const {
   std::string methods;
   for (const Route& route : routes()) {
-    if (route.path == exchange.path()) methods += (methods.empty() ? "" : ", ") + std::string(http::to_string(route.method));
+    if (serves(route, exchange.path())) methods += (methods.empty() ? "" : ", ") + std::string(http::to_string(route.method));
   }
   return methods;
 }
@@ -159,7 +165,7 @@ const ApiService::Route& ApiService::find_route(const Exchange& exchange) const 
   static const Route any_preflight = {http::verb::options, "preflight", &ApiService::preflight, false, false};
   if (exchange.request().method() == http::verb::options && !options_.cors_origin.empty()) return any_preflight;
   const http::verb method = exchange.request().method() == http::verb::head ? http::verb::get : exchange.request().method();
-  const auto found = std::ranges::find_if(routes(), [&](const Route& route) { return route.path == exchange.path() && route.method == method; });
+  const auto found = std::ranges::find_if(routes(), [&](const Route& route) { return serves(route, exchange.path()) && route.method == method; });
   if (found != routes().end()) return *found;
   const std::string methods = allowed_methods(exchange);
   if (!methods.empty()) throw ApiError(405, fmt::format("this path takes {}", methods), "", "method_not_allowed");
@@ -211,8 +217,15 @@ Reply ApiService::openapi(const Exchange&) const { return {.body = std::string(o
 
 std::vector<std::string> ApiService::paths() {
   std::vector<std::string> all;
-  for (const Route& route : routes()) all.push_back(fmt::format("{} {}", std::string_view(http::to_string(route.method)), route.path));
+  for (const Route& route : routes()) {
+    if (route.reply != &ApiService::web_page) all.push_back(fmt::format("{} {}", std::string_view(http::to_string(route.method)), route.path));
+  }
   return all;
+}
+
+Reply ApiService::web_page(const Exchange& exchange) const {
+  const std::string_view path = exchange.path();
+  return web_page_reply(exchange.request(), path == "/" ? "index.html" : path.substr(kAssets.size()));
 }
 
 // What a browser asks before it lets another site's page call.

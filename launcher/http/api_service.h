@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "launcher/api/api_error.h"
@@ -36,6 +37,7 @@ class ApiService {
  private:
   struct Route;
   static const std::vector<Route>& routes();
+  static bool serves(const Route& route, std::string_view path);
 
   boost::asio::awaitable<void> answer(Exchange& exchange, const Route& route, AccessRecord& record);
   Reply error_reply(const Exchange& exchange, const ApiError& error) const;
@@ -53,6 +55,7 @@ class ApiService {
   Reply metrics_text(const Exchange& exchange) const;
   Reply live_stats(const Exchange& exchange) const;
   Reply openapi(const Exchange& exchange) const;
+  Reply web_page(const Exchange& exchange) const;
   Reply preflight(const Exchange& exchange) const;
 
   Options options_;
