@@ -18,6 +18,7 @@
 #include "launcher/api/openapi.h"
 #include "launcher/api/token_lists.h"
 #include "launcher/http/completion_answer.h"
+#include "launcher/http/local_name.h"
 #include "launcher/http/web_page.h"
 #include "launcher/serve/engine_loop.h"
 #include "launcher/version.h"
@@ -96,6 +97,7 @@ asio::awaitable<void> ApiService::handle(Exchange& exchange) {
   std::optional<ApiError> failure;
   bool gone = false;
   try {
+    if (options_.local_only) expect_local_name(exchange.request());
     route = &find_route(exchange);
     exchange.route = route->path;
     co_await answer(exchange, *route, record);
@@ -177,6 +179,13 @@ void ApiService::identify(Exchange& exchange) const {
   std::optional<std::string> name = options_.keys.name_of({authorization.data(), authorization.size()});
   if (!name) throw ApiError(401, "the request carries no key that this server knows (Authorization: Bearer KEY)", "", "invalid_api_key");
   exchange.owner = std::move(*name);
+}
+
+void ApiService::expect_local_name(const HttpRequest& request) const {
+  const auto host = request[http::field::host];
+  if (is_local_name({host.data(), host.size()})) return;
+  throw ApiError(403, "this server listens on loopback only and has no API keys, so it answers to localhost and addresses, not to other names (DNS rebinding): "
+                      "set server.api_keys, or have the proxy send another Host", "", "forbidden_host");
 }
 
 ServerMetrics::Gauges ApiService::gauges() const {

@@ -25,13 +25,14 @@ class ApiService {
     ApiKeys keys;
     std::string cors_origin;  // empty: none
     bool access_log = true;
+    bool local_only = false;  // only loopback is listened on, and there are no keys: the Host header is all that tells a foreign web page
   };
   ApiService(Options options, ServerMetrics& metrics);
 
   /// From now on requests are answered; before, they get 503. `server`: this handler's, for the figures.
   void open(ServedModel model, const HttpServer& server);
   boost::asio::awaitable<void> handle(Exchange& exchange);
-  /// "GET /health" and so on.
+  /// "GET /health" and so on: the API, without the web page.
   static std::vector<std::string> paths();
 
  private:
@@ -44,6 +45,7 @@ class ApiService {
   std::string allowed_methods(const Exchange& exchange) const;
   const Route& find_route(const Exchange& exchange) const;
   void identify(Exchange& exchange) const;
+  void expect_local_name(const HttpRequest& request) const;
   std::shared_ptr<const ServedModel> model() const;
   ServerMetrics::Gauges gauges() const;
 

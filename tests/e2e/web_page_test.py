@@ -38,6 +38,8 @@ class FilesTest(unittest.TestCase):
                 self.assertEqual((status, body), (304, b""), name)
             self.assertEqual(server.get("/assets/../configs/smollm2.yaml")[0], 404)
             self.assertEqual(server.get("/assets/")[0], 404)
+            self.assertEqual(server.get("/", headers={"Host": "example.org"})[0], 403)  # DNS rebinding
+            self.assertEqual(server.get("/", headers={"Host": "localhost:1"})[0], 200)
             self.assertEqual(server.request("POST", "/", "{}")[0], 405)
 
 
