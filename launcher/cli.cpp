@@ -21,6 +21,7 @@
 #include "launcher/stdio.h"
 #include "launcher/suggest.h"
 #include "launcher/tokenize.h"
+#include "launcher/top_command.h"
 #include "launcher/version.h"
 
 namespace terrace {
@@ -52,6 +53,11 @@ constexpr const char* kServeExamples = R"(Examples:
   mpirun -n 2 terrace serve configs/smollm2.yaml --set server.port=9000     (after: source scripts/mpi_env.sh)
   curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{"messages": [{"role": "user", "content": "Hi"}]}'
 The server.* keys (docs/config.md) say where it listens, who may ask, and what it refuses. Ctrl-C or SIGTERM: what was accepted is answered first.)";
+
+constexpr const char* kTopExamples = R"(Examples:
+  terrace top http://127.0.0.1:8000                         (q or Ctrl-C ends it)
+  TERRACE_API_KEY=... terrace top https://models.example.org
+  terrace top 127.0.0.1:8000 --count 1                      one look; a line each second where stdout is no terminal)";
 
 constexpr const char* kRenderExamples = R"(Examples:
   echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | terrace render model.gguf
@@ -107,6 +113,17 @@ void add_serve(CLI::App& app, Command& chosen) {
   add_progress(verb, options->progress);
   verb->footer(kServeExamples);
   verb->callback([options, &chosen] { chosen = [options] { return run_serve(*options); }; });
+}
+
+void add_top(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<TopOptions>();
+  CLI::App* verb = app.add_subcommand("top", "Watch a running server: speed, latencies, memory tiers, ranks");
+  verb->add_option("URL", options->url, "The server's address")->required();
+  verb->add_option("--api-key", options->api_key, "Where the server wants one; others can see it in the list of processes, which TERRACE_API_KEY avoids");
+  verb->add_option("--interval", options->interval, "Seconds between two looks")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
+  verb->add_option("--count", options->count, "Looks until it ends; 0: no end")->check(CLI::Range(0, 1 << 30))->capture_default_str();
+  verb->footer(kTopExamples);
+  verb->callback([options, &chosen] { chosen = on_rank_zero([options] { return run_top(*options); }); });
 }
 
 void add_render(CLI::App& app, Command& chosen) {
@@ -212,6 +229,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_run(app, command);
   add_batch(app, command);
   add_serve(app, command);
+  add_top(app, command);
   add_bench(app, command);
   add_render(app, command);
   add_tokenize(app, command);

@@ -16,6 +16,7 @@
 #include "launcher/config_file.h"
 #include "launcher/http/api_service.h"
 #include "launcher/http/http_server.h"
+#include "launcher/http/local_name.h"
 #include "launcher/serve/engine_loop.h"
 #include "launcher/session_options.h"
 #include "launcher/signals.h"
@@ -42,7 +43,8 @@ HttpServer::Options http_options(const ServerSection& server) {
 ApiService::Options service_options(const ServerSection& server) {
   return {.keys = server.api_keys == "none" ? ApiKeys() : ApiKeys::load(server.api_keys),
           .cors_origin = unless_none(server.cors_origin),
-          .access_log = server.access_log};
+          .access_log = server.access_log,
+          .local_only = server.api_keys == "none" && is_loopback(server.host)};
 }
 
 std::string model_name(const Session& session, const Config& config) {

@@ -105,6 +105,8 @@ bool Engine::busy() const {
 
 int32_t Engine::max_sequence_tokens() const { return impl_->scheduler.max_sequence_tokens(); }
 
+void Engine::tick() { impl_->scheduler.tiers().tick(impl_->clock.now_us() / 1'000'000); }
+
 std::vector<SequenceEvent> Engine::step() {
   std::vector<SequenceEvent> events;
   impl_->drain(events);
@@ -140,6 +142,7 @@ EngineStats Engine::stats() const {
   for (size_t tier = 0; tier < kNumTiers; ++tier) {
     stats.frames_total[tier] = impl_->scheduler.tiers().num_frames(static_cast<Tier>(tier));
     stats.frames_used[tier] = impl_->scheduler.tiers().num_used(static_cast<Tier>(tier));
+    stats.page_ages[tier] = impl_->scheduler.tiers().ages(static_cast<Tier>(tier));
   }
   stats.running = impl_->scheduler.num_running();
   stats.waiting = impl_->scheduler.num_waiting();
@@ -162,6 +165,7 @@ void Engine::Impl::move_pages() {
 
 StepPlan Engine::Impl::make_plan() {
   times.begun_us = clock.now_us();
+  scheduler.tiers().tick(times.begun_us / 1'000'000);
   StepPlan plan = scheduler.plan();
   times.planned_us = clock.now_us();
   stats.planning_us += times.planned_us - times.begun_us;

@@ -33,6 +33,7 @@ struct EngineStats {
   TierStats tiers;
   std::array<int32_t, kNumTiers> frames_total = {};
   std::array<int32_t, kNumTiers> frames_used = {};  // cached pages included
+  std::array<PageAgeCounts, kNumTiers> page_ages = {};  // of the cached pages
   std::vector<int64_t> rank_busy_us;  // by rank: computing, not waiting for the others
   int64_t skew_us = 0;                // sum over steps of the busiest rank's time less the least busy one's
   int32_t running = 0;
@@ -74,6 +75,8 @@ class Engine {
   void write_out();
   /// Tells the other ranks to leave Session::follow(). When done, or when they are wanted for something else in between.
   void stop();
+  /// Time passes for the pages' ages in stats(); a step does it, too.
+  void tick();
   EngineStats stats() const;
 
  private:

@@ -20,6 +20,7 @@ packages=(
   libfmt-dev libyaml-cpp-dev libcli11-dev           # text, configuration, command line
   libpcre2-dev libxxhash-dev                        # tokenizer, digests
   liburing-dev                                      # disk I/O beside the compute
+  node-dompurify libjs-marked libjs-highlight.js libjs-chart.js  # the server's web page
   libgtest-dev libbenchmark-dev                     # tests and measurements
   clang-14 libclang-rt-14-dev                       # fuzzing
   qemu-user                                         # tests on processors that this machine is not

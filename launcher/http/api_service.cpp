@@ -18,6 +18,8 @@
 #include "launcher/api/openapi.h"
 #include "launcher/api/token_lists.h"
 #include "launcher/http/completion_answer.h"
+#include "launcher/http/local_name.h"
+#include "launcher/http/web_page.h"
 #include "launcher/serve/engine_loop.h"
 #include "launcher/version.h"
 
@@ -28,6 +30,7 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 namespace json = boost::json;
 
+constexpr std::string_view kAssets = "/assets/";  // and a name
 constexpr int kClientGone = 499;  // nginx's number for it, in logs only
 
 Reply json_reply(int status, const json::value& body) { return {.status = status, .body = json::serialize(body)}; }
@@ -63,6 +66,8 @@ const std::vector<ApiService::Route>& ApiService::routes() {
       {verb::get, "/metrics", &ApiService::metrics_text, true, false},
       {verb::get, "/stats", &ApiService::live_stats, true, false},
       {verb::get, "/openapi.json", &ApiService::openapi, false},
+      {verb::get, "/", &ApiService::web_page, false, false},
+      {verb::get, kAssets, &ApiService::web_page, false, false},
   };
   return all;
 }
@@ -92,6 +97,7 @@ asio::awaitable<void> ApiService::handle(Exchange& exchange) {
   std::optional<ApiError> failure;
   bool gone = false;
   try {
+    if (options_.local_only) expect_local_name(exchange.request());
     route = &find_route(exchange);
     exchange.route = route->path;
     co_await answer(exchange, *route, record);
@@ -147,10 +153,12 @@ Reply ApiService::error_reply(const Exchange& exchange, const ApiError& error) c
   return reply;
 }
 
+bool ApiService::serves(const Route& route, std::string_view path) { return route.path == path || (route.path == kAssets && path.starts_with(kAssets)); }
+
 std::string ApiService::allowed_methods(const Exchange& exchange) const {
   std::string methods;
   for (const Route& route : routes()) {
-    if (route.path == exchange.path()) methods += (methods.empty() ? "" : ", ") + std::string(http::to_string(route.method));
+    if (serves(route, exchange.path())) methods += (methods.empty() ? "" : ", ") + std::string(http::to_string(route.method));
   }
   return methods;
 }
@@ -159,7 +167,7 @@ const ApiService::Route& ApiService::find_route(const Exchange& exchange) const 
   static const Route any_preflight = {http::verb::options, "preflight", &ApiService::preflight, false, false};
   if (exchange.request().method() == http::verb::options && !options_.cors_origin.empty()) return any_preflight;
   const http::verb method = exchange.request().method() == http::verb::head ? http::verb::get : exchange.request().method();
-  const auto found = std::ranges::find_if(routes(), [&](const Route& route) { return route.path == exchange.path() && route.method == method; });
+  const auto found = std::ranges::find_if(routes(), [&](const Route& route) { return serves(route, exchange.path()) && route.method == method; });
   if (found != routes().end()) return *found;
   const std::string methods = allowed_methods(exchange);
   if (!methods.empty()) throw ApiError(405, fmt::format("this path takes {}", methods), "", "method_not_allowed");
@@ -171,6 +179,13 @@ void ApiService::identify(Exchange& exchange) const {
   std::optional<std::string> name = options_.keys.name_of({authorization.data(), authorization.size()});
   if (!name) throw ApiError(401, "the request carries no key that this server knows (Authorization: Bearer KEY)", "", "invalid_api_key");
   exchange.owner = std::move(*name);
+}
+
+void ApiService::expect_local_name(const HttpRequest& request) const {
+  const auto host = request[http::field::host];
+  if (is_local_name({host.data(), host.size()})) return;
+  throw ApiError(403, "this server listens on loopback only and has no API keys, so it answers to localhost and addresses, not to other names (DNS rebinding): "
+                      "set server.api_keys, or have the proxy send another Host", "", "forbidden_host");
 }
 
 ServerMetrics::Gauges ApiService::gauges() const {
@@ -211,8 +226,15 @@ Reply ApiService::openapi(const Exchange&) const { return {.body = std::string(o
 
 std::vector<std::string> ApiService::paths() {
   std::vector<std::string> all;
-  for (const Route& route : routes()) all.push_back(fmt::format("{} {}", std::string_view(http::to_string(route.method)), route.path));
+  for (const Route& route : routes()) {
+    if (route.reply != &ApiService::web_page) all.push_back(fmt::format("{} {}", std::string_view(http::to_string(route.method)), route.path));
+  }
   return all;
+}
+
+Reply ApiService::web_page(const Exchange& exchange) const {
+  const std::string_view path = exchange.path();
+  return web_page_reply(exchange.request(), path == "/" ? "index.html" : path.substr(kAssets.size()));
 }
 
 // What a browser asks before it lets another site's page call.

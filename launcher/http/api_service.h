@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "launcher/api/api_error.h"
@@ -24,24 +25,27 @@ class ApiService {
     ApiKeys keys;
     std::string cors_origin;  // empty: none
     bool access_log = true;
+    bool local_only = false;  // only loopback is listened on, and there are no keys: the Host header is all that tells a foreign web page
   };
   ApiService(Options options, ServerMetrics& metrics);
 
   /// From now on requests are answered; before, they get 503. `server`: this handler's, for the figures.
   void open(ServedModel model, const HttpServer& server);
   boost::asio::awaitable<void> handle(Exchange& exchange);
-  /// "GET /health" and so on.
+  /// "GET /health" and so on: the API, without the web page.
   static std::vector<std::string> paths();
 
  private:
   struct Route;
   static const std::vector<Route>& routes();
+  static bool serves(const Route& route, std::string_view path);
 
   boost::asio::awaitable<void> answer(Exchange& exchange, const Route& route, AccessRecord& record);
   Reply error_reply(const Exchange& exchange, const ApiError& error) const;
   std::string allowed_methods(const Exchange& exchange) const;
   const Route& find_route(const Exchange& exchange) const;
   void identify(Exchange& exchange) const;
+  void expect_local_name(const HttpRequest& request) const;
   std::shared_ptr<const ServedModel> model() const;
   ServerMetrics::Gauges gauges() const;
 
@@ -53,6 +57,7 @@ class ApiService {
   Reply metrics_text(const Exchange& exchange) const;
   Reply live_stats(const Exchange& exchange) const;
   Reply openapi(const Exchange& exchange) const;
+  Reply web_page(const Exchange& exchange) const;
   Reply preflight(const Exchange& exchange) const;
 
   Options options_;

@@ -13,6 +13,7 @@ namespace {
 constexpr auto kSignalPoll = std::chrono::milliseconds(50);  // a signal handler may not notify
 constexpr auto kWriteOutPause = std::chrono::milliseconds(5);         // in which the disk gets on
 constexpr int64_t kStatsEveryUs = 50'000;
+constexpr int64_t kIdleStatsEveryUs = 1'000'000;  // pages grow old also while nobody asks
 
 int64_t cost_of(const Job& job) {
   int64_t cost = 0;
@@ -110,6 +111,11 @@ EngineLoop::Wake EngineLoop::wait_for_work(const std::atomic<int>& signal) {
     if (!idle) return Wake::kWork;
     if (draining()) return Wake::kEnd;
     if (waited && !written_out_) return Wake::kIdle;
+    if (const int64_t now = steady_clock().now_us(); now - stats_at_us_ > kIdleStatsEveryUs) {
+      engine_.tick();
+      stats_ = engine_.stats();
+      stats_at_us_ = now;
+    }
     work_.wait_for(lock, written_out_ ? kSignalPoll : kWriteOutPause);
   }
 }

@@ -50,10 +50,28 @@ void write_ranks(MetricsText& out, const EngineStats& stats) {
   out.counter("terrace_planning_seconds_total", "Time of rank 0 spent planning", seconds(stats.planning_us));
 }
 
+json::array live_tiers(const EngineStats& stats) {
+  json::array tiers;
+  const std::array<int64_t, kNumTiers> hits = {stats.sources.device, stats.sources.host, stats.sources.disk};
+  for (size_t t = 0; t < kNumTiers; ++t) {
+    const PageAgeCounts& ages = stats.page_ages[t];
+    tiers.push_back(json::object{{"name", kTierNames[t]},
+                                 {"frames", stats.frames_total[t]},
+                                 {"used", stats.frames_used[t]},
+                                 {"held", ages.held},
+                                 {"idle_by_age", json::array(ages.idle.begin(), ages.idle.end())},
+                                 {"moved_in", stats.tiers.moved_in[t]},
+                                 {"dropped", stats.tiers.dropped[t]},
+                                 {"hit_tokens", hits[t]}});
+  }
+  return tiers;
+}
+
 }  // namespace
 
 ServerMetrics::ServerMetrics()
-    : time_to_first_token_(kLatencyBounds), inter_token_latency_(kGapBounds), request_latency_(kLatencyBounds), queue_time_(kLatencyBounds) {}
+    : started_us_(steady_clock().now_us()),
+      time_to_first_token_(kLatencyBounds), inter_token_latency_(kGapBounds), request_latency_(kLatencyBounds), queue_time_(kLatencyBounds) {}
 
 void ServerMetrics::token(RequestTimes& times, int64_t now_us) {
   const std::lock_guard lock(mutex_);
@@ -136,15 +154,13 @@ json::object ServerMetrics::live(const Gauges& gauges) const {
   const auto percentiles = [now](const RecentValues& values) {
     return json::object{{"p50", values.percentile(0.5, now)}, {"p95", values.percentile(0.95, now)}, {"p99", values.percentile(0.99, now)}};
   };
-  json::array tiers, ranks;
-  const std::array<int64_t, kNumTiers> hits = {stats.sources.device, stats.sources.host, stats.sources.disk};
-  for (size_t t = 0; t < kNumTiers; ++t) {
-    tiers.push_back(json::object{{"name", kTierNames[t]}, {"frames", stats.frames_total[t]}, {"used", stats.frames_used[t]}, {"moved_in", stats.tiers.moved_in[t]},
-                                 {"dropped", stats.tiers.dropped[t]}, {"hit_tokens", hits[t]}});
-  }
+  json::array ranks;
   for (const int64_t us : stats.rank_busy_us) ranks.push_back(json::object{{"busy_seconds", seconds(us)}});
-  return {{"running", stats.running},
+  return {{"version", TERRACE_VERSION},
+          {"uptime_seconds", seconds(now - started_us_)},
+          {"running", stats.running},
           {"waiting", stats.waiting + static_cast<int64_t>(gauges.queued)},
+          {"queued", gauges.queued},
           {"max_sequences", gauges.max_sequences},
           {"connections", gauges.connections},
           {"steps", stats.steps},
@@ -159,9 +175,11 @@ json::object ServerMetrics::live(const Gauges& gauges) const {
           {"inter_token_latency", percentiles(recent_gap_)},
           {"request_latency", percentiles(recent_latency_)},
           {"computed_tokens", stats.sources.computed},
-          {"tiers", std::move(tiers)},
+          {"page_age_bounds_seconds", json::array(kPageAgeBounds.begin(), kPageAgeBounds.end())},
+          {"tiers", live_tiers(stats)},
           {"ranks", std::move(ranks)},
-          {"skew_seconds", seconds(stats.skew_us)}};
+          {"skew_seconds", seconds(stats.skew_us)},
+          {"planning_seconds", seconds(stats.planning_us)}};
 }
 
 }  // namespace terrace

@@ -43,6 +43,7 @@ class ServerMetrics {
  private:
   double headroom(const Gauges& gauges) const;
 
+  const int64_t started_us_;
   mutable std::mutex mutex_;
   Histogram time_to_first_token_, inter_token_latency_, request_latency_, queue_time_;
   std::map<std::string, uint64_t, std::less<>> finished_;                       // by reason

@@ -25,6 +25,7 @@ struct CachedPage {
   std::vector<int32_t> tokens;
   std::array<uint32_t, kNumTiers> frame = {kNoFrame, kNoFrame, kNoFrame};  // of its copies that can be read
   int32_t holds = 0;          // sequences that use it or wait for it
+  int64_t let_go_second = INT64_MIN;  // of the last time that nobody held it any more
   int32_t in_place = 0;       // of these, the ones whose rows read the host's copy
   uint32_t move = 0;          // in flight; 0: none
   bool leaving = false;       // the move gives up the copy it starts from

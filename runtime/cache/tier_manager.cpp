@@ -52,7 +52,7 @@ PrefixIndex::Partial TierManager::longest_partial(const PageKey& parent_key, std
 
 void TierManager::hold(PageId id) {
   CachedPage& page = index_.at(id);
-  ++page.holds;
+  change_holds(page, 1);
   refresh(page, id);
   for (const Tier tier : kTiers) {
     if (page.in(tier)) book(tier).policy->hit(id, now_);
@@ -61,9 +61,27 @@ void TierManager::hold(PageId id) {
 
 void TierManager::let_go(PageId id) {
   CachedPage& page = index_.at(id);
-  if (--page.holds == 0) page.verified = false;
+  change_holds(page, -1);
+  if (page.holds == 0) page.verified = false;
   refresh(page, id);
   index_.erase_if_unused(id);
+}
+
+void TierManager::change_holds(CachedPage& page, int32_t by) {
+  const auto each_tier = [&](void (PageAges::*count)(const CachedPage&)) {
+    for (const Tier tier : kTiers) {
+      if (page.in(tier)) (book(tier).ages.*count)(page);
+    }
+  };
+  each_tier(&PageAges::take_out);
+  page.holds += by;
+  if (page.holds == 0) page.let_go_second = second_;
+  each_tier(&PageAges::add);
+}
+
+void TierManager::tick(int64_t second) {
+  second_ = second;
+  for (Book& each : books_) each.ages.tick(second);
 }
 
 void TierManager::read_in_place(PageId id) {
@@ -88,7 +106,7 @@ std::optional<PageId> TierManager::publish(const PageRecord& record, uint32_t fr
   if (id && index_.at(*id).move != 0) return std::nullopt;
   if (!id) id = index_.insert(record.key, record.parent, record.depth, record.tokens);
   CachedPage& page = index_.at(*id);
-  ++page.holds;
+  change_holds(page, 1);
   if (page.in(Tier::kDevice)) {
     give_back(frame);
     refresh(page, *id);
@@ -256,6 +274,7 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
 void TierManager::add_copy(PageId id, Tier tier, uint32_t frame) {
   CachedPage& page = index_.at(id);
   page.frame[index_of(tier)] = frame;
+  book(tier).ages.add(page);
   book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = 0, .key = page.key.low}, now_);
   refresh(page, id);
 }
@@ -263,6 +282,7 @@ void TierManager::add_copy(PageId id, Tier tier, uint32_t frame) {
 void TierManager::drop_copy(PageId id, Tier tier) {
   CachedPage& page = index_.at(id);
   book(tier).policy->erase(id);
+  book(tier).ages.take_out(page);
   book(tier).frames.release(std::exchange(page.frame[index_of(tier)], kNoFrame));
   page.pinned[index_of(tier)] = false;
   if (tier == Tier::kHost) page.verified = false;

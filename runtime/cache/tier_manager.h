@@ -20,6 +20,7 @@
 
 #include "runtime/cache/frame_pool.h"
 #include "runtime/cache/page.h"
+#include "runtime/cache/page_ages.h"
 #include "runtime/cache/page_record.h"
 #include "runtime/cache/prefix_index.h"
 #include "runtime/cache/retention.h"
@@ -107,12 +108,16 @@ class TierManager {
   bool write_out();
 
   const TierStats& stats() const { return stats_; }
+  /// The time, for ages alone.
+  void tick(int64_t second);
+  PageAgeCounts ages(Tier tier) const { return books_[static_cast<size_t>(tier)].ages.counts(); }
   const TransferLedger& ledger() const { return ledger_; }
 
  private:
   struct Book {
     FramePool frames;
     std::unique_ptr<RetentionPolicy> policy;
+    PageAges ages = {};
   };
   Book& book(Tier tier) { return books_[static_cast<size_t>(tier)]; }
   FramePool& device_pool() { return book(Tier::kDevice).frames; }
@@ -122,6 +127,7 @@ class TierManager {
   void add_copy(PageId page, Tier tier, uint32_t frame);
   void drop_copy(PageId page, Tier tier);
   void refresh(CachedPage& page, PageId id);
+  void change_holds(CachedPage& page, int32_t by);
   std::optional<uint32_t> take_cold_frame(Tier tier);
   bool start_move(PageId page, Tier from, Tier to, bool leaving);
   void start_check(PageId page);
@@ -139,7 +145,8 @@ class TierManager {
   std::array<int32_t, kNumTiers> leaving_ = {};  // moves in flight that give up a copy in a tier
   int32_t num_idle_ = 0;           // device copies that are neither in use nor moving
   int32_t num_clean_ = 0;          // of these, the ones that a colder tier has too
-  int64_t now_ = 0;
+  int64_t now_ = 0;                // the step
+  int64_t second_ = 0;
   TierStats stats_;
 };
 

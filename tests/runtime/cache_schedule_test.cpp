@@ -10,6 +10,19 @@
 namespace terrace {
 namespace {
 
+// By looking at each page, what PageAges keeps count of.
+PageAgeCounts counted_ages(const PrefixIndex& pages, Tier tier, int64_t second) {
+  PageAgeCounts counts;
+  for (PageId id = 0; id < pages.num_ids(); ++id) {
+    const CachedPage& page = pages.at(id);
+    if (!page.in(tier)) continue;
+    size_t bucket = 0;
+    while (bucket < kPageAgeBounds.size() && (page.let_go_second < 0 || second - page.let_go_second >= kPageAgeBounds[bucket])) ++bucket;
+    ++(page.holds > 0 ? counts.held : counts.idle[bucket]);
+  }
+  return counts;
+}
+
 class CacheScheduleTest : public ::testing::TestWithParam<int> {
  protected:
   int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(rng_); }
@@ -60,10 +73,15 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
       ASSERT_TRUE(scheduler.cancel(victim));
       in_flight.erase(victim);
     }
+    const int64_t second = 1000 + 11 * steps;
+    scheduler.tiers().tick(second);
     const StepPlan plan = decode_plan(encode(scheduler.plan()));
     ASSERT_TRUE(!plan.rows.empty() || !scheduler.busy() || scheduler.tiers().moving()) << "nothing to do and nothing to wait for in step " << plan.step;
     world.execute(plan, scheduler);
     if (HasFatalFailure()) return;
+    for (const Tier tier : {Tier::kDevice, Tier::kHost, Tier::kDisk}) {
+      ASSERT_EQ(scheduler.tiers().ages(tier), counted_ages(scheduler.tiers().pages(), tier, second)) << "tier " << static_cast<int>(tier);
+    }
     for (const PlanRow& row : plan.rows) {
       const Sequence& sequence = scheduler.sequence(row);
       const SequenceId id = sequence.id;
