@@ -89,7 +89,8 @@ bool open_files(RankGroup& group, const BatchOptions& options, std::optional<Bat
 
 BatchSummary run_lines(Session& session, const Config& config, const BatchOptions& options, const SignalWatch& signals, BatchFiles& files,
                        Progress& progress) {
-  BatchRunner runner(session.engine(), files.input, files.output, runner_options(session, config, options, signals));
+  EngineRunner engine(session.engine());
+  BatchRunner runner(engine, files.input, files.output, runner_options(session, config, options, signals));
   const BatchSummary summary = runner.run(progress);
   if (!summary.interrupted) session.engine().write_out();
   const EngineStats stats = session.engine().stats();

@@ -10,7 +10,9 @@
 
 namespace terrace {
 
+class BatchJobs;
 class EngineLoop;
+class FileStore;
 
 struct ServedModel {
   std::string name;
@@ -21,6 +23,8 @@ struct ServedModel {
   int32_t max_sequence_tokens = 0;
   int32_t max_sequences = 0;
   EngineLoop* loop = nullptr;
+  FileStore* files = nullptr;  // nullptr: no files and batches
+  BatchJobs* batches = nullptr;
 };
 
 }  // namespace terrace
