@@ -92,7 +92,8 @@ BatchSummary run_lines(Session& session, const Config& config, const BatchOption
   BatchRunner::Options runner_with = runner_options(session, config, options, signals);
   GrammarCompiler grammars(*session.tokenizer());
   runner_with.context.grammars = &grammars;
-  BatchRunner runner(session.engine(), files.input, files.output, runner_with);
+  EngineRunner engine(session.engine());
+  BatchRunner runner(engine, files.input, files.output, runner_with);
   const BatchSummary summary = runner.run(progress);
   if (!summary.interrupted) session.engine().write_out();
   const EngineStats stats = session.engine().stats();

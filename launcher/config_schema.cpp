@@ -148,6 +148,8 @@ std::vector<ConfigKey> server_keys() {
        "raise OMPI_MCA_odls_base_sigkill_timeout with it (scripts/mpi_env.sh)."},
       {"server.api_keys", text_value([](Config& c) -> S& { return c.server.api_keys; }, "the path of a file, or none"),
        "Who may ask: a file of lines `NAME KEY [max_running=N] [per_minute=N]`. Requests carry a key as `Authorization: Bearer KEY`, and the queue is fair between names."},
+      {"server.files", text_value([](Config& c) -> S& { return c.server.files; }, "the path of a folder, or none"),
+       "Where the files of /v1/files and /v1/batches lie; batches that were not done go on when a server starts on the folder again. none: these endpoints are closed."},
       {"server.cors_origin", text_value([](Config& c) -> S& { return c.server.cors_origin; }, "an origin, * or none"),
        "Web pages of which origin may call the server from a browser; none: only its own page."},
       {"server.certificate", text_value([](Config& c) -> S& { return c.server.certificate; }, "the path of a PEM file, or none"),

@@ -14,10 +14,14 @@
 #include "kernels/base/log.h"
 #include "launcher/cache_summary.h"
 #include "launcher/config_file.h"
+#include "launcher/grammar/grammar_compiler.h"
 #include "launcher/http/api_service.h"
+#include "launcher/http/completion_answer.h"
 #include "launcher/http/http_server.h"
 #include "launcher/http/local_name.h"
+#include "launcher/serve/batch_jobs.h"
 #include "launcher/serve/engine_loop.h"
+#include "launcher/serve/file_store.h"
 #include "launcher/session_options.h"
 #include "launcher/signals.h"
 
@@ -64,6 +68,21 @@ ServedModel served_model(Session& session, const Config& config, EngineLoop& loo
           .loop = &loop};
 }
 
+// What is behind /v1/files and /v1/batches, where server.files names a folder.
+struct Batches {
+  Batches(const ServerSection& server, const ServedModel& model)
+      : files(server.files), jobs(files, *model.loop, {.context = context_of(model), .model_name = model.name, .max_in_flight = std::max(1, model.max_sequences / 2)}) {}
+
+  static CompletionContext context_of(const ServedModel& model) {
+    CompletionContext context = completion_context(model);
+    context.serving = false;
+    return context;
+  }
+
+  FileStore files;
+  BatchJobs jobs;
+};
+
 EngineLoop::Options loop_options(const Config& config) {
   return {.max_queued = static_cast<size_t>(config.server.max_queued),
           .max_in_flight = config.scheduler.max_sequences + std::max(4, config.scheduler.max_sequences / 4),  // some wait in the engine, which fetches their pages ahead
@@ -88,7 +107,16 @@ void serve(Session& session, const Config& config, std::optional<Front>& front, 
     front->http.drain(std::chrono::milliseconds(500));
   };
   last_words.set(lose);
-  front->service.open(served_model(session, config, loop), front->http);
+  ServedModel model = served_model(session, config, loop);
+  GrammarCompiler grammars(*model.tokenizer);
+  model.grammars = &grammars;
+  std::optional<Batches> batches;
+  if (config.server.files != "none") {
+    batches.emplace(config.server, model);
+    model.files = &batches->files;
+    model.batches = &batches->jobs;
+  }
+  front->service.open(std::move(model), front->http);
   log_info(fmt::format("serving on {}://{}:{}", config.server.certificate == "none" ? "http" : "https", config.server.host, front->http.port()));
   try {
     loop.run(signals.received());

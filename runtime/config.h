@@ -101,6 +101,7 @@ struct ServerSection {
   int32_t idle_seconds = 60;       // without a byte from, or taken by, the client
   int32_t drain_seconds = 30;      // after SIGTERM
   std::string api_keys = "none";   // a file
+  std::string files = "none";      // a folder, for /v1/files and /v1/batches
   std::string cors_origin = "none";
   std::string certificate = "none";  // PEM files
   std::string private_key = "none";

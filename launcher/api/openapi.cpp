@@ -13,13 +13,7 @@ std::string_view openapi_document() {
     "summary": "Continue a text",
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}}},
     "responses": {
-     "200": {
-      "description": "The answer",
-      "content": {
-       "application/json": {"schema": {"$ref": "#/components/schemas/Completion"}},
-       "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}
-      }
-     },
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Completion"}}, "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
      "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
@@ -37,13 +31,7 @@ std::string_view openapi_document() {
     "summary": "Answer a chat",
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}}},
     "responses": {
-     "200": {
-      "description": "The answer",
-      "content": {
-       "application/json": {"schema": {"$ref": "#/components/schemas/Chat"}},
-       "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}
-      }
-     },
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Chat"}}, "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
      "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
@@ -64,6 +52,128 @@ std::string_view openapi_document() {
      "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     }
+   }
+  },
+  "/v1/files": {
+   "post": {
+    "summary": "Keep a file of batch lines",
+    "requestBody": {"required": true, "content": {"multipart/form-data": {"schema": {"type": "object", "required": ["file", "purpose"], "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": "batch"}}}}}},
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/File"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   },
+   "get": {
+    "summary": "The files",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Files"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/v1/files/{id}": {
+   "get": {
+    "summary": "A file's record",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/File"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    },
+    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
+   },
+   "delete": {
+    "summary": "Forget a file",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Deleted"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    },
+    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
+   }
+  },
+  "/v1/files/{id}/content": {
+   "get": {
+    "summary": "A file's bytes",
+    "responses": {
+     "200": {"description": "The bytes", "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    },
+    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
+   }
+  },
+  "/v1/batches": {
+   "post": {
+    "summary": "Answer the lines of a file",
+    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchRequest"}}}},
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   },
+   "get": {
+    "summary": "The batches",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batches"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    }
+   }
+  },
+  "/v1/batches/{id}": {
+   "get": {
+    "summary": "How far a batch is",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    },
+    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
+   }
+  },
+  "/v1/batches/{id}/cancel": {
+   "post": {
+    "summary": "Stop a batch",
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
+     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
+     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    },
+    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
    }
   },
   "/tokenize": {
@@ -106,67 +216,31 @@ std::string_view openapi_document() {
    "get": {
     "summary": "200 when requests are answered",
     "security": [],
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}},
-     "503": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}}
-    }
+    "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}}, "503": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}}}
    }
   },
-  "/version": {
-   "get": {
-    "summary": "The program's version",
-    "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Version"}}}}},
-    "security": []
-   }
-  },
+  "/version": {"get": {"summary": "The program's version", "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Version"}}}}}, "security": []}},
   "/metrics": {
    "get": {
     "summary": "Figures for Prometheus",
-    "responses": {
-     "200": {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    }
+    "responses": {"200": {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}, "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}}
    }
   },
   "/stats": {
    "get": {
     "summary": "Figures for people",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Stats"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    }
+    "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Stats"}}}}, "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}}
    }
   },
-  "/openapi.json": {
-   "get": {
-    "summary": "This document",
-    "responses": {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": {"type": "object"}}}}},
-    "security": []
-   }
-  }
+  "/openapi.json": {"get": {"summary": "This document", "responses": {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": {"type": "object"}}}}}, "security": []}}
  },
  "components": {
   "schemas": {
-   "Error": {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-     "error": {
-      "type": "object",
-      "required": ["message", "type", "param", "code"],
-      "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}
-     }
-    }
-   },
+   "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "required": ["message", "type", "param", "code"], "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}},
    "Usage": {
     "type": "object",
     "required": ["prompt_tokens", "completion_tokens", "total_tokens"],
-    "properties": {
-     "prompt_tokens": {"type": "integer"},
-     "completion_tokens": {"type": "integer"},
-     "total_tokens": {"type": "integer"},
-     "prompt_tokens_details": {"type": "object", "properties": {"cached_tokens": {"type": "integer", "description": "Found in the KV cache, not computed"}}}
-    }
+    "properties": {"prompt_tokens": {"type": "integer"}, "completion_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"}, "prompt_tokens_details": {"type": "object", "properties": {"cached_tokens": {"type": "integer", "description": "Found in the KV cache, not computed"}}}}
    },
    "CompletionRequest": {
     "type": "object",
@@ -183,23 +257,11 @@ std::string_view openapi_document() {
      },
      "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
      "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
-     "stream_options": {
-      "type": ["object", "null"],
-      "properties": {
-       "include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"},
-       "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}
-      },
-      "additionalProperties": false
-     },
+     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
      "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
      "max_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
      "max_completion_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
-     "min_tokens": {
-      "type": ["integer", "null"],
-      "minimum": 0,
-      "maximum": 1073741823,
-      "description": "Stop tokens are out of the question before; at most max_tokens"
-     },
+     "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
      "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
      "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
      "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
@@ -208,12 +270,7 @@ std::string_view openapi_document() {
      "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
      "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
      "seed": {"type": ["integer", "null"]},
-     "logit_bias": {
-      "type": ["object", "null"],
-      "propertyNames": {"pattern": "^[0-9]+$"},
-      "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
-      "description": "Token id: bias"
-     },
+     "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
      "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
      "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
      "return_token_ids": {"type": ["boolean", "null"]},
@@ -236,23 +293,11 @@ std::string_view openapi_document() {
      "messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}}, "minItems": 1},
      "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
      "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
-     "stream_options": {
-      "type": ["object", "null"],
-      "properties": {
-       "include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"},
-       "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}
-      },
-      "additionalProperties": false
-     },
+     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
      "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
      "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
      "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
-     "min_tokens": {
-      "type": ["integer", "null"],
-      "minimum": 0,
-      "maximum": 1073741823,
-      "description": "Stop tokens are out of the question before; at most max_tokens"
-     },
+     "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
      "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
      "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
      "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
@@ -261,12 +306,7 @@ std::string_view openapi_document() {
      "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
      "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
      "seed": {"type": ["integer", "null"]},
-     "logit_bias": {
-      "type": ["object", "null"],
-      "propertyNames": {"pattern": "^[0-9]+$"},
-      "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
-      "description": "Token id: bias"
-     },
+     "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
      "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
      "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
      "return_token_ids": {"type": ["boolean", "null"]},
@@ -299,13 +339,7 @@ std::string_view openapi_document() {
       "items": {
        "type": "object",
        "required": ["index", "text", "logprobs", "finish_reason"],
-       "properties": {
-        "index": {"type": "integer"},
-        "text": {"type": "string"},
-        "logprobs": {"type": ["object", "null"]},
-        "finish_reason": {"enum": ["stop", "length"]},
-        "token_ids": {"type": "array", "items": {"type": "integer"}}
-       }
+       "properties": {"index": {"type": "integer"}, "text": {"type": "string"}, "logprobs": {"type": ["object", "null"]}, "finish_reason": {"enum": ["stop", "length"]}, "token_ids": {"type": "array", "items": {"type": "integer"}}}
       }
      }
     }
@@ -340,55 +374,49 @@ std::string_view openapi_document() {
     "required": ["object", "data"],
     "properties": {
      "object": {"const": "list"},
-     "data": {
-      "type": "array",
-      "items": {
-       "type": "object",
-       "required": ["id", "object", "created", "owned_by"],
-       "properties": {
-        "id": {"type": "string"},
-        "object": {"const": "model"},
-        "created": {"type": "integer"},
-        "owned_by": {"type": "string"},
-        "max_model_len": {"type": "integer"}
-       }
-      }
-     }
+     "data": {"type": "array", "items": {"type": "object", "required": ["id", "object", "created", "owned_by"], "properties": {"id": {"type": "string"}, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": {"type": "string"}, "max_model_len": {"type": "integer"}}}}
     }
    },
    "TokenizeRequest": {
     "anyOf": [
-     {
-      "type": "object",
-      "required": ["prompt"],
-      "additionalProperties": false,
-      "properties": {"model": {}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"]}}
-     },
-     {
-      "type": "object",
-      "required": ["messages"],
-      "properties": {
-       "messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}}, "minItems": 1},
-       "add_generation_prompt": {"type": ["boolean", "null"]}
-      }
-     }
+     {"type": "object", "required": ["prompt"], "additionalProperties": false, "properties": {"model": {}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"]}}},
+     {"type": "object", "required": ["messages"], "properties": {"messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}}, "minItems": 1}, "add_generation_prompt": {"type": ["boolean", "null"]}}}
     ]
    },
-   "Tokens": {
-    "type": "object",
-    "required": ["tokens", "count", "max_model_len"],
-    "properties": {"tokens": {"type": "array", "items": {"type": "integer"}}, "count": {"type": "integer"}, "max_model_len": {"type": "integer"}}
-   },
-   "DetokenizeRequest": {
-    "type": "object",
-    "required": ["tokens"],
-    "additionalProperties": false,
-    "properties": {"model": {}, "tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}
-   },
+   "Tokens": {"type": "object", "required": ["tokens", "count", "max_model_len"], "properties": {"tokens": {"type": "array", "items": {"type": "integer"}}, "count": {"type": "integer"}, "max_model_len": {"type": "integer"}}},
+   "DetokenizeRequest": {"type": "object", "required": ["tokens"], "additionalProperties": false, "properties": {"model": {}, "tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}},
    "Text": {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
    "Status": {"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "loading", "ending"]}}},
    "Version": {"type": "object", "required": ["version"], "properties": {"version": {"type": "string"}}},
-   "Stats": {"type": "object", "description": "Figures of the last minute, as terrace top and the page show them"}
+   "Stats": {"type": "object", "description": "Figures of the last minute, as terrace top and the page show them"},
+   "File": {
+    "type": "object",
+    "required": ["id", "object", "bytes", "created_at", "filename", "purpose"],
+    "properties": {"id": {"type": "string"}, "object": {"const": "file"}, "bytes": {"type": "integer"}, "created_at": {"type": "integer"}, "filename": {"type": "string"}, "purpose": {"type": "string"}, "status": {"type": "string"}}
+   },
+   "Batch": {
+    "type": "object",
+    "required": ["id", "object", "endpoint", "input_file_id", "status", "created_at", "request_counts"],
+    "properties": {
+     "id": {"type": "string"},
+     "object": {"const": "batch"},
+     "endpoint": {"type": "string"},
+     "input_file_id": {"type": "string"},
+     "output_file_id": {"type": ["string", "null"], "description": "Every line's answer, those that failed too"},
+     "status": {"enum": ["validating", "failed", "in_progress", "completed", "cancelling", "cancelled"]},
+     "created_at": {"type": "integer"},
+     "request_counts": {"type": "object", "properties": {"total": {"type": "integer"}, "completed": {"type": "integer"}, "failed": {"type": "integer"}}}
+    }
+   },
+   "BatchRequest": {
+    "type": "object",
+    "required": ["input_file_id", "endpoint"],
+    "additionalProperties": false,
+    "properties": {"input_file_id": {"type": "string"}, "endpoint": {"enum": ["/v1/completions", "/v1/chat/completions"]}, "completion_window": {"enum": ["24h", null]}, "metadata": {"type": ["object", "null"]}}
+   },
+   "Files": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}}},
+   "Batches": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/Batch"}}}},
+   "Deleted": {"type": "object", "required": ["id", "object", "deleted"], "properties": {"id": {"type": "string"}, "object": {"const": "file"}, "deleted": {"const": true}}}
   },
   "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}
  }

@@ -25,7 +25,7 @@ std::string result_id(const std::string& custom_id) { return fmt::format("batch_
 
 }  // namespace
 
-BatchRunner::BatchRunner(Engine& engine, const BatchInput& input, BatchOutput& output, const Options& options)
+BatchRunner::BatchRunner(SequenceRunner& engine, const BatchInput& input, BatchOutput& output, const Options& options)
     : engine_(engine), input_(input), output_(output), options_(options) {
   summary_.num_lines = static_cast<int64_t>(input.lines().size());
 }
@@ -63,7 +63,9 @@ void BatchRunner::start(const BatchLine& line) {
     context.default_seed = hash_of(line.custom_id);
     auto job = std::make_shared<Job>();
     job->line = &line;
-    job->request = read_batch_request(parse_json_object(input_.text(line), "the line"), context);
+    const json::object object = parse_json_object(input_.text(line), "the line");
+    job->request = read_batch_request(object, context);
+    if (!options_.url.empty() && object.at("url").as_string() != options_.url) throw ApiError(400, fmt::format("'url' must be {}, as the batch says", options_.url), "url");
     job->collector = std::make_unique<CompletionCollector>(job->request, *context.tokenizer);
     for (int32_t i = 0; i < job->request.num_choices(); ++i) {
       const SequenceId id = engine_.submit(job->request.choice(i));
@@ -123,6 +125,7 @@ void BatchRunner::write(const BatchLine& line, json::value response, json::value
   result["error"] = std::move(error);
   output_.append(json::serialize(result));
   ++summary_.num_written;
+  if (options_.on_line) options_.on_line(summary_);
 }
 
 void BatchRunner::show(Progress& progress) const {

@@ -1,8 +1,9 @@
-// Feeds the lines of a batch to an engine, as many at a time as keep it busy, and appends each result as it finishes. Rank 0's step thread.
+// Feeds the lines of a batch to an engine, as many at a time as keep it busy, and appends each result as it finishes. One thread.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -11,8 +12,8 @@
 #include "launcher/api/completion_request.h"
 #include "launcher/batch/batch_input.h"
 #include "launcher/batch/batch_output.h"
+#include "launcher/batch/sequence_runner.h"
 #include "launcher/progress.h"
-#include "runtime/engine.h"
 
 namespace terrace {
 
@@ -34,9 +35,11 @@ class BatchRunner {
     std::string model_name;           // for responses whose request names none
     int32_t max_in_flight = 64;       // sequences given to the engine at a time
     const std::atomic<int>* signal = nullptr;  // not 0: stop feeding and come back
+    std::string url;                  // the only one that lines may have; empty: any
+    std::function<void(const BatchSummary&)> on_line;  // after each that was written
   };
   /// All outlive the runner.
-  BatchRunner(Engine& engine, const BatchInput& input, BatchOutput& output, const Options& options);
+  BatchRunner(SequenceRunner& engine, const BatchInput& input, BatchOutput& output, const Options& options);
 
   BatchSummary run(Progress& progress);
 
@@ -63,7 +66,7 @@ class BatchRunner {
   void write(const BatchLine& line, boost::json::value response, boost::json::value error);
   void show(Progress& progress) const;
 
-  Engine& engine_;
+  SequenceRunner& engine_;
   const BatchInput& input_;
   BatchOutput& output_;
   Options options_;

@@ -18,6 +18,7 @@
 #include "launcher/api/openapi.h"
 #include "launcher/api/token_lists.h"
 #include "launcher/http/completion_answer.h"
+#include "launcher/http/file_api.h"
 #include "launcher/http/local_name.h"
 #include "launcher/http/web_page.h"
 #include "launcher/serve/engine_loop.h"
@@ -30,7 +31,6 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 namespace json = boost::json;
 
-constexpr std::string_view kAssets = "/assets/";  // and a name
 constexpr int kClientGone = 499;  // nginx's number for it, in logs only
 
 Reply json_reply(int status, const json::value& body) { return {.status = status, .body = json::serialize(body)}; }
@@ -43,31 +43,59 @@ void expect_json(const HttpRequest& request) {
   }
 }
 
+// With one segment of the path in the place of {id}, which is what comes back; nullopt where the path is another's.
+std::optional<std::string_view> match(std::string_view pattern, std::string_view path) {
+  const size_t open = pattern.find("{id}");
+  if (open == std::string_view::npos) return pattern == path ? std::optional(std::string_view()) : std::nullopt;
+  const std::string_view after = pattern.substr(open + 4);
+  if (!path.starts_with(pattern.substr(0, open)) || !path.ends_with(after) || path.size() <= open + after.size()) return std::nullopt;
+  const std::string_view id = path.substr(open, path.size() - open - after.size());
+  return id.find('/') == std::string_view::npos ? std::optional(id) : std::nullopt;
+}
+
+// Browsers say so themselves; a form with a file is the one thing that a foreign page could send.
+void refuse_other_sites(const HttpRequest& request) {
+  if (request["Sec-Fetch-Site"] == "cross-site") throw ApiError(403, "requests from other sites' pages are refused (server.cors_origin)", "", "forbidden");
+}
+
 }  // namespace
 
 struct ApiService::Route {
   http::verb method;
   std::string_view path;
-  Reply (ApiService::*reply)(const Exchange&) const;  // nullptr: a completion
+  std::function<Reply(const ApiService&, const Exchange&)> reply;  // empty: a completion
   bool needs_key = true;
   bool logged = true;  // but for what is asked for every few seconds
+  bool json = true;    // what a POST sends
 };
 
 const std::vector<ApiService::Route>& ApiService::routes() {
   using http::verb;
+  const auto on_files = [](Reply (*answer)(const ServedModel&, const Exchange&)) {
+    return [answer](const ApiService& service, const Exchange& exchange) { return answer(*service.model(), exchange); };
+  };
   static const std::vector<Route> all = {
-      {verb::post, "/v1/completions", nullptr},
-      {verb::post, "/v1/chat/completions", nullptr},
+      {verb::post, "/v1/completions", {}},
+      {verb::post, "/v1/chat/completions", {}},
       {verb::get, "/v1/models", &ApiService::list_models},
       {verb::post, "/tokenize", &ApiService::tokenize},
       {verb::post, "/detokenize", &ApiService::detokenize},
+      {verb::post, "/v1/files", on_files(file_api::add_file), true, true, false},
+      {verb::get, "/v1/files", on_files(file_api::list_files)},
+      {verb::get, "/v1/files/{id}", on_files(file_api::get_file)},
+      {verb::delete_, "/v1/files/{id}", on_files(file_api::delete_file)},
+      {verb::get, "/v1/files/{id}/content", on_files(file_api::get_content)},
+      {verb::post, "/v1/batches", on_files(file_api::create_batch)},
+      {verb::get, "/v1/batches", on_files(file_api::list_batches)},
+      {verb::get, "/v1/batches/{id}", on_files(file_api::get_batch)},
+      {verb::post, "/v1/batches/{id}/cancel", on_files(file_api::cancel_batch), true, true, false},
       {verb::get, "/health", &ApiService::health, false, false},
       {verb::get, "/version", &ApiService::version, false},
       {verb::get, "/metrics", &ApiService::metrics_text, true, false},
       {verb::get, "/stats", &ApiService::live_stats, true, false},
       {verb::get, "/openapi.json", &ApiService::openapi, false},
       {verb::get, "/", &ApiService::web_page, false, false},
-      {verb::get, kAssets, &ApiService::web_page, false, false},
+      {verb::get, "/assets/{id}", &ApiService::web_page, false, false},
   };
   return all;
 }
@@ -100,6 +128,7 @@ asio::awaitable<void> ApiService::handle(Exchange& exchange) {
     if (options_.local_only) expect_local_name(exchange.request());
     route = &find_route(exchange);
     exchange.route = route->path;
+    exchange.parameter = match(route->path, exchange.path()).value_or("");
     co_await answer(exchange, *route, record);
   } catch (const ApiError& error) {
     failure = error;
@@ -131,10 +160,11 @@ asio::awaitable<void> ApiService::answer(Exchange& exchange, const Route& route,
   ApiKeys::Admission admission;
   if (route.method == http::verb::post) {
     admission = options_.keys.admit(exchange.owner, record.begun_us);
-    expect_json(exchange.request());
+    if (route.json) expect_json(exchange.request());
+    if (options_.cors_origin.empty()) refuse_other_sites(exchange.request());
   }
-  if (route.reply != nullptr) {
-    Reply reply = (this->*route.reply)(exchange);
+  if (route.reply) {
+    Reply reply = route.reply(*this, exchange);
     co_await exchange.reply(std::move(reply));
   } else {
     const auto served = model();
@@ -153,12 +183,10 @@ Reply ApiService::error_reply(const Exchange& exchange, const ApiError& error) c
   return reply;
 }
 
-bool ApiService::serves(const Route& route, std::string_view path) { return route.path == path || (route.path == kAssets && path.starts_with(kAssets)); }
-
 std::string ApiService::allowed_methods(const Exchange& exchange) const {
   std::string methods;
   for (const Route& route : routes()) {
-    if (serves(route, exchange.path())) methods += (methods.empty() ? "" : ", ") + std::string(http::to_string(route.method));
+    if (match(route.path, exchange.path())) methods += (methods.empty() ? "" : ", ") + std::string(http::to_string(route.method));
   }
   return methods;
 }
@@ -167,7 +195,7 @@ const ApiService::Route& ApiService::find_route(const Exchange& exchange) const 
   static const Route any_preflight = {http::verb::options, "preflight", &ApiService::preflight, false, false};
   if (exchange.request().method() == http::verb::options && !options_.cors_origin.empty()) return any_preflight;
   const http::verb method = exchange.request().method() == http::verb::head ? http::verb::get : exchange.request().method();
-  const auto found = std::ranges::find_if(routes(), [&](const Route& route) { return serves(route, exchange.path()) && route.method == method; });
+  const auto found = std::ranges::find_if(routes(), [&](const Route& route) { return route.method == method && match(route.path, exchange.path()); });
   if (found != routes().end()) return *found;
   const std::string methods = allowed_methods(exchange);
   if (!methods.empty()) throw ApiError(405, fmt::format("this path takes {}", methods), "", "method_not_allowed");
@@ -227,14 +255,13 @@ Reply ApiService::openapi(const Exchange&) const { return {.body = std::string(o
 std::vector<std::string> ApiService::paths() {
   std::vector<std::string> all;
   for (const Route& route : routes()) {
-    if (route.reply != &ApiService::web_page) all.push_back(fmt::format("{} {}", std::string_view(http::to_string(route.method)), route.path));
+    if (route.path != "/" && !route.path.starts_with("/assets/")) all.push_back(fmt::format("{} {}", std::string_view(http::to_string(route.method)), route.path));
   }
   return all;
 }
 
 Reply ApiService::web_page(const Exchange& exchange) const {
-  const std::string_view path = exchange.path();
-  return web_page_reply(exchange.request(), path == "/" ? "index.html" : path.substr(kAssets.size()));
+  return web_page_reply(exchange.request(), exchange.path() == "/" ? "index.html" : exchange.parameter);
 }
 
 // What a browser asks before it lets another site's page call.

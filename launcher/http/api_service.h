@@ -38,7 +38,6 @@ class ApiService {
  private:
   struct Route;
   static const std::vector<Route>& routes();
-  static bool serves(const Route& route, std::string_view path);
 
   boost::asio::awaitable<void> answer(Exchange& exchange, const Route& route, AccessRecord& record);
   Reply error_reply(const Exchange& exchange, const ApiError& error) const;

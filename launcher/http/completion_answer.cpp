@@ -176,6 +176,7 @@ CompletionContext completion_context(const ServedModel& model) {
   CompletionContext context;
   context.tokenizer = model.tokenizer;
   context.chat_template = model.chat_template;
+  context.grammars = model.grammars;
   context.defaults = model.defaults;
   context.max_sequence_tokens = model.max_sequence_tokens;
   context.default_seed = std::random_device{}();

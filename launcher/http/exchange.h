@@ -46,7 +46,9 @@ class Exchange {
   std::string id;     // of the request, in answers and logs
   std::string owner;  // name of the API key
   std::string route;  // as the server names it
+  std::string parameter;  // what stands where the route has {id}
   std::vector<std::pair<std::string, std::string>> headers;  // of every answer
+  bool last = false;  // the connection ends with this answer
 
  protected:
   explicit Exchange(HttpRequest request) : request_(std::move(request)) {}

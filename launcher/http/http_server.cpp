@@ -174,7 +174,7 @@ asio::awaitable<void> HttpServer::Impl::serve(Stream& stream) {
     std::optional<HttpRequest> request = co_await read(stream, buffer);
     if (!request) co_return;
     StreamExchange<Stream> exchange(std::move(*request), stream, options.idle);
-    if (ending) exchange.headers.emplace_back("Connection", "close");
+    exchange.last = ending;
     const Count answer(answering);
     co_await (handler(exchange) || exchange.closed());
     if (!exchange.keep_alive()) co_return;

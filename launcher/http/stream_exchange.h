@@ -102,7 +102,7 @@ class StreamExchange final : public Exchange {
     response.set("X-Request-Id", id);
     response.set("X-Content-Type-Options", "nosniff");
     for (const auto& [name, value] : headers) response.set(name, value);
-    response.keep_alive(request_.keep_alive());
+    response.keep_alive(request_.keep_alive() && !last);
     return response;
   }
 

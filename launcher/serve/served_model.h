@@ -10,7 +10,10 @@
 
 namespace terrace {
 
+class BatchJobs;
 class EngineLoop;
+class FileStore;
+class GrammarCompiler;
 
 struct ServedModel {
   std::string name;
@@ -20,7 +23,10 @@ struct ServedModel {
   SamplingSection defaults;
   int32_t max_sequence_tokens = 0;
   int32_t max_sequences = 0;
+  GrammarCompiler* grammars = nullptr;
   EngineLoop* loop = nullptr;
+  FileStore* files = nullptr;  // nullptr: no files and batches
+  BatchJobs* batches = nullptr;
 };
 
 }  // namespace terrace

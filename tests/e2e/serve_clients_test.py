@@ -1,9 +1,11 @@
 """Clients that know nothing of terrace, as PyPI has them, talk to `terrace serve`: openai (sync, async, streams), langchain-openai, llm."""
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import openai
@@ -18,7 +20,8 @@ QUESTION = [{"role": "user", "content": "Name the capital of France."}]
 class ClientsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("server.model_name=smollm2").wait()
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.server = Server("server.model_name=smollm2", f"server.files={cls.folder.name}").wait()
         cls.url = f"http://127.0.0.1:{cls.server.port}/v1"
         cls.client = openai.OpenAI(base_url=cls.url, api_key="none", max_retries=0)
 
@@ -26,6 +29,7 @@ class ClientsTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.client.close()
         cls.server.end()
+        cls.folder.cleanup()
 
     def test_openai_lists_the_model(self):
         self.assertEqual([model.id for model in self.client.models.list()], ["smollm2"])
@@ -61,6 +65,25 @@ class ClientsTest(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as caught:
             self.client.chat.completions.create(model="smollm2", messages=QUESTION, temperature=-1)
         self.assertEqual(caught.exception.param, "temperature")
+
+    def test_openai_batches(self):
+        lines = [{"custom_id": f"n{n}", "method": "POST", "url": "/v1/completions", "body": {"prompt": f"{n} + 1 =", "max_tokens": 4, "temperature": 0}} for n in range(5)]
+        lines.append({"custom_id": "wrong", "method": "POST", "url": "/v1/completions", "body": {"prompt": 1}})
+        upload = self.client.files.create(file=("lines.jsonl", "\n".join(json.dumps(line) for line in lines).encode()), purpose="batch")
+        self.assertIn(upload.id, [file.id for file in self.client.files.list()])
+        batch = self.client.batches.create(input_file_id=upload.id, endpoint="/v1/completions", completion_window="24h", metadata={"of": "a test"})
+        until = time.monotonic() + 60
+        while batch.status != "completed" and time.monotonic() < until:
+            time.sleep(0.1)
+            batch = self.client.batches.retrieve(batch.id)
+        self.assertEqual((batch.status, batch.request_counts.total, batch.request_counts.completed, batch.request_counts.failed), ("completed", 6, 5, 1))
+        answers = {answer["custom_id"]: answer for answer in map(json.loads, self.client.files.content(batch.output_file_id).text.splitlines())}
+        self.assertEqual(sorted(answers), sorted(line["custom_id"] for line in lines))
+        alone = self.client.completions.create(model="smollm2", **lines[3]["body"])
+        self.assertEqual(answers["n3"]["response"]["body"]["choices"][0]["text"], alone.choices[0].text)
+        self.assertEqual(self.client.files.delete(upload.id).deleted, True)
+        with self.assertRaises(openai.NotFoundError):
+            self.client.files.retrieve(upload.id)
 
     def test_langchain(self):
         model = ChatOpenAI(model="smollm2", base_url=self.url, api_key="none", temperature=0, max_tokens=20, max_retries=0)

@@ -109,6 +109,39 @@ class RanksTest(unittest.TestCase):
                 server.end()
 
 
+class BatchesTest(unittest.TestCase):
+    def test_a_batch_goes_on_with_the_next_server(self):
+        with tempfile.TemporaryDirectory() as folder:
+            lines = "\n".join(json.dumps({"custom_id": f"n{n}", "method": "POST", "url": "/v1/completions",
+                                           "body": {"prompt": f"{n} bottles", "max_tokens": 60, "ignore_eos": True, "temperature": 0}}) for n in range(40))
+            settings = (f"server.files={folder}", "scheduler.max_sequences=4")
+            with Server(*settings) as server:
+                form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="in"\r\n\r\n' + lines.encode() + b"\r\n--b--\r\n"
+                status, data, _ = server.request("POST", "/v1/files", form, {"Content-Type": "multipart/form-data; boundary=b"})
+                self.assertEqual(status, 200, data)
+                _, batch = server.post("/v1/batches", {"input_file_id": json.loads(data)["id"], "endpoint": "/v1/completions"})
+                self.done(server, batch, lambda counts: counts["completed"] >= 3)
+                status, answer = server.post("/v1/completions", SHORT)  # others go first
+                self.assertEqual(status, 200, answer)
+                server.process.kill()
+                server.process.wait()
+            with Server(*settings) as server:
+                ended = self.done(server, batch, lambda counts: counts["completed"] == 40)
+                data = server.get(f"/v1/files/{ended['output_file_id']}/content")[1]
+                self.assertEqual(sorted(json.loads(line)["custom_id"] for line in data.splitlines()), sorted(f"n{n}" for n in range(40)))
+                self.assertEqual(server.get("/v1/files/..%2f..%2fetc")[0], 404)
+                self.assertEqual(server.get("/v1/files/../batches")[0], 404)
+
+    def done(self, server, batch, enough):
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            found = json.loads(server.get(f"/v1/batches/{batch['id']}")[1])
+            if enough(found["request_counts"]) and (found["status"] == "completed" or found["request_counts"]["completed"] < 40):
+                return found
+            time.sleep(0.05)
+        self.fail(f"after 60 s: {found}")
+
+
 class raw_request:
     """A request whose answer nobody waits for: the connection is closed at the end of the block."""
 

@@ -88,7 +88,8 @@ class BatchRunnerTest : public ::testing::Test {
     options.max_in_flight = 3;
     options.signal = &signal_;
     Progress progress(ProgressMode::kNone);
-    return BatchRunner(session.engine(), input, output, options).run(progress);
+    EngineRunner engine(session.engine());
+    return BatchRunner(engine, input, output, options).run(progress);
   }
 
   std::string output() const {

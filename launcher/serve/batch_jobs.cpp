@@ -1,0 +1,185 @@
+#include "launcher/serve/batch_jobs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "kernels/base/error.h"
+#include "kernels/base/log.h"
+#include "launcher/api/api_error.h"
+#include "launcher/api/field_reader.h"
+#include "launcher/batch/batch_runner.h"
+#include "launcher/serve/loop_runner.h"
+
+namespace terrace {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kKind = "batch";
+
+bool ended(const json::object& batch) {
+  const std::string_view status = batch.at("status").as_string();
+  return status == "completed" || status == "failed" || status == "cancelled";
+}
+
+json::object new_batch(const std::string& id, const std::string& input, const std::string& endpoint, const json::value* metadata) {
+  json::object batch{{"id", id}, {"object", "batch"}, {"endpoint", endpoint}, {"errors", nullptr}, {"input_file_id", input}, {"completion_window", "24h"},
+                     {"status", "validating"}, {"output_file_id", nullptr}, {"error_file_id", nullptr}, {"created_at", std::time(nullptr)}};
+  for (const char* when : {"in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"}) batch[when] = nullptr;
+  batch["request_counts"] = json::object{{"total", 0}, {"completed", 0}, {"failed", 0}};
+  batch["metadata"] = metadata == nullptr ? json::value(nullptr) : *metadata;
+  return batch;
+}
+
+json::object counts(const BatchSummary& summary, int64_t failed_before) {
+  const int64_t failed = summary.num_failed + failed_before;
+  return {{"total", summary.num_lines}, {"completed", summary.num_written + summary.num_skipped - failed}, {"failed", failed}};
+}
+
+}  // namespace
+
+BatchJobs::BatchJobs(FileStore& files, EngineLoop& loop, const Options& options) : files_(files), loop_(loop), options_(options) {
+  std::vector<json::object> found = files.load_all(kKind);
+  std::ranges::reverse(found);  // the oldest goes on first
+  for (json::object& batch : found) {
+    const std::string id(batch.at("id").as_string());
+    if (!ended(batch)) pending_.push_back(id);
+    batches_.emplace(id, std::move(batch));
+  }
+  thread_ = std::thread([this] { work(); });
+}
+
+BatchJobs::~BatchJobs() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+    stop_ = 1;
+  }
+  work_.notify_all();
+  thread_.join();
+}
+
+json::object BatchJobs::create(const json::object& body) {
+  FieldReader fields(body);
+  const std::string input = fields.string("input_file_id").value_or("");
+  if (!files_.find(input)) throw ApiError(404, fmt::format("there is no file '{}'", input), "input_file_id", "not_found");
+  const std::string endpoint = fields.string("endpoint").value_or("");
+  if (!endpoint_of(endpoint)) fields.fail("endpoint", "\"/v1/completions\" or \"/v1/chat/completions\"");
+  if (fields.string("completion_window").value_or("24h") != "24h") fields.fail("completion_window", "\"24h\"");
+  const json::value* metadata = fields.value("metadata");
+  if (metadata != nullptr && !metadata->is_object()) fields.fail("metadata", "an object");
+  fields.finish();
+  const std::string id = files_.reserve(kKind);
+  json::object batch = new_batch(id, input, endpoint, metadata);
+  files_.save(id, batch);
+  {
+    const std::lock_guard lock(mutex_);
+    batches_[id] = batch;
+    pending_.push_back(id);
+  }
+  work_.notify_one();
+  return batch;
+}
+
+std::vector<json::object> BatchJobs::list() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<json::object> all;
+  for (const auto& [id, batch] : batches_) all.push_back(batch);
+  std::ranges::stable_sort(all, std::greater<>(), [](const json::object& batch) { return batch.at("created_at").as_int64(); });
+  return all;
+}
+
+std::optional<json::object> BatchJobs::find(const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = batches_.find(id);
+  return found == batches_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<json::object> BatchJobs::cancel(const std::string& id) {
+  const auto batch = find(id);
+  if (!batch || ended(*batch)) return batch;
+  bool waits = false;
+  {
+    const std::lock_guard lock(mutex_);
+    waits = std::erase(pending_, id) > 0;
+    if (running_ == id) stop_ = 1;
+  }
+  const int64_t now = std::time(nullptr);
+  if (waits) return update(id, {{"status", "cancelled"}, {"cancelling_at", now}, {"cancelled_at", now}});
+  return update(id, {{"status", "cancelling"}, {"cancelling_at", now}});
+}
+
+json::object BatchJobs::update(const std::string& id, const json::object& changes) {
+  json::object batch;
+  {
+    const std::lock_guard lock(mutex_);
+    json::object& held = batches_.at(id);
+    for (const auto& [name, value] : changes) held[name] = value;
+    batch = held;
+  }
+  files_.save(id, batch);
+  return batch;
+}
+
+void BatchJobs::work() {
+  while (true) {
+    std::string id;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [this] { return ending_ || !pending_.empty(); });
+      if (ending_) return;
+      id = running_ = pending_.front();
+      pending_.pop_front();
+      stop_ = 0;
+    }
+    run(id);
+    const std::lock_guard lock(mutex_);
+    running_.clear();
+  }
+}
+
+void BatchJobs::run(const std::string& id) {
+  try {
+    json::object batch = update(id, {{"status", "in_progress"}, {"in_progress_at", std::time(nullptr)}});
+    answer_lines(id, batch);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) return;  // the server ends: the next one goes on
+    log_warning(fmt::format("{} failed: {}", id, error.what()));
+    const json::object problem{{"code", "invalid_value"}, {"message", error.what()}, {"line", nullptr}, {"param", nullptr}};
+    update(id, {{"status", "failed"}, {"failed_at", std::time(nullptr)}, {"errors", json::object{{"object", "list"}, {"data", json::array{problem}}}}});
+  }
+}
+
+void BatchJobs::answer_lines(const std::string& id, json::object& batch) {
+  const std::string input_id(batch.at("input_file_id").as_string());
+  std::string output_id = batch.at("output_file_id").is_string() ? std::string(batch.at("output_file_id").as_string()) : "";
+  if (output_id.empty()) {
+    output_id = files_.reserve("file");
+    update(id, {{"output_file_id", output_id}});
+  }
+  const int64_t failed_before = batch.at("request_counts").at("failed").as_int64();
+  const BatchInput input(files_.path_of(input_id));
+  BatchOutput output(files_.path_of(output_id), false);
+  LoopRunner engine(loop_, id);
+  BatchRunner::Options options;
+  options.context = options_.context;
+  options.context.now_unix = std::time(nullptr);
+  options.model_name = options_.model_name;
+  options.max_in_flight = options_.max_in_flight;
+  options.signal = &stop_;
+  options.url = std::string(batch.at("endpoint").as_string());
+  options.on_line = [&](const BatchSummary& summary) { update(id, {{"request_counts", counts(summary, failed_before)}}); };
+  Progress silent(ProgressMode::kNone);
+  const BatchSummary summary = BatchRunner(engine, input, output, options).run(silent);
+  files_.publish(output_id, fmt::format("{}_output.jsonl", id), "batch_output");
+  const int64_t now = std::time(nullptr);
+  if (!summary.interrupted) {
+    update(id, {{"status", "completed"}, {"finalizing_at", now}, {"completed_at", now}, {"request_counts", counts(summary, failed_before)}});
+  } else if (find(id)->at("status").as_string() == "cancelling") {
+    update(id, {{"status", "cancelled"}, {"cancelled_at", now}});
+  }
+}
+
+}  // namespace terrace
