@@ -41,10 +41,13 @@ struct PackOptions {
   bool fine_activations = false;
 };
 
-/// This rank's KV pages of one layer group: `frames` blocks of layout.page_stride bytes from `base`.
+/// This rank's KV pages of one layer group: blocks of layout.page_stride bytes from `base`, one a frame. Attention may also read the pages of the host tier:
+/// their frames follow the device's in number, and on the CPU in place; K and V are written to the device's frames only.
 struct KvPool {
   std::byte* base = nullptr;
   PageLayout layout;
+  const std::byte* host = nullptr;  // where the host tier is memory of its own (Backend::reads_host_pages): its first page, frame `num_frames`
+  uint32_t num_frames = 0;          // of the device, where there is `host`
 };
 
 /// The bytes of one frame into another of the same pool.
@@ -142,6 +145,8 @@ class Backend {
   virtual std::optional<size_t> free_memory() const { return std::nullopt; }
   /// For moving KV pages to host memory and back. The pool at options.device_base must outlive it.
   virtual std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) = 0;
+  /// Whether attention can read the page mover's host pool where it lies (KvPool::host), at the addresses that the host has for it.
+  virtual bool reads_host_pages() const { return true; }
   /// The queue that ops run on (a cudaStream_t), for collectives between devices; null where ops have run when they return.
   virtual void* stream() const { return nullptr; }
   /// Measures the machine, with this backend's threads and instructions, for about half a second; `set_bytes`: see MachineLimits.

@@ -3,7 +3,7 @@
 //
 // A move is queued and has a ticket. An eviction reads what all ops queued before it have written; a fetch overwrites its device frame only after them. What comes later must
 // be ordered by the caller: ops that use a fetched page, or write into the frame of an evicted one, by order_ops_after(); host reads of an evicted page, and its host frame's
-// next use, by finished() or wait().
+// next use, by finished() or wait(). Ops that read a host frame in place (KvPool::host) are queued when its page has come; what the host itself writes there later waits for them by wait_for_ops().
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,8 @@ class PageMover {
   virtual void wait(Ticket ticket) = 0;
   /// Ops queued from now on run after these copies; on a device the caller does not wait.
   virtual void order_ops_after(Ticket ticket) = 0;
+  /// Returns when the ops queued so far have read what they read of the host pool.
+  virtual void wait_for_ops() {}
   /// page_bytes of host memory.
   virtual std::byte* host_page(uint32_t host_frame) = 0;
   /// XXH3-64 of the bytes that the last finished copy of this host frame read, where the mover makes it in the same pass; nullopt where it makes none.

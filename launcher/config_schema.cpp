@@ -95,7 +95,7 @@ std::vector<ConfigKey> serving_keys() {
       {"cache.host", optional_memory_value([](Config& c) -> MemorySize& { return c.cache.host; }),
        "The second tier: memory of each rank's host for pages that the device has no room for. A share is of what is left to the rank; 0 is none."},
       {"cache.in_place", flag_value([](Config& c) -> bool& { return c.cache.in_place; }),
-       "CPU backend: pages of the host tier are read where they lie, once verified, instead of being fetched; a sequence may then be as long as cache.host holds, whatever cache.device is."},
+       "Pages of the host tier are read where they lie, once verified, instead of being fetched; a sequence may then be as long as cache.host holds, whatever cache.device is. A GPU reads them over its link."},
       {"cache.fetch", choice_value([](Config& c) -> S& { return c.cache.fetch; }, {"auto", "always", "never"}),
        "Pages found in a colder tier: `auto` fetches them where that is faster than computing them again, by the rates measured so far; the others are to compare."},
       {"cache.policy", choice_value([](Config& c) -> S& { return c.cache.policy; }, {"lru", "reuse"}),

@@ -70,7 +70,7 @@ struct CacheSection {
   MemorySize device = {0, 60.0};   // KV pages of this rank
   MemorySize host;                 // of the host tier; 0: none
   bool prefixes = true;            // full pages are kept for sequences that begin alike
-  bool in_place = false;           // rows read pages of the host tier where they lie (CPU backend)
+  bool in_place = false;           // rows read pages of the host tier where they lie
   std::string fetch = "auto";      // pages of colder tiers: auto (fetched where that is faster than computing them) | always | never
   std::string policy = "lru";      // which page a full tier gives up: lru | reuse
   DiskSection disk;

@@ -209,9 +209,12 @@ void Session::Impl::check_in_place() const {
   if (model.widest_window().size > 0) {
     throw Error(ErrorCode::kInvalidValue, "cache.in_place is of no use where all layers have a window (attention.window): such sequences need few pages, whatever their length");
   }
-  const bool shares_memory = !backend->free_memory();
-  if (!shares_memory || memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled) {
-    throw Error(ErrorCode::kInvalidValue, "cache.in_place needs the CPU backend, a host tier (cache.host) and cache.prefixes: the rows of a GPU cannot read the host's pages yet");
+  if (memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled) {
+    throw Error(ErrorCode::kInvalidValue, "cache.in_place needs a host tier (cache.host) and cache.prefixes: rows read the pages that these keep");
+  }
+  if (!backend->reads_host_pages()) {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("cache.in_place: {} does not have registered host memory at the host's addresses, so its rows cannot read pages there: leave cache.in_place out, or "
+                                                      "say backend: cpu", backend->describe()));
   }
 }
 
@@ -219,7 +222,11 @@ void Session::Impl::allocate_pages() {
   agree_on_frames();
   if (disk_frames > 0) origin = origin_of_pages();
   make_page_store();
-  const KvPool pool = {pages.data(), memory.layout};
+  KvPool pool = {pages.data(), memory.layout};
+  if (config.cache.in_place && backend->free_memory()) {
+    pool.host = store->host_page(0);
+    pool.num_frames = static_cast<uint32_t>(memory.num_frames);
+  }
   const Worker::Frames frames = {memory.num_frames, config.cache.in_place ? memory.num_host_frames : 0};
   worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, frames, config.scheduler.max_sequences, store.get());
   std::vector<DiskRecord> on_disk;
@@ -262,6 +269,7 @@ void Session::Impl::make_page_store() {
   store_options.num_device_frames = static_cast<uint32_t>(memory.num_frames);
   store_options.num_host_frames = static_cast<uint32_t>(memory.num_host_frames);
   if (shares_memory) store_options.host_base = pages.data() + memory.kv_bytes;
+  store_options.read_in_place = config.cache.in_place;
   store_options.link = {static_cast<double>(config.cache.link.bandwidth.bytes), config.cache.link.latency_us};
   if (disk_frames > 0) {
     DiskOptions& disk = store_options.disk.emplace();

@@ -17,7 +17,7 @@ namespace terrace {
 
 class Worker {
  public:
-  /// Frames that rows may name: of the device, and of the host where its pages follow the device's in one pool and are read in place (else 0).
+  /// Frames that rows may name: of the device, and of the host where its pages are read in place (else 0); these follow the device's in number.
   struct Frames {
     int32_t device = 0;
     int32_t host = 0;

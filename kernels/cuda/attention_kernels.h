@@ -56,6 +56,8 @@ struct AttentionParams {
   const int32_t* const* num_units;     // slot of one number
   const uint32_t* const* frames;       // slot
   const std::byte* kv;                 // the pool, with the layer's offset added
+  const std::byte* host_kv;            // likewise, for frames from num_frames on: pinned memory, read over the link
+  uint32_t num_frames;
   int64_t page_stride;                 // bytes, as the next four
   int64_t head_stride;
   int64_t v_offset;

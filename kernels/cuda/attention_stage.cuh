@@ -28,6 +28,7 @@ struct Shared {
   AttentionUnit unit;                                // what the block works on: registers are dear
   const uint32_t* frames;                            // of its sequence
   const std::byte* kv;                               // the pool, with the layer's and the head's offset added
+  const std::byte* host_kv;                          // likewise
   alignas(16) uint16_t q[kRows][kStride];
   alignas(16) Stage stages[kStages];
   alignas(16) uint32_t weights[kGroups][2][32][4];  // of a step, as a lane's A fragments of 16 keys each; this and the next where warps share
@@ -40,6 +41,7 @@ __device__ __forceinline__ void open_unit(Shared<kDims, kTile>& shared, const At
   shared.unit = (*params.units)[index];
   shared.frames = *params.frames + shared.unit.first_page;
   shared.kv = params.kv + shared.unit.kv_head * params.head_stride;
+  shared.host_kv = params.host_kv + shared.unit.kv_head * params.head_stride;
 }
 
 /// The unit's query rows as 16-bit elements, each row less a power of two where it would not fit. Rows and dims beyond: zeros.
@@ -92,7 +94,8 @@ class KvStager {
     if (first_key < shared_.unit.kv_end) {
       const bool valid = first_key + row() < shared_.unit.kv_end;
       const int in_page = key_of(first_key) & ((1 << params_.page_shift) - 1);
-      const std::byte* src = shared_.kv + frame_ * params_.page_stride + in_page * params_.row_bytes;
+      const std::byte* pool = frame_ < params_.num_frames ? shared_.kv : shared_.host_kv;
+      const std::byte* src = pool + frame_ * params_.page_stride + in_page * params_.row_bytes;
       uint16_t* const k = stage.k[row()];
       uint16_t* const v = stage.v[row()];
       if constexpr (kElement == KvElement::kF32) {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int32_t kFirstPartials = 256;
 constexpr int kJoinBlocks = 2;  // on a multiprocessor
+constexpr uint32_t kAllFrames = 0xffffffffu;
 
 KvElement kv_element(KvType type) {
   if (type == KvType::kF32) return KvElement::kF32;
@@ -142,6 +143,11 @@ AttentionParams CudaAttention::params(const AttentionArgs& args) const {
   params.out_stride = args.out.stride;
   params.frames = arrays_->slot<uint32_t>(StepArrays::kFrames);
   params.kv = args.kv->base + layout.row_offset(layout.k, args.layer, 0, 0);
+  params.num_frames = kAllFrames;
+  if (args.kv->host != nullptr) {
+    params.num_frames = args.kv->num_frames;
+    params.host_kv = args.kv->host - params.num_frames * layout.page_stride + layout.row_offset(layout.k, args.layer, 0, 0);
+  }
   params.page_stride = static_cast<int64_t>(layout.page_stride);
   params.head_stride = static_cast<int64_t>(layout.k.head_stride);
   params.v_offset = static_cast<int64_t>(layout.v.offset);

@@ -44,6 +44,12 @@ std::optional<size_t> CudaBackend::free_memory() const {
 
 std::unique_ptr<PageMover> CudaBackend::make_page_mover(const PageMoverOptions& options) { return std::make_unique<CudaPageMover>(device_, options); }
 
+// The pool is registered chunk by chunk: only where a device has registered memory at the host's addresses are the chunks one range there too.
+bool CudaBackend::reads_host_pages() const {
+  const cudaDeviceProp& device = device_.properties();
+  return device.unifiedAddressing != 0 && device.canUseHostPointerForRegisteredMem != 0;
+}
+
 MachineLimits CudaBackend::measure_limits(size_t set_bytes) {
   device_.make_current();
   return measure_device_limits(device_, set_bytes);

@@ -31,6 +31,7 @@ class CudaBackend : public Backend {
   void read(const void* src, std::span<std::byte> dst) override;
   std::optional<size_t> free_memory() const override;
   std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) override;
+  bool reads_host_pages() const override;
   void* stream() const override;
   MachineLimits measure_limits(size_t set_bytes) override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;

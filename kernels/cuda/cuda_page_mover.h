@@ -23,6 +23,7 @@ class CudaPageMover : public PageMover {
   std::optional<int64_t> finished_us(Ticket ticket) override;
   void wait(Ticket ticket) override;
   void order_ops_after(Ticket ticket) override;
+  void wait_for_ops() override { device_.synchronize(); }
   std::byte* host_page(uint32_t host_frame) override { return host_.page(host_frame); }
 
  private:

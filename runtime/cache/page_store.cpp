@@ -94,7 +94,9 @@ void PageStore::start_disk_moves(std::span<const PageMove> moves, std::span<cons
     disk_moves_.emplace(move.id, DiskMove{move, clock_.now_us()});
     transfers.push_back(std::move(transfer));
   }
-  if (!transfers.empty()) disk_->start(std::move(transfers));
+  if (transfers.empty()) return;
+  if (options_.read_in_place) mover_->wait_for_ops();  // a frame that is read into may just have been let go by a row
+  disk_->start(std::move(transfers));
 }
 
 void PageStore::take_finished_disk_moves(std::vector<MoveResult>& results) {

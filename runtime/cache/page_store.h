@@ -29,6 +29,7 @@ class PageStore {
     uint32_t num_device_frames = 0;
     uint32_t num_host_frames = 0;
     std::byte* host_base = nullptr;  // CPU backend: num_host_frames pages; null: the page mover allocates them
+    bool read_in_place = false;           // ops read host pages where they lie
     PageLink link = {};                   // CPU backend: between device and host
     Clock* clock = nullptr;          // null: the machine's
     std::optional<DiskOptions> disk = {};

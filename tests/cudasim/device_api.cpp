@@ -28,7 +28,8 @@ cudaDeviceProp properties_of(int device) {
   p.totalConstMem = 65536;
   p.major = settings().compute_capability / 10, p.minor = settings().compute_capability % 10;
   p.multiProcessorCount = settings().num_multiprocessors;
-  p.canMapHostMemory = p.unifiedAddressing = p.concurrentKernels = p.hostRegisterSupported = p.canUseHostPointerForRegisteredMem = 1;
+  p.canMapHostMemory = p.unifiedAddressing = p.concurrentKernels = p.hostRegisterSupported = 1;
+  p.canUseHostPointerForRegisteredMem = settings().host_pointers ? 1 : 0;
   p.asyncEngineCount = 2;
   p.l2CacheSize = kL2Bytes;
   p.maxThreadsPerMultiProcessor = kMaxThreadsPerMultiprocessor;

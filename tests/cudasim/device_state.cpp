@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 
@@ -119,8 +120,24 @@ void Device::run(Stream& stream, QueuedOperation& queued) {
     for (const MemoryRange& range : operation.writes) checker()->on_host_range(*this, range.begin, range.bytes, RangeEvent::kWritten);
   }
   PinnedGuard::get().close();
+  if (operation.kind == OperationKind::kKernel) guard_pinned(stream, queued);
   running_device = nullptr;
   history.add(footprint, queued.clock, stream.id(), queued.count, operation.name);
+}
+
+// What a kernel touches of pinned memory is known when it has run; it may have been running since it was queued, for all the host knows.
+void Device::guard_pinned(const Stream& stream, const QueuedOperation& queued) {
+  for (const bool write : {false, true}) {
+    footprint.each(write, [&](uintptr_t begin, uintptr_t end) {
+      while (begin < end) {  // neighbours may be registered apart
+        const AllocationInfo info = find_allocation(reinterpret_cast<const void*>(begin), 1);
+        if (info.kind != MemoryKind::kPinned) return;
+        const uintptr_t stop = std::min(end, reinterpret_cast<uintptr_t>(info.begin) + info.bytes);
+        PinnedGuard::get().add({reinterpret_cast<const void*>(begin), stop - begin}, write, index, stream.id(), queued.count, queued.operation.name);
+        begin = stop;
+      }
+    });
+  }
 }
 
 bool in_operation() { return running_device != nullptr; }

@@ -51,6 +51,8 @@ class Device {
   std::unordered_map<const void*, int> allowed_shared_bytes;  // cudaFuncSetAttribute
 
  private:
+  void guard_pinned(const Stream& stream, const QueuedOperation& queued);
+
   std::vector<std::unique_ptr<Stream>> streams_;  // the first is the legacy default stream
   std::vector<std::unique_ptr<Event>> events_;
   std::unordered_map<const void*, Stream*> stream_handles_;

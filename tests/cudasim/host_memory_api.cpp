@@ -14,7 +14,7 @@ constexpr size_t kPage = 4096;
 
 size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// number 1: of its own pages, which PinnedGuard may close; 0: registered.
+// number 1: of its own pages, which PinnedGuard may close; 0: registered, which a device may have at other addresses (Settings::host_pointers).
 AllocationInfo pinned_info(const void* memory, size_t bytes, uint64_t number) {
   AllocationInfo info;
   info.kind = MemoryKind::kPinned;
@@ -76,6 +76,7 @@ cudaError_t cudaHostUnregister(void* memory) { return release_host("cudaHostUnre
 cudaError_t cudaHostGetDevicePointer(void** device_pointer, void* memory, unsigned) {
   return api_call("cudaHostGetDevicePointer", cudaErrorInvalidValue, [&](Device&) {
     if (find_allocation(memory, 1).kind != MemoryKind::kPinned) return cudaErrorInvalidValue;
+    if (!settings().host_pointers) unsupported("cudaHostGetDevicePointer where addresses differ");
     *device_pointer = memory;  // unified addresses
     return cudaSuccess;
   });

@@ -12,7 +12,7 @@ class PinnedGuard {
  public:
   static PinnedGuard& get();
 
-  /// An operation was queued that will touch the range (a part of pinned memory).
+  /// A copy was queued that will touch the range (a part of pinned memory), or a kernel has run that did.
   void add(const MemoryRange& range, bool write, int device, size_t stream, uint64_t count, const std::string& name);
   /// The host has waited for what the clock covers.
   void release(int device, const Clock& clock);

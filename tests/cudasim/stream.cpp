@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tests/cudasim/device_state.h"
 #include "tests/cudasim/graph.h"
 #include "tests/cudasim/pinned_guard.h"
@@ -32,6 +34,11 @@ bool Stream::ready() const {
     if (stream->done() < count) return false;
   }
   return true;
+}
+
+uint64_t Stream::first_for_peers() const {
+  const auto found = std::find_if(queue_.begin(), queue_.end(), [](const QueuedOperation& queued) { return queued.operation.waits_for_peers; });
+  return found == queue_.end() ? 0 : found->count;
 }
 
 void Stream::run_next() {

@@ -35,6 +35,8 @@ class Stream {
   void push(Operation operation, const std::vector<std::pair<Stream*, uint64_t>>& waits = {}, const Clock& after = {});
   /// The next operation can run: what it waits for has run. Peers: only if they are there.
   bool ready() const;
+  /// Number of the first operation in the queue that waits for peers; 0: none.
+  uint64_t first_for_peers() const;
   bool next_needs_peers() const { return !queue_.empty() && queue_.front().operation.waits_for_peers; }
   void run_next();
   /// Runs up to and with operation `count`, and whatever that waits for.

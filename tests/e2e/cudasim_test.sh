@@ -66,4 +66,8 @@ expect 2 env CUDASIM_DEVICES=1 mpirun -n 2 "$TERRACE" "${ask[@]}" "${cuda[@]}"
 says err "GPU of its own"
 expect 2 env CUDASIM_DRIVER=0 "$TERRACE" "${ask[@]}" "${cuda[@]}"
 says err "CUDA error 35"
+expect 2 env CUDASIM_HOST_POINTERS=0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.host=4MiB --set cache.in_place=true
+says err "registered host memory at the host's addresses"
+expect 0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.device=76KiB --set cache.host=4MiB --set cache.in_place=true
+same "pages read on the host"
 done_testing

@@ -1,6 +1,8 @@
 // Pages between pools on every backend: what comes back is what went, while ops go on beside the copies.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "kernels/page_mover.h"
 #include "tests/support/kernels/backend_list.h"
 #include "tests/support/kernels/random_matrix.h"
@@ -70,6 +72,20 @@ TEST_P(PageMoverTest, ManyMovesFinishInAnyOrderOfAsking) {
     EXPECT_TRUE(mover_->finished(tickets[i]));
   }
   EXPECT_TRUE(mover_->finished(mover_->evict({})));
+}
+
+TEST_P(PageMoverTest, OpsReadAHostPageWhereItLiesUntilTheHostHasWaitedForThem) {
+  ASSERT_TRUE(backend_->reads_host_pages());
+  for (int round = 0; round < 4; ++round) {
+    set(0, 1.0f);
+    set(1, 10.0f);
+    mover_->wait(mover_->evict(std::vector<PageMover::Move>{{1, 3}}));
+    auto* host = reinterpret_cast<float*>(mover_->host_page(3));
+    backend_->add(page(0), {host, 1, kPageFloats, kPageFloats});
+    mover_->wait_for_ops();
+    std::fill(host, host + kPageFloats, 100.0f);
+    EXPECT_EQ(get(0), std::vector<float>(kPageFloats, 11.0f));
+  }
 }
 
 }  // namespace

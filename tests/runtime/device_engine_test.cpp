@@ -143,6 +143,48 @@ TEST_F(DeviceEngineTest, PagesOfColderTiersGiveEqualBitsOn1And2Ranks) {
   }
 }
 
+// A device pool of 3 pages, sequences of up to 17: all but the newest pages are read on the host, over the link.
+TEST_F(DeviceEngineTest, ContextsFiveTimesTheDevicePoolGiveEqualBitsOn1And2Ranks) {
+  std::vector<Request> requests = {make_request(1, 262, 3), make_request(2, 100, 3), make_request(1, 262, 3)};  // the last: found whole on the host
+  for (const int ranks : {1, 2}) {
+    Config config = device_config();
+    config.cache.prefixes = false;
+    const Outputs resident = run_engine(config, ranks, requests);
+    const int64_t page = ranks == 1 ? 12288 : 8192;
+    config.cache.prefixes = true;
+    config.cache.device = {page * 3, 0};
+    config.cache.host = {page * 60, 0};
+    config.cache.in_place = true;
+    EngineStats stats;
+    const Outputs in_place = run_engine(config, ranks, requests, &stats);
+    EXPECT_GT(stats.sources.host, 200) << ranks;
+    EXPECT_EQ(stats.tiers.moved_in[0], 0u) << ranks;  // read where they lie
+    for (const auto& [id, events] : resident) expect_bit_equal(in_place.at(id), events, fmt::format("{} ranks, sequence {}", ranks, id));
+  }
+}
+
+// Pages that rows read on the host come there from disk, over frames that other rows have just let go.
+TEST_F(DeviceEngineTest, PagesReadInPlaceComeBackFromDiskWithEqualBits) {
+  const std::vector<Request> requests = {make_request(1, 120, 2), make_request(2, 100, 2), make_request(3, 90, 2), make_request(1, 120, 2), make_request(2, 100, 2)};
+  Config config = device_config();
+  config.scheduler.max_sequences = 2;
+  config.cache.prefixes = false;
+  const Outputs resident = run_engine(config, 1, requests);
+  const int64_t page = 12288;
+  config.cache.prefixes = true;
+  config.cache.fetch = "always";
+  config.cache.device = {page * 3, 0};
+  config.cache.host = {page * 12, 0};
+  config.cache.in_place = true;
+  config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("device_engine_test.in_place.{}", getpid())).string();
+  config.cache.disk.size = {page * 60, 0};
+  EngineStats stats;
+  const Outputs in_place = run_engine(config, 1, requests, &stats);
+  std::filesystem::remove(config.cache.disk.path + ".rank0");
+  EXPECT_GT(stats.sources.disk, 0);
+  for (const auto& [id, events] : resident) expect_bit_equal(in_place.at(id), events, fmt::format("sequence {}", id));
+}
+
 TEST_F(DeviceEngineTest, WholeRowsOfLogitsAndScoresOfGivenTokensComeFromTheDevice) {
   Request sampled = make_request(1, 9, 2);  // top-p without top-k takes whole rows
   sampled.sampling.temperature = 0.8f;

@@ -164,7 +164,10 @@ void RaceChecker::check_elsewhere(BlockState& block, const Access& access) {
   if (!access.write && inside(params.data(), params.size())) return;
   const AllocationInfo info = find_allocation(access.address, bytes);
   switch (info.kind) {
-    case MemoryKind::kDevice: case MemoryKind::kPinned: return;  // another device's: order between devices is that of streams
+    case MemoryKind::kPinned:
+      if (info.number == 0 && !settings().host_pointers) return stray(block, "registered host memory at an address that is the host's only", access);
+      return;
+    case MemoryKind::kDevice: return;  // another device's: order between devices is that of streams
     case MemoryKind::kFreed: return stray(block, "use after free", access);
     case MemoryKind::kPastEnd: return stray(block, "access past the end of an allocation", access);
     case MemoryKind::kUnknown: break;

@@ -129,6 +129,7 @@ Meeting::Outcome Meeting::wait(const std::atomic<bool>& aborted, const std::func
     } else {
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
+    if (turn % 500 == 499 && while_waiting) while_waiting();
   }
 }
 

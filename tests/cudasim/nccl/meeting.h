@@ -52,6 +52,8 @@ class Meeting {
   const std::string& trouble() const { return trouble_; }
   /// CUDASIM_NCCL_TIMEOUT, or 60: a rank that interprets its kernels is slow.
   static int timeout_seconds();
+  /// Called now and then by whoever waits.
+  std::function<void()> while_waiting;
 
  private:
   struct Place;

@@ -114,6 +114,32 @@ TEST_F(MemoryDeathTest, TheHostMayNotWritePinnedMemoryUnderACopyButMayReadIt) {
   EXPECT_EXIT(host[7] = 1, stopped(), "host code writes pinned memory");
 }
 
+TEST_F(MemoryDeathTest, TheHostMayNotWritePinnedMemoryThatAKernelReadsBeforeItHasWaited) {
+  float* memory = device(kCount);
+  float* host = pinned(kCount);
+  std::memset(host, 0, kBytes);
+  copy(host, memory, kCount, a_);
+  if (cudasim::kAsan) GTEST_SKIP() << "kernels tell their accesses only without AddressSanitizer";
+  EXPECT_EQ(host[7], 0.0f);
+  EXPECT_EXIT(host[7] = 1, stopped(), "host code writes pinned memory");
+  ASSERT_EQ(cudaStreamSynchronize(a_), cudaSuccess);
+  host[7] = 1;
+}
+
+TEST_F(MemoryTest, ADeviceMayHaveRegisteredMemoryElsewhere) {
+  if (cudasim::kAsan) GTEST_SKIP() << "kernels tell their accesses only without AddressSanitizer";
+  alignas(4096) static float host[kCount];
+  ASSERT_EQ(cudaHostRegister(host, kBytes, cudaHostRegisterDefault), cudaSuccess);
+  float* memory = device(kCount);
+  copy(host, memory, kCount, a_);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  cudasim::settings().host_pointers = false;
+  copy(host, memory, kCount, a_);
+  (void)cudaDeviceSynchronize();
+  EXPECT_TRUE(contains(cudasim::take_findings(), "an address that is the host's only"));
+  ASSERT_EQ(cudaHostUnregister(host), cudaSuccess);
+}
+
 TEST_F(MemoryDeathTest, AKernelMayNotTouchFreedOrOrdinaryMemory) {
   if (cudasim::checker() != nullptr) GTEST_SKIP() << "the checker says so first";
   float* memory = nullptr;

@@ -44,6 +44,26 @@ TEST_F(StreamTest, ACopyThatDoesNotWaitForTheKernelIsFound) {
   });
 }
 
+TEST_F(StreamTest, AKernelThatReadsAPageOnTheHostBeforeItsCopyIsFound) {
+  if (cudasim::kAsan) GTEST_SKIP() << "kernels tell their accesses only without AddressSanitizer";
+  float* page = upload(std::vector<float>(kCount, 3.0f));
+  float* out = device(kCount);
+  float* host = pinned(kCount);
+  in_every_stream_mode(3, [&] {
+    ASSERT_EQ(cudaMemcpyAsync(host, page, kBytes, cudaMemcpyDeviceToHost, b_), cudaSuccess);
+    order(b_, a_, event_);
+    copy(host, out, kCount, a_);
+    EXPECT_EQ(download(out, kCount), std::vector<float>(kCount, 3.0f));
+    ASSERT_EQ(cudaMemcpyAsync(host, page, kBytes, cudaMemcpyDeviceToHost, b_), cudaSuccess);
+    try {
+      copy(host, out, kCount, a_);
+    } catch (const std::exception&) {
+    }
+    (void)cudaDeviceSynchronize();
+    EXPECT_TRUE(contains(cudasim::take_findings(), "stream race"));
+  });
+}
+
 TEST_F(StreamTest, AKernelThatReusesAPageBeforeItsCopyIsFound) {
   if (cudasim::kAsan) GTEST_SKIP() << "kernels tell their accesses only without AddressSanitizer";
   float* page = device(kCount);
