@@ -6,5 +6,6 @@
 namespace terrace {
 
 extern const AttentionKernels kEmulatedAvx512Attention;
+extern const AttentionKernels kEmulatedVnniAttention;
 
 }  // namespace terrace
