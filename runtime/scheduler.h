@@ -43,7 +43,7 @@ class Scheduler {
     bool keep_prefixes = true;  // full pages are kept for sequences that begin alike
     bool in_place = false;      // rows may read pages of the host tier where they lie; not with a window, most of whose pages no tier keeps
     FetchRule fetch = FetchRule::kWhereFaster;
-    std::string policy = "lru";
+    std::string policy = "reuse";
     std::string origin = {};    // all that the bytes of a page depend on beside its tokens
   };
   explicit Scheduler(const Options& options);

@@ -53,6 +53,7 @@ PrefixIndex::Partial TierManager::longest_partial(const PageKey& parent_key, std
 void TierManager::hold(PageId id) {
   CachedPage& page = index_.at(id);
   ++page.holds;
+  page.request = {};
   refresh(page, id);
   for (const Tier tier : kTiers) {
     if (page.in(tier)) book(tier).policy->hit(id, now_);
@@ -64,6 +65,18 @@ void TierManager::let_go(PageId id) {
   if (--page.holds == 0) page.verified = false;
   refresh(page, id);
   index_.erase_if_unused(id);
+}
+
+void TierManager::ended(PageId id, const EndedRequest& request, int32_t priority) {
+  CachedPage& page = index_.at(id);
+  const bool rises = priority > page.priority;
+  if (rises) page.priority = priority;
+  page.request = request;
+  for (const Tier tier : kTiers) {
+    if (!page.in(tier)) continue;
+    if (rises) book(tier).policy->set_priority(id, priority);
+    book(tier).policy->ended(id, request);
+  }
 }
 
 void TierManager::read_in_place(PageId id) {
@@ -89,6 +102,7 @@ std::optional<PageId> TierManager::publish(const PageRecord& record, uint32_t fr
   if (!id) id = index_.insert(record.key, record.parent, record.depth, record.tokens);
   CachedPage& page = index_.at(*id);
   ++page.holds;
+  page.request = {};
   if (page.in(Tier::kDevice)) {
     give_back(frame);
     refresh(page, *id);
@@ -246,7 +260,7 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
 void TierManager::add_copy(PageId id, Tier tier, uint32_t frame) {
   CachedPage& page = index_.at(id);
   page.frame[index_of(tier)] = frame;
-  book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = 0, .key = page.key.low}, now_);
+  book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = page.priority, .key = page.key.low, .request = page.request}, now_);
   refresh(page, id);
 }
 

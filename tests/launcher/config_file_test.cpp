@@ -57,7 +57,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"cache.disk.io", "threads"},
     {"cache.in_place", "true"},
     {"cache.fetch", "never"},
-    {"cache.policy", "reuse"},
+    {"cache.policy", "lru"},
     {"cache.link.bandwidth", "1GiB"},
     {"cache.link.latency_us", "20"},
     {"trace", "trace.json"},
