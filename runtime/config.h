@@ -72,7 +72,7 @@ struct CacheSection {
   bool prefixes = true;            // full pages are kept for sequences that begin alike
   bool in_place = false;           // rows read pages of the host tier where they lie
   std::string fetch = "auto";      // pages of colder tiers: auto (fetched where that is faster than computing them) | always | never
-  std::string policy = "lru";      // which page a full tier gives up: lru | reuse
+  std::string policy = "lru";    // which page a full tier gives up: lru | reuse
   DiskSection disk;
   LinkSection link;
 };

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/cache/retention.h"
+
 namespace terrace {
 
 class TokenConstraint;
@@ -37,6 +39,7 @@ struct Request {
   std::vector<int32_t> stop_tokens;  // end the sequence when sampled; empty with ignore_eos
   std::optional<int32_t> logprobs;   // log-probabilities of output tokens and of so many alternatives (0..20)
   bool prompt_logprobs = false;      // the same for prompt tokens 1..n-1 (echo)
+  int32_t cache_priority = kDefaultPriority;       // of its pages when it has ended: those of lower ones leave a full tier first; 0..100
   std::string cache_salt;            // cached pages are shared only between requests of equal salt
   std::shared_ptr<TokenConstraint> constraint;  // of this sequence alone; nullptr: any token may come
 };

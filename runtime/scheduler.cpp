@@ -80,6 +80,7 @@ bool Scheduler::cancel(SequenceId id) {
   }
   const auto it = std::ranges::lower_bound(running_, id, {}, id_of);
   if (it == running_.end() || (*it)->id != id) return false;
+  pages_.ended(**it);
   stop_running(**it);
   running_.erase(it);
   return true;

@@ -23,6 +23,13 @@ void SequencePages::close(Sequence& sequence) {
   slot_updates_.push_back({sequence.id, sequence.slot, SlotAction::kClose});
 }
 
+void SequencePages::ended(const Sequence& sequence) {
+  const EndedRequest request = {static_cast<int32_t>(pages_for(sequence.num_prompt())), sequence.num_output()};
+  for (const SequencePage& page : sequence.pages) {
+    if (page.cached != kNoPage) tiers_.ended(page.cached, request, sequence.request.cache_priority);
+  }
+}
+
 void SequencePages::put_updates(StepPlan& plan) {
   plan.slot_updates = std::exchange(slot_updates_, {});
   plan.frames = std::exchange(frame_updates_, {});

@@ -22,6 +22,8 @@ class SequencePages {
   void open(const Sequence& sequence);
   /// Lets all of its pages go; its slot is free afterwards.
   void close(Sequence& sequence);
+  /// Tells its pages, which it still holds, how it went.
+  void ended(const Sequence& sequence);
   /// Takes over the cached pages that the sequence held while it waited.
   void adopt_prefix(Sequence& sequence);
   /// Has the beginning of a cached page copied that begins as the sequence goes on.

@@ -212,6 +212,7 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   }
   request.base.prompt_logprobs = request.echo && request.base.logprobs.has_value();
   request.base.cache_salt = fields.string("cache_salt").value_or("");
+  request.base.cache_priority = static_cast<int32_t>(fields.integer("cache_priority", 0, 100).value_or(kDefaultPriority));
   request.return_token_ids = fields.boolean("return_token_ids").value_or(false);
   fields.finish();
   return request;

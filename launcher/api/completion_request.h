@@ -1,6 +1,6 @@
 // The body of a /v1/completions or /v1/chat/completions request, read strictly and turned into sequences for the engine.
 // Meanings as in OpenAI's API reference and DECISIONS 21-26; extensions (top_k, min_p, repetition_penalty, ignore_eos, min_tokens,
-// return_token_ids, cache_salt) as vLLM names them.
+// return_token_ids, cache_salt) as vLLM names them, cache_priority on TensorRT-LLM's scale.
 #pragma once
 
 #include <boost/json/fwd.hpp>

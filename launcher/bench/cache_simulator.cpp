@@ -21,7 +21,9 @@ class SimulatedTier {
         pages_(static_cast<size_t>(num_frames)) {}
 
   /// The pages found.
-  size_t play(const std::vector<uint32_t>& row, int64_t now) {
+  size_t play(size_t index) {
+    const std::vector<uint32_t>& row = trace_.rows[index];
+    const auto now = static_cast<int64_t>(index);
     size_t held = 0;
     for (; held < row.size() && frames_[row[held]] != kNoPage; ++held) {
       policy_.hit(frames_[row[held]], now);
@@ -30,6 +32,8 @@ class SimulatedTier {
     const size_t found = held;
     for (; held < row.size() && insert(row[held], static_cast<int32_t>(held), now); ++held)
       policy_.pin(frames_[row[held]]);
+    const EndedRequest request = {static_cast<int32_t>(row.size()), trace_.answers[index]};
+    for (size_t i = 0; i < held; ++i) policy_.ended(frames_[row[i]], request);
     for (size_t i = 0; i < held; ++i) policy_.unpin(frames_[row[i]]);
     return found;
   }
@@ -51,7 +55,8 @@ class SimulatedTier {
                    {.parent = parent == kTraceRoot ? kNoPage : frames_[parent],
                     .depth = depth,
                     .priority = 0,
-                    .key = (page + 1) * 0x9E3779B97F4A7C15u},
+                    .key = (page + 1) * 0x9E3779B97F4A7C15u,
+                    .request = {}},
                    now);
     return true;
   }
@@ -81,7 +86,7 @@ std::optional<int64_t> count_hits(const CacheTrace& trace, int32_t num_frames, R
   SimulatedTier tier(trace, std::min(num_frames, static_cast<int32_t>(trace.parents.size())), policy);
   int64_t hits = 0;
   for (size_t row = 0; row < trace.rows.size(); ++row) {
-    hits += static_cast<int64_t>(tier.play(trace.rows[row], static_cast<int64_t>(row)));
+    hits += static_cast<int64_t>(tier.play(row));
     if (!after_row(row + 1)) return std::nullopt;
   }
   return hits;

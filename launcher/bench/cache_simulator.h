@@ -15,7 +15,8 @@ namespace terrace {
 using RowCallback = std::function<bool(size_t)>;
 
 /// Row after row: the leading run of its pages that are there is found; then the rest is put in, while none of the
-/// row's own may go; a row longer than the tier is put in as far as it goes. `policy` is new. The pages found, over all
+/// row's own may go; a row longer than the tier is put in as far as it goes. Then the policy
+/// is told that the row's request has ended. `policy` is new. The pages found, over all
 /// rows; nullopt: `after_row` has stopped it.
 std::optional<int64_t> count_hits(const CacheTrace& trace, int32_t num_frames, RetentionPolicy& policy,
                                   const RowCallback& after_row);

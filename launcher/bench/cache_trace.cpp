@@ -11,8 +11,8 @@
 namespace terrace {
 namespace {
 
-/// "" and the ids, or what is wrong with the line.
-std::string read_ids(std::string_view line, std::vector<int64_t>& ids) {
+/// "" and the row, or what is wrong with the line.
+std::string read_row(std::string_view line, std::vector<int64_t>& ids, int32_t& answer_tokens) {
   ids.clear();
   boost::system::error_code failed;
   const boost::json::value row = boost::json::parse(line, failed);
@@ -28,12 +28,18 @@ std::string read_ids(std::string_view line, std::vector<int64_t>& ids) {
       return "hash_ids holds what is not a whole number";
     }
   }
+  const boost::json::value* answer = row.as_object().if_contains("output_length");
+  answer_tokens = -1;
+  if (answer == nullptr) return "";
+  if (!answer->is_int64() || answer->as_int64() < 0 || answer->as_int64() > INT32_MAX) return "output_length is not a number of tokens";
+  answer_tokens = static_cast<int32_t>(answer->as_int64());
   return "";
 }
 
 }  // namespace
 
-void CacheTrace::add(const std::vector<int64_t>& ids) {
+void CacheTrace::add(const std::vector<int64_t>& ids, int32_t answer_tokens) {
+  answers.push_back(answer_tokens);
   std::vector<uint32_t>& row = rows.emplace_back();
   uint32_t parent = kTraceRoot;
   for (const int64_t id : ids) {
@@ -49,13 +55,14 @@ CacheTrace read_cache_trace(const std::string& path) {
   const MappedText file(path);
   CacheTrace trace;
   std::vector<int64_t> ids;
+  int32_t answer_tokens = -1;
   int64_t number = 0;
   for (std::string_view rest = file.text(); !rest.empty();) {
     const auto [line, after] = split_line(rest);
     rest = after;
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string problem = read_ids(line, ids);
+    const std::string problem = read_row(line, ids, answer_tokens);
     if (!problem.empty()) {
       throw Error(
           ErrorCode::kInvalidValue,
@@ -63,7 +70,7 @@ CacheTrace read_cache_trace(const std::string& path) {
               R"({}, line {}: {}; a line is like {{"timestamp": 0, "input_length": 1024, "output_length": 1, "hash_ids": [0, 1]}})",
               path, number, problem));
     }
-    trace.add(ids);
+    trace.add(ids, answer_tokens);
   }
   if (trace.num_page_uses == 0)
     throw Error(ErrorCode::kInvalidValue, fmt::format("{} holds no pages: there is nothing to play", path));

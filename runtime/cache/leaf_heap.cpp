@@ -37,15 +37,13 @@ void LeafHeap::add_child(PageId parent, int32_t difference) {
 }
 
 void LeafHeap::set_value(PageId page, double value) {
-  Page& entry = at(page);
-  const bool sinks = value > entry.rank.value;
-  entry.rank.value = value;
-  if (entry.place == kNowhere) return;
-  if (sinks) {
-    sift_down(entry.place);
-  } else {
-    sift_up(entry.place);
-  }
+  at(page).rank.value = value;
+  settle(page);
+}
+
+void LeafHeap::set_priority(PageId page, int32_t priority) {
+  at(page).rank.priority = priority;
+  settle(page);
 }
 
 void LeafHeap::pin(PageId page) {
@@ -84,6 +82,14 @@ bool LeafHeap::goes_before(PageId a, PageId b) const {
   return a < b;
 }
 
+/// Its rank has changed.
+void LeafHeap::settle(PageId page) {
+  const Page& entry = pages_[page];
+  if (entry.place == kNowhere) return;
+  sift_up(entry.place);
+  sift_down(entry.place);
+}
+
 void LeafHeap::put(uint32_t place, PageId page) {
   heap_[place] = page;
   pages_[page].place = place;
@@ -95,8 +101,7 @@ void LeafHeap::take_out(uint32_t place) {
   heap_.pop_back();
   if (place == heap_.size()) return;
   put(place, last);
-  sift_up(place);
-  sift_down(pages_[last].place);
+  settle(last);
 }
 
 void LeafHeap::sift_up(uint32_t place) {

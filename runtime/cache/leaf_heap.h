@@ -19,6 +19,7 @@ class LeafHeap {
   /// `page` is in the tier. O(log n), as all that follows.
   void erase(PageId page);
   void set_value(PageId page, double value);
+  void set_priority(PageId page, int32_t priority);
   void pin(PageId page);
   void unpin(PageId page);
 
@@ -50,6 +51,7 @@ class LeafHeap {
   bool goes_before(PageId a, PageId b) const;
   void add_child(PageId parent, int32_t difference);
   void enter_or_leave(PageId page);
+  void settle(PageId page);
   void sift_up(uint32_t place);
   void sift_down(uint32_t place);
   void put(uint32_t place, PageId page);

@@ -12,6 +12,7 @@ class LruRetention final : public RetentionPolicy {
   }
   void erase(PageId page) override { pages_.erase(page); }
   void hit(PageId page, int64_t now) override { pages_.set_value(page, static_cast<double>(now)); }
+  void set_priority(PageId page, int32_t priority) override { pages_.set_priority(page, priority); }
   void pin(PageId page) override { pages_.pin(page); }
   void unpin(PageId page) override { pages_.unpin(page); }
   std::optional<PageId> victim() override { return pages_.lowest(); }

@@ -24,6 +24,8 @@ struct CachedPage {
   int32_t depth = 0;          // pages before it
   std::vector<int32_t> tokens;
   std::array<uint32_t, kNumTiers> frame = {kNoFrame, kNoFrame, kNoFrame};  // of its copies that can be read
+  EndedRequest request;       // the one that used it last, once that has ended
+  int32_t priority = kDefaultPriority;  // the highest of the requests that have used it and ended
   int32_t holds = 0;          // sequences that use it or wait for it
   int64_t let_go_second = INT64_MIN;  // of the last time that nobody held it any more
   int32_t in_place = 0;       // of these, the ones whose rows read the host's copy

@@ -16,11 +16,20 @@ namespace terrace {
 using PageId = uint32_t;  // a cached page, dense; reused after the page is gone from all tiers
 inline constexpr PageId kNoPage = 0xFFFFFFFFu;
 
+inline constexpr int32_t kDefaultPriority = 35;  // of 0 to 100, as in TensorRT-LLM's retention of KV blocks
+
+/// What a policy may know of the request that used a page last, once it has ended.
+struct EndedRequest {
+  int32_t prompt_pages = 0;    // full ones and the last
+  int32_t answer_tokens = -1;  // -1: it has not ended, or nothing is known of it
+};
+
 struct PageTraits {
   PageId parent = kNoPage;  // the page before it in its chain
   int32_t depth = 0;        // pages before it
-  int32_t priority = 0;     // of the request that made it; lower ones go first
+  int32_t priority = 0;     // lower ones go first
   uint64_t key = 0;         // PageKey::low: by it a policy knows a page again that it gave up. 0: unknown
+  EndedRequest request;     // that used it last
 };
 
 class RetentionPolicy {
@@ -33,6 +42,9 @@ class RetentionPolicy {
   virtual void erase(PageId page) = 0;
   /// A request has found the page: root first, and before it inserts what it did not find.
   virtual void hit(PageId page, int64_t now) = 0;
+  /// A request that has used the page has ended, by itself or not.
+  virtual void ended(PageId, const EndedRequest&) {}
+  virtual void set_priority(PageId page, int32_t priority) = 0;
   /// A pinned page is in use and never the victim; pins count.
   virtual void pin(PageId page) = 0;
   virtual void unpin(PageId page) = 0;

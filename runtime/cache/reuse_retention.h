@@ -1,9 +1,6 @@
-// The page goes first of which the fewest hits are to be expected for the room it takes. Step thread only.
-//
-// How, depends on how much of what comes back LRU would find, which is known at any time (UseHistory). Nearly all of
-// it: then this is LRU. Less: chains of a kind that seldom comes back go before their time, and below some age, age
-// says little. Less than half: a page is worth, more and more, the hit density that has been learnt for its kind and
-// age. So chats that come back after more time than the tier holds are kept at the cost of those that are new.
+// The page goes first of which the fewest hits are to be expected for the time that it would stay (ReturnModel, which learns that as it goes: from how often a
+// page was used, when, where in its request it lay and how long the answer was). Where LRU would find nearly all that comes back, this is LRU: there is nothing to
+// win. Step thread only.
 #pragma once
 
 #include <vector>
@@ -19,6 +16,8 @@ class ReuseRetention final : public RetentionPolicy {
   void insert(PageId page, const PageTraits& traits, int64_t now) override;
   void erase(PageId page) override { pages_.erase(page); }
   void hit(PageId page, int64_t now) override;
+  void ended(PageId page, const EndedRequest& request) override;
+  void set_priority(PageId page, int32_t priority) override { pages_.set_priority(page, priority); }
   void pin(PageId page) override { pages_.pin(page); }
   void unpin(PageId page) override { pages_.unpin(page); }
   std::optional<PageId> victim() override { return pages_.lowest(); }
@@ -28,13 +27,10 @@ class ReuseRetention final : public RetentionPolicy {
     uint64_t key = 0;
     int64_t last_use = 0;  // by the history's clock
     int32_t num_uses = 0;
-    int32_t num_branches = 0;  // children that have come while it was here
-    bool late = false;         // its last use but one was long before
-    bool continues = false;    // when it came, the pages before it were known
+    PageKind kind;
   };
-  PageKind kind_of(const Past& past) const;
-  double value_of(const Past& past) const;
   void use(PageId page);
+  void refresh(PageId page);
   void refresh_some();
 
   UseHistory history_;
@@ -42,9 +38,6 @@ class ReuseRetention final : public RetentionPolicy {
   std::vector<Past> pasts_;  // by PageId
   PageId next_refresh_ = 0;
   uint64_t num_without_key_ = 0;
-  // Both 0..1, from the share that LRU would find.
-  double doubt_ = 0;
-  double learnt_weight_ = 0;
 };
 
 }  // namespace terrace

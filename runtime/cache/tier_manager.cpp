@@ -53,6 +53,7 @@ PrefixIndex::Partial TierManager::longest_partial(const PageKey& parent_key, std
 void TierManager::hold(PageId id) {
   CachedPage& page = index_.at(id);
   change_holds(page, 1);
+  page.request = {};
   refresh(page, id);
   for (const Tier tier : kTiers) {
     if (page.in(tier)) book(tier).policy->hit(id, now_);
@@ -84,6 +85,18 @@ void TierManager::tick(int64_t second) {
   for (Book& each : books_) each.ages.tick(second);
 }
 
+void TierManager::ended(PageId id, const EndedRequest& request, int32_t priority) {
+  CachedPage& page = index_.at(id);
+  const bool rises = priority > page.priority;
+  if (rises) page.priority = priority;
+  page.request = request;
+  for (const Tier tier : kTiers) {
+    if (!page.in(tier)) continue;
+    if (rises) book(tier).policy->set_priority(id, priority);
+    book(tier).policy->ended(id, request);
+  }
+}
+
 void TierManager::read_in_place(PageId id) {
   CachedPage& page = index_.at(id);
   ++page.in_place;
@@ -107,6 +120,7 @@ std::optional<PageId> TierManager::publish(const PageRecord& record, uint32_t fr
   if (!id) id = index_.insert(record.key, record.parent, record.depth, record.tokens);
   CachedPage& page = index_.at(*id);
   change_holds(page, 1);
+  page.request = {};
   if (page.in(Tier::kDevice)) {
     give_back(frame);
     refresh(page, *id);
@@ -274,8 +288,8 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
 void TierManager::add_copy(PageId id, Tier tier, uint32_t frame) {
   CachedPage& page = index_.at(id);
   page.frame[index_of(tier)] = frame;
+  book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = page.priority, .key = page.key.low, .request = page.request}, now_);
   book(tier).ages.add(page);
-  book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = 0, .key = page.key.low}, now_);
   refresh(page, id);
 }
 

@@ -80,6 +80,8 @@ class TierManager {
   /// Keeps a page where it is until let_go(); counts as a use of it.
   void hold(PageId page);
   void let_go(PageId page);
+  /// A request of this priority that holds the page has ended: what its policies judge the page by from now on.
+  void ended(PageId page, const EndedRequest& request, int32_t priority);
   /// A holder's rows read the host's copy from now on, or no longer: then the device's may be given up.
   void read_in_place(PageId page);
   void leave_place(PageId page);

@@ -74,7 +74,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"server.access_log", "false"},
     {"cache.in_place", "true"},
     {"cache.fetch", "never"},
-    {"cache.policy", "reuse"},
+    {"cache.policy", "lru"},
     {"cache.link.bandwidth", "1GiB"},
     {"cache.link.latency_us", "20"},
     {"trace", "trace.json"},

@@ -37,6 +37,7 @@ class CacheScheduleTest : public ::testing::TestWithParam<int> {
     request.max_tokens = pick(1, 30);
     request.prompt_logprobs = pick(0, 8) == 0;
     if (pick(0, 6) == 0) request.cache_salt = std::string(1, 't');
+    request.cache_priority = pick(0, 3) == 0 ? pick(0, 100) : kDefaultPriority;
     request.sampling.temperature = 0;
     return request;
   }
@@ -46,7 +47,7 @@ class CacheScheduleTest : public ::testing::TestWithParam<int> {
 
 TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
   Scheduler::Options options{.max_tokens_per_step = pick(4, 40), .max_sequences = pick(1, 6), .page_tokens = 1 << pick(0, 3), .num_frames = pick(4, 40),
-                             .context_length = 96, .policy = "lru", .origin = ""};
+                             .context_length = 96, .policy = pick(0, 1) > 0 ? "lru" : "reuse", .origin = ""};
   options.max_tokens_per_step = std::max(options.max_tokens_per_step, options.max_sequences);
   if (pick(0, 2) > 0) options.num_host_frames = pick(1, 40);
   if (options.num_host_frames > 0 && pick(0, 1) > 0) options.num_disk_frames = pick(1, 60);
@@ -141,6 +142,25 @@ TEST(PrefixCacheTest, FindsGeneratedTokensOfAnEarlierTurn) {
   for (int i = 0; i < 8; ++i) turn.prompt.push_back(7);
   turn.prompt.push_back(50);
   EXPECT_EQ(run_to_end(scheduler, 2, turn).device, 12);
+}
+
+TEST(PrefixCacheTest, PagesOfAHigherPriorityStay) {
+  for (const std::string policy : {"lru", "reuse"}) {
+    Scheduler::Options options = small_options();
+    options.policy = policy;
+    Scheduler scheduler(options);  // 16 frames
+    const auto document = [](int32_t first, int32_t priority) {
+      Request request = count_up(20, 1);
+      for (int32_t& token : request.prompt) token += first;
+      request.cache_priority = priority;
+      return request;
+    };
+    run_to_end(scheduler, 1, document(100, 80));
+    for (int32_t i = 0; i < 8; ++i) run_to_end(scheduler, static_cast<SequenceId>(2 + i), document(1000 + 100 * i, kDefaultPriority));
+    EXPECT_EQ(run_to_end(scheduler, 20, document(100, 0)).device, 19) << policy;
+    for (int32_t i = 0; i < 8; ++i) run_to_end(scheduler, static_cast<SequenceId>(30 + i), document(2000 + 100 * i, 90));
+    EXPECT_EQ(run_to_end(scheduler, 40, document(100, 0)).device, 0) << policy << ": higher ones need its frames";
+  }
 }
 
 TEST(PrefixCacheTest, SaltsKeepTenantsApart) {

@@ -91,7 +91,7 @@ TEST_F(CompletionRequestTest, TakesEveryField) {
   const CompletionRequest request = completion(R"("model": "m", "prompt": ["ab", [97, 98], "c"], "n": 2, "max_tokens": 9, "temperature": 0,
       "top_p": 0.25, "top_k": -1, "min_p": 0.5, "seed": -1, "stop": ["x", "y"], "logprobs": 20, "echo": true, "presence_penalty": -2,
       "frequency_penalty": 2, "repetition_penalty": 1.5, "logit_bias": {"5": -100, "7": 1}, "ignore_eos": true, "min_tokens": 9,
-      "return_token_ids": true, "cache_salt": "tenant 7", "user": "u", "metadata": {"k": "v"}, "store": true, "service_tier": "auto", "stream": false)");
+      "return_token_ids": true, "cache_salt": "tenant 7", "cache_priority": 100, "user": "u", "metadata": {"k": "v"}, "store": true, "service_tier": "auto", "stream": false)");
   EXPECT_EQ(request.model, "m");
   EXPECT_EQ(request.num_choices(), 6);
   EXPECT_EQ(request.choice(3).prompt, (std::vector<int32_t>{97, 98}));
@@ -101,6 +101,7 @@ TEST_F(CompletionRequestTest, TakesEveryField) {
   EXPECT_EQ(base.max_tokens, 9);
   EXPECT_EQ(base.min_tokens, 9);
   EXPECT_EQ(base.cache_salt, "tenant 7");
+  EXPECT_EQ(base.cache_priority, 100);
   EXPECT_TRUE(base.sampling.greedy());
   EXPECT_EQ(base.sampling.top_k, 0);  // -1: all, as vLLM writes it
   EXPECT_EQ(base.sampling.seed, ~uint64_t{0});
@@ -147,6 +148,7 @@ TEST_F(CompletionRequestTest, NamesTheFieldThatIsWrong) {
   refused(p + R"("repetition_penalty": 0)", "repetition_penalty", "from 0.01 to 100");
   refused(p + R"("seed": 1e30)", "seed", "an integer");
   refused(p + R"("cache_salt": 7)", "cache_salt", "a string");
+  refused(p + R"("cache_priority": 101)", "cache_priority", "an integer from 0 to 100");
   refused(p + R"("n": 0)", "n", "an integer from 1 to 128");
   refused(p + R"("n": 129)", "n", "an integer from 1 to 128");
   refused(p + R"("max_tokens": -1)", "max_tokens", "an integer from 0");

@@ -69,6 +69,7 @@ TEST(CacheTraceTest, ABadLineIsNamedByItsNumber) {
       {"{\"hash_ids\": [1, 2]}\n\n{\"hash_ids\": [1, \"x\"]}\n", "line 3"},
       {"{\"hash_ids\": [1]}\n{\"hash\": [1]}\n", "line 2"},
       {"[1, 2]\n", "line 1"},
+      {"{\"hash_ids\": [1], \"output_length\": -2}\n", "line 1"},
       {"{\"hash_ids\": [1\n", "line 1"},
       {"\n", "no pages"}};
   for (const auto& [text, expected] : texts) {
@@ -89,6 +90,7 @@ TEST(CacheTraceTest, ReadsRowsInOrder) {
                          "1]}\n{\"hash_ids\": []}\r\n{\"hash_ids\":[0,2]}";
   const CacheTrace trace = read_cache_trace(path);
   EXPECT_EQ(trace.rows, (std::vector<std::vector<uint32_t>>{{0, 1}, {}, {0, 2}}));
+  EXPECT_EQ(trace.answers, (std::vector<int32_t>{5, -1, -1}));
   std::remove(path.c_str());
 }
 

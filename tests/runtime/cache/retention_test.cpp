@@ -15,7 +15,7 @@ namespace {
 class RetentionTest : public testing::TestWithParam<std::string> {
  protected:
   void insert(PageId page, PageId parent, int32_t depth, int64_t now, int32_t priority = 0) {
-    policy_->insert(page, {.parent = parent, .depth = depth, .priority = priority, .key = page + 1}, now);
+    policy_->insert(page, {.parent = parent, .depth = depth, .priority = priority, .key = page + 1, .request = {}}, now);
   }
   std::unique_ptr<RetentionPolicy> policy_ = make_retention_policy(GetParam());
 };
@@ -65,6 +65,25 @@ TEST_P(RetentionTest, LowerPriorityGoesFirst) {
     ASSERT_EQ(policy_->victim(), page);
     policy_->erase(page);
   }
+}
+
+TEST_P(RetentionTest, APriorityMayChangeWhileThePageIsThere) {
+  insert(0, kNoPage, 0, 1);
+  insert(1, kNoPage, 0, 2);
+  insert(2, kNoPage, 0, 3);
+  policy_->set_priority(0, 9);
+  EXPECT_EQ(policy_->victim(), PageId{1});
+  policy_->set_priority(2, -1);
+  EXPECT_EQ(policy_->victim(), PageId{2});
+}
+
+TEST_P(RetentionTest, ALeafOfHighPriorityKeepsWhatItStandsOn) {
+  insert(0, kNoPage, 0, 1, 0);
+  insert(1, 0, 1, 1, 50);
+  insert(2, kNoPage, 0, 2, 10);
+  EXPECT_EQ(policy_->victim(), PageId{2});
+  policy_->erase(2);
+  EXPECT_EQ(policy_->victim(), PageId{1}) << "the chain's end, whatever its priority";
 }
 
 TEST_P(RetentionTest, AnIdThatComesBackHasNothingOfThePageBefore) {
@@ -127,7 +146,8 @@ std::vector<PageId> play(RetentionPolicy& policy, uint64_t seed,
       const PageTraits traits = {.parent = root ? kNoPage : parent,
                                  .depth = root ? 0 : above->second.traits.depth + 1,
                                  .priority = static_cast<int32_t>(random() % 2),
-                                 .key = random() % 64};
+                                 .key = random() % 64,
+                                 .request = {}};
       policy.insert(page, traits, now);
       book.pages[page] = {traits, now, 0};
     } else if (random() % 3 == 0) {
@@ -140,6 +160,7 @@ std::vector<PageId> play(RetentionPolicy& policy, uint64_t seed,
       policy.unpin(page);
       --found->second.pins;
     }
+    if (random() % 4 == 0 && book.pages.contains(page)) policy.ended(page, {static_cast<int32_t>(random() % 4), static_cast<int32_t>(random() % 600)});
     if (random() % 3 != 0) continue;
     const std::optional<PageId> victim = policy.victim();
     check(book, victim);
