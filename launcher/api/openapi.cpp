@@ -274,6 +274,8 @@ std::string_view openapi_document() {
      "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
      "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
      "return_token_ids": {"type": ["boolean", "null"]},
+     "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
+     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
      "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
      "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
      "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
@@ -310,6 +312,8 @@ std::string_view openapi_document() {
      "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
      "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
      "return_token_ids": {"type": ["boolean", "null"]},
+     "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
+     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
      "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
      "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
      "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
@@ -320,6 +324,8 @@ std::string_view openapi_document() {
      "logprobs": {"type": ["boolean", "null"]},
      "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
      "tools": {},
+     "tool_choice": {},
+     "parallel_tool_calls": {"type": ["boolean", "null"]},
      "documents": {},
      "chat_template_kwargs": {},
      "add_generation_prompt": {"type": ["boolean", "null"]}
@@ -360,7 +366,7 @@ std::string_view openapi_document() {
        "required": ["index", "message", "logprobs", "finish_reason"],
        "properties": {
         "index": {"type": "integer"},
-        "message": {"type": "object", "required": ["role", "content"], "properties": {"role": {"const": "assistant"}, "content": {"type": ["string", "null"]}}},
+        "message": {"type": "object", "required": ["role", "content"], "properties": {"role": {"const": "assistant"}, "content": {"type": ["string", "null"]}, "tool_calls": {"type": "array", "items": {"type": "object"}}}},
         "logprobs": {"type": ["object", "null"]},
         "finish_reason": {"enum": ["stop", "length", "tool_calls"]},
         "token_ids": {"type": "array", "items": {"type": "integer"}}
