@@ -24,7 +24,9 @@ StatsChange change(uint64_t tokens_before, uint64_t tokens_now) {
   gauges.engine.frames_used = {60, 0, 50};
   gauges.engine.page_ages[0] = {.held = 20, .idle = {10, 5, 5, 10, 0}};
   gauges.engine.page_ages[2] = {.held = 0, .idle = {0, 0, 0, 0, 50}};
-  StatsChange change{.before = metrics.live(gauges), .elapsed = 2};
+  StatsChange change;
+  change.before = metrics.live(gauges);
+  change.elapsed = 2;
   gauges.engine.steps = 30;
   gauges.engine.generated_tokens = tokens_now;
   gauges.engine.rank_busy_us = {1'000'000, 500'000};
