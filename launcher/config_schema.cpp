@@ -73,7 +73,7 @@ std::vector<ConfigKey> attention_keys() {
   return {
       {"attention.window", integer_value([](Config& c) -> I& { return c.attention.window; }, 0, kMany),
        "Above 0: each token sees only so many before it, its own included, and the first attention.sinks ones. Sequences may then be of any length, beyond "
-       "the model's context and the pool, in constant memory. For models all of whose layers see everything; with backend: cpu so far. 0: as the model has it."},
+       "the model's context and the pool, in constant memory. For models all of whose layers see everything. 0: as the model has it."},
       {"attention.sinks", integer_value([](Config& c) -> I& { return c.attention.sinks; }, 0, 4096),
        "With attention.window: tokens at the beginning of a sequence that stay in sight, however long it grows. Most models fall apart without the first few."},
   };
@@ -87,7 +87,7 @@ std::vector<ConfigKey> serving_keys() {
        "Positions of one KV page. Small pages waste less memory, large ones have shorter page tables."},
       {"cache.format", kv_format_value([](Config& c) -> KvFormat& { return c.cache.format; }),
        "Number format of keys and values in the cache. Q8 keeps them as 8-bit integers, with one scale for each token and head: half the memory of F16, "
-       "hardly a loss (docs/performance.md); Q8/F16: keys only. Q8 is for the CPU so far."},
+       "hardly a loss (docs/performance.md); Q8/F16: keys only."},
       {"cache.device", memory_value([](Config& c) -> MemorySize& { return c.cache.device; }),
        "Memory of each rank for KV pages. A share is of what is left to the rank after weights and workspace."},
       {"cache.prefixes", flag_value([](Config& c) -> bool& { return c.cache.prefixes; }),

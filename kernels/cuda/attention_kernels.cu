@@ -9,13 +9,13 @@ namespace terrace {
 namespace attention {
 
 /// Blocks on a multiprocessor that registers are rationed for: enough bytes under way for decode, enough warps for prefill.
-constexpr int min_blocks(int dims, AttentionTile tile) {
-  if (tile == AttentionTile::kNarrow) return dims <= 64 ? 5 : dims <= 96 ? 4 : dims <= 128 ? 3 : 2;
+constexpr int min_blocks(int dims, AttentionTile tile, KvElement element) {
+  if (tile == AttentionTile::kNarrow) return dims <= 64 ? (element == KvElement::kQ8 ? 4 : 5) : dims <= 96 ? 4 : dims <= 128 ? 3 : 2;
   return dims <= 64 ? 3 : dims <= 128 ? 2 : 1;
 }
 
 template <int kDims, AttentionTile kTile, KvElement kElement>
-__global__ void __launch_bounds__(kThreads, min_blocks(kDims, kTile)) attention_kernel(const AttentionParams params) {
+__global__ void __launch_bounds__(kThreads, min_blocks(kDims, kTile, kElement)) attention_kernel(const AttentionParams params) {
   using SharedMemory = Shared<kDims, kTile>;
   TERRACE_DYNAMIC_SHARED(memory);
   SharedMemory& shared = *reinterpret_cast<SharedMemory*>(memory);
@@ -27,19 +27,21 @@ __global__ void __launch_bounds__(kThreads, min_blocks(kDims, kTile)) attention_
     const AttentionUnit& unit = shared.unit;
     KvStager<kDims, kTile, kElement> stager(params, shared);
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) stager.copy(shared.stages[i], unit.kv_begin + i * kStepKeys);
+    for (int i = 0; i < kAhead; ++i) stager.copy_next(shared.stages[i]);
     load_queries<kDims, kTile, kElement>(shared, params);
     __syncthreads();
     Rows<kDims, kTile, kElement> rows(params, shared);
     int slot = 0;
-    for (int key = unit.kv_begin; key < unit.kv_end; key += kStepKeys) {
+    for (int key = seen_step(shared, unit.kv_begin); key < unit.kv_end;) {
       ptx::cp_async_wait<kAhead - 1>();
       __syncthreads();  // this step's tiles are there, and all have done with the step before, whose slot is filled next
       const int next_slot = slot == 0 ? kAhead : slot - 1;
-      stager.copy(shared.stages[next_slot], key + kAhead * kStepKeys);
+      stager.copy_next(shared.stages[next_slot]);
       rows.step(shared.stages[slot], key);
-      const int end = key + kStepKeys;
-      if (end % kAttentionSplit == 0 || end >= unit.kv_end) rows.end_piece(key / kAttentionSplit * kAttentionSplit);
+      const int next = seen_step(shared, key + kStepKeys);
+      const int piece = key / kAttentionSplit * kAttentionSplit;
+      if (next >= piece + kAttentionSplit || next >= unit.kv_end) rows.end_piece(piece);
+      key = next;
       slot = slot == kAhead ? 0 : slot + 1;
     }
     rows.finish();
@@ -61,7 +63,7 @@ __global__ void __launch_bounds__(kJoinThreads) attention_join_kernel(const Atte
     float4 total[kPasses];
     float total_lse = 0;
     for (int piece = 0; piece < task.num_pieces; ++piece) {
-      const int64_t partial = static_cast<int64_t>(task.partial_begin + piece * task.partial_stride) * params.most_heads + head;
+      const int64_t partial = static_cast<int64_t>(task.partial_begin + (piece < task.sink_pieces ? piece : piece + task.hole) * task.partial_stride) * params.most_heads + head;
       const float lse = params.partial_lse[partial];
       const JoinWeights weights = piece == 0 ? JoinWeights{0, 1, lse} : join_weights(total_lse, lse);
       total_lse = weights.lse;
@@ -85,13 +87,15 @@ __global__ void __launch_bounds__(kJoinThreads) attention_join_kernel(const Atte
 /// A kernel and what the host must know of it.
 struct Entry {
   void (*kernel)(AttentionParams);
-  int shared_bytes;
+  int shared_bytes;  // with queries for the sinks; else less:
+  int sinks_bytes;
   int min_blocks;
 };
 
 template <int kDims, AttentionTile kTile, KvElement kElement>
 constexpr Entry make_entry() {
-  return {attention_kernel<kDims, kTile, kElement>, static_cast<int>(sizeof(Shared<kDims, kTile>)), min_blocks(kDims, kTile)};
+  using SharedMemory = Shared<kDims, kTile>;
+  return {attention_kernel<kDims, kTile, kElement>, static_cast<int>(sizeof(SharedMemory)), static_cast<int>(sizeof(SharedMemory::q_sinks)), min_blocks(kDims, kTile, kElement)};
 }
 
 template <AttentionTile kTile, KvElement kElement>
@@ -106,6 +110,7 @@ template <AttentionTile kTile>
 Entry find_entry(const AttentionKind& kind) {
   if (kind.element == KvElement::kF16) return find_entry<kTile, KvElement::kF16>(kind.head_dim);
   if (kind.element == KvElement::kBf16) return find_entry<kTile, KvElement::kBf16>(kind.head_dim);
+  if (kind.element == KvElement::kQ8) return find_entry<kTile, KvElement::kQ8>(kind.head_dim);
   return find_entry<kTile, KvElement::kF32>(kind.head_dim);
 }
 
@@ -117,7 +122,7 @@ Entry find_entry(const AttentionKind& kind, AttentionTile tile) {
 
 int attention_blocks_per_multiprocessor(const AttentionKind& kind, AttentionTile tile, const cudaDeviceProp& device) {
   const attention::Entry entry = attention::find_entry(kind, tile);
-  const int by_shared = static_cast<int>(device.sharedMemPerMultiprocessor / (entry.shared_bytes + device.reservedSharedMemPerBlock));
+  const int by_shared = static_cast<int>(device.sharedMemPerMultiprocessor / (entry.shared_bytes - entry.sinks_bytes + device.reservedSharedMemPerBlock));
   return by_shared < 1 ? 1 : by_shared < entry.min_blocks ? by_shared : entry.min_blocks;
 }
 
@@ -130,7 +135,8 @@ void prepare_attention(const AttentionKind& kind) {
 
 void start_attention(const AttentionKind& kind, AttentionTile tile, int num_blocks, const AttentionParams& params, cudaStream_t stream) {
   const attention::Entry entry = attention::find_entry(kind, tile);
-  launch("starting attention", {dim3(num_blocks), dim3(attention::kThreads), static_cast<size_t>(entry.shared_bytes), stream}, entry.kernel, params);
+  const int shared_bytes = entry.shared_bytes - (params.q_sinks == nullptr ? entry.sinks_bytes : 0);
+  launch("starting attention", {dim3(num_blocks), dim3(attention::kThreads), static_cast<size_t>(shared_bytes), stream}, entry.kernel, params);
 }
 
 void start_attention_joins(int num_blocks, const AttentionJoinParams& params, cudaStream_t stream) {

@@ -10,6 +10,7 @@
 namespace terrace {
 
 inline constexpr int32_t kMostHeadDims = 256;
+inline constexpr int32_t kNoWindow = 1 << 30;  // larger than any position
 
 /// How a block's 4 warps deal with query rows. Narrow: they share the keys and dims of 16 rows. Wide: each has 16 rows of its own, or two
 /// warps where registers would not do. A row's bits are the same in both.
@@ -17,7 +18,7 @@ enum class AttentionTile { kNarrow, kWide };
 
 constexpr int32_t attention_rows(AttentionTile tile, int32_t head_dim) { return tile == AttentionTile::kNarrow ? 16 : head_dim <= 128 ? 64 : 32; }
 
-enum class KvElement { kF16, kBf16, kF32 };  // F32 is multiplied as f16
+enum class KvElement { kF16, kBf16, kF32, kQ8 };  // of keys; F32 and Q8 are multiplied as f16
 
 /// At most attention_rows() query rows of one KV head x keys [kv_begin, kv_end). Row r is query head r % heads (of those that
 /// read the KV head) of token r / heads (of the task's).
@@ -44,6 +45,8 @@ struct AttentionJoin {
   int32_t num_pieces;
   int32_t heads;
   int32_t first_head;
+  int32_t sink_pieces;  // of them lie before the gap,
+  int32_t hole;         // after which so many are not the token's (AttentionMerge)
 };
 
 /// Addresses are device addresses. A slot is an address that is the same in every step and holds that of this step's array.
@@ -62,10 +65,22 @@ struct AttentionParams {
   int64_t head_stride;
   int64_t v_offset;
   int32_t row_bytes;
+  // Q8 keys, whose values are Q8 too or F16; offsets from where the layer begins:
+  bool v_quantised;
+  int64_t v_head_stride;
+  int32_t v_row_bytes;
+  int64_t k_scales;
+  int64_t v_scales;
   int32_t page_shift;                  // log2 of a page's positions
   int32_t head_dim;                    // a multiple of 4
   int32_t most_heads;                  // query heads of a KV head at most: rows of a partial
   float scale_log2;                    // multiplies q.k; scores are exponents of 2
+  float soft_cap_log2;                 // 0: none; else a score s counts as soft_cap_log2 * tanh(s / soft_cap_log2)
+  float tanh_scale;                    // 2 log2(e) / soft_cap_log2
+  int32_t window;                      // AttentionWindow's; kNoWindow: none
+  int32_t sinks;
+  const float* q_sinks;                // like q, for keys before `sinks`; null: q
+  int64_t q_sinks_stride;
   float* partial_out;                  // [num_partials, most_heads, head_dim], normalised
   float* partial_lse;                  // [num_partials, most_heads], log2 of the sum of 2^score
 };

@@ -39,11 +39,11 @@ class Rows {
     for (int i = 0; i < 2; ++i) {
       const int row = first_row_ + lane_ / 4 + 8 * i;
       position_[i] = position(row);
-      scale_[i] = shared.scale[row];
+      scale_[i] = params.soft_cap_log2 > 0 ? params.soft_cap_log2 : shared.scale[row];
     }
     if constexpr (kQueriesInRegisters) {
 #pragma unroll
-      for (int i = 0; i < kDims / 16; ++i) load_query(i, queries_[i]);
+      for (int i = 0; i < kDims / 16; ++i) load_query(shared.q, i, queries_[i]);
     }
     begin_piece();
   }
@@ -53,9 +53,12 @@ class Rows {
     if constexpr (kSharers == 1) {
       if (first_key > last_position_) return;
     }
-    const bool masked = first_key + kStepKeys - 1 > first_position_;
+    const KeyGap largest_gap = gap_of(params_, last_position_);
+    const bool masked = first_key + kStepKeys - 1 > first_position_ || (first_key < largest_gap.end && first_key + kStepKeys > largest_gap.begin);
     float scores[kKeyTiles][4];
     score(stage, scores);
+    if (params_.q_sinks != nullptr && first_key < params_.sinks) score_sinks(stage, first_key, scores);
+    if (params_.soft_cap_log2 > 0) cap(scores);
     if (masked) mask(first_key, scores);
     raise_maximum(scores);
     uint32_t weights[2][4];
@@ -67,13 +70,14 @@ class Rows {
   __device__ __forceinline__ void end_piece(int piece) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if (piece > position_[i]) continue;  // no key of the piece
+      const KeyGap gap = gap_of(params_, position_[i]);
+      if (piece > position_[i] || gap.skip(piece, kAttentionSplit) != piece) continue;  // no key of the piece
       const float share = 1.0f / sum_[2 * i];
       const float lse = offset(i) + ptx::log2_approx(sum_[2 * i]);
       if (unit_.partial >= 0) {
         store_partial(i, share, lse);
       } else {
-        fold(i, share, lse, piece == 0);
+        fold(i, share, lse, piece == gap.skip(0, kAttentionSplit));
       }
     }
     begin_piece();
@@ -102,12 +106,15 @@ class Rows {
     return unit_.first_position + (unit_.first_row + (row < last ? row : last)) / unit_.heads;
   }
 
+  __device__ __forceinline__ bool sees(int position, int key) const { return key <= position && (key > position - params_.window || key < params_.sinks); }
+
   __device__ __forceinline__ int first_key_tile() const { return warp_ % kSharers * kKeyTiles; }
   __device__ __forceinline__ int first_dim_tile() const { return warp_ % kSharers * kDimTiles; }
 
   /// Dims [16 i, 16 i + 16) of the warp's rows.
-  __device__ __forceinline__ void load_query(int i, uint32_t (&a)[4]) const {
-    ptx::ldmatrix_x4(a, &shared_.q[first_row_ + lane_ % 16][16 * i + lane_ / 16 * 8]);
+  using Queries = uint16_t[SharedMemory::kRows][SharedMemory::kStride];
+  __device__ __forceinline__ void load_query(const Queries& queries, int i, uint32_t (&a)[4]) const {
+    ptx::ldmatrix_x4(a, &queries[first_row_ + lane_ % 16][16 * i + lane_ / 16 * 8]);
   }
 
   __device__ __forceinline__ void begin_piece() {
@@ -138,7 +145,7 @@ class Rows {
 #pragma unroll
           for (int e = 0; e < 4; ++e) a[half][e] = queries_[2 * d + half][e];
         } else {
-          load_query(2 * d + half, a[half]);
+          load_query(shared_.q, 2 * d + half, a[half]);
         }
       }
 #pragma unroll
@@ -151,13 +158,48 @@ class Rows {
     }
   }
 
+  /// Scores of keys before `sinks` anew, by the queries that stand to them.
+  __device__ __forceinline__ void score_sinks(const Stage& stage, int first_key, float (&scores)[kKeyTiles][4]) const {
+    const uint16_t* keys = &stage.k[8 * first_key_tile() + lane_ % 8][lane_ / 8 * 8];
+#pragma unroll
+    for (int j = 0; j < kKeyTiles; ++j) {
+      const int key = first_key + 8 * (first_key_tile() + j) + lane_ % 4 * 2;
+      if (key - lane_ % 4 * 2 >= params_.sinks) continue;
+      float sums[4] = {0, 0, 0, 0};
+#pragma unroll 1
+      for (int d = 0; d < kDims / 32; ++d) {
+        uint32_t a[4], b[4];
+        ptx::ldmatrix_x4(b, keys + 8 * j * SharedMemory::kStride + 32 * d);
+        load_query(shared_.q_sinks, 2 * d, a);
+        P::mma(sums, a, b[0], b[1]);
+        load_query(shared_.q_sinks, 2 * d + 1, a);
+        P::mma(sums, a, b[2], b[3]);
+      }
+#pragma unroll
+      for (int e = 0; e < 4; ++e) scores[j][e] = key + e % 2 < params_.sinks ? sums[e] : scores[j][e];
+    }
+  }
+
+  /// To their hyperbolic tangents, of which scale_ makes exponents of 2.
+  __device__ __forceinline__ void cap(float (&scores)[kKeyTiles][4]) const {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float factor = shared_.scale[first_row_ + lane_ / 4 + 8 * i] * params_.tanh_scale;
+#pragma unroll
+      for (int j = 0; j < kKeyTiles; ++j) {
+#pragma unroll
+        for (int e = 2 * i; e < 2 * i + 2; ++e) scores[j][e] = 1.0f - __fdividef(2.0f, ptx::exp2_approx(scores[j][e] * factor) + 1.0f);
+      }
+    }
+  }
+
   __device__ __forceinline__ void mask(int first_key, float (&scores)[kKeyTiles][4]) const {
     const int key = first_key + 8 * first_key_tile() + lane_ % 4 * 2;
 #pragma unroll
     for (int j = 0; j < kKeyTiles; ++j) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        if (key + 8 * j + e % 2 > position_[e / 2]) scores[j][e] = -INFINITY;
+        if (!sees(position_[e / 2], key + 8 * j + e % 2)) scores[j][e] = -INFINITY;
       }
     }
   }
@@ -265,7 +307,7 @@ class Rows {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         const int key = first_key + 8 * e + lane_ % 4 * 2;
-        attended[e] = key > position ? 0u : key + 1 > position ? b[e] & 0xffffu : b[e];
+        attended[e] = (sees(position, key) ? b[e] & 0xffffu : 0u) | (sees(position, key + 1) ? b[e] & 0xffff0000u : 0u);
       }
       float sums[4] = {before[0], before[1], before[2], before[3]};
       P::mma(sums, weights[0], attended[0], attended[1]);

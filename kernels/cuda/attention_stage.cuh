@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_window.h"
 #include "kernels/cuda/attention_arithmetic.cuh"
 
 namespace terrace::attention {
@@ -26,6 +27,7 @@ struct Shared {
   };
 
   AttentionUnit unit;                                // what the block works on: registers are dear
+  KeyGap gap;                                        // what none of its rows sees: the first row's
   const uint32_t* frames;                            // of its sequence
   const std::byte* kv;                               // the pool, with the layer's and the head's offset added
   const std::byte* host_kv;                          // likewise
@@ -34,11 +36,15 @@ struct Shared {
   alignas(16) uint32_t weights[kGroups][2][32][4];  // of a step, as a lane's A fragments of 16 keys each; this and the next where warps share
   float maxima[kWarps][16];                         // over each warp's keys
   float scale[kRows];                               // turns a row's scores into exponents of 2
+  alignas(16) uint16_t q_sinks[kRows][kStride];     // like q; a block has this memory only where AttentionParams::q_sinks is set
 };
+
+__device__ __forceinline__ KeyGap gap_of(const AttentionParams& params, int position) { return {params.sinks, position - params.window + 1}; }
 
 template <int kDims, AttentionTile kTile>
 __device__ __forceinline__ void open_unit(Shared<kDims, kTile>& shared, const AttentionParams& params, int index) {
   shared.unit = (*params.units)[index];
+  shared.gap = gap_of(params, shared.unit.first_position + shared.unit.first_row / shared.unit.heads);
   shared.frames = *params.frames + shared.unit.first_page;
   shared.kv = params.kv + shared.unit.kv_head * params.head_stride;
   shared.host_kv = params.host_kv + shared.unit.kv_head * params.head_stride;
@@ -52,29 +58,44 @@ __device__ __forceinline__ void load_queries(Shared<kDims, kTile>& shared, const
   const int lane = threadIdx.x % 32;
   for (int row = threadIdx.x / 32; row < Shared<kDims, kTile>::kRows; row += kWarps) {
     const int unit_row = unit.first_row + row;
-    const float* src = params.q + (unit.first_token + unit_row / unit.heads) * params.q_stride + (unit.first_head + unit_row % unit.heads) * params.head_dim;
+    const int token = unit.first_token + unit_row / unit.heads;
+    const int column = (unit.first_head + unit_row % unit.heads) * params.head_dim;
     float4 values[kPasses];
     float largest = 0;
-#pragma unroll
-    for (int i = 0; i < kPasses; ++i) {
+    const auto load = [&](const float* src, int i) {
       const int dim = 128 * i + 4 * lane;
-      values[i] = row < unit.num_rows && dim < params.head_dim ? *reinterpret_cast<const float4*>(src + dim) : make_float4(0, 0, 0, 0);
-      largest = fmaxf(largest, fmaxf(fmaxf(fabsf(values[i].x), fabsf(values[i].y)), fmaxf(fabsf(values[i].z), fabsf(values[i].w))));
+      const float4 v = row < unit.num_rows && dim < params.head_dim ? *reinterpret_cast<const float4*>(src + dim) : make_float4(0, 0, 0, 0);
+      largest = fmaxf(largest, fmaxf(fmaxf(fabsf(v.x), fabsf(v.y)), fmaxf(fabsf(v.z), fabsf(v.w))));
+      return v;
+    };
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) values[i] = load(params.q + token * params.q_stride + column, i);
+    if (params.q_sinks != nullptr) {  // they share the row's power of two
+#pragma unroll
+      for (int i = 0; i < kPasses; ++i) load(params.q_sinks + token * params.q_sinks_stride + column, i);
     }
 #pragma unroll
     for (int mask = 16; mask > 0; mask /= 2) largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, mask));
     const int excess = Product<kElement>::excess(largest);
     const float down = __uint_as_float(static_cast<uint32_t>(127 - excess) << 23);
-#pragma unroll
-    for (int i = 0; i < kPasses; ++i) {
+    const auto store = [&](uint16_t* to, float4 v, int i) {
       const int dim = 128 * i + 4 * lane;
-      if (dim >= kDims) continue;
-      const float4 v = values[i];
-      *reinterpret_cast<uint2*>(&shared.q[row][dim]) =
-          make_uint2(Product<kElement>::pack(v.x * down, v.y * down), Product<kElement>::pack(v.z * down, v.w * down));
+      if (dim < kDims) *reinterpret_cast<uint2*>(to + dim) = make_uint2(Product<kElement>::pack(v.x * down, v.y * down), Product<kElement>::pack(v.z * down, v.w * down));
+    };
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) store(shared.q[row], values[i], i);
+    if (params.q_sinks != nullptr) {
+#pragma unroll
+      for (int i = 0; i < kPasses; ++i) store(shared.q_sinks[row], load(params.q_sinks + token * params.q_sinks_stride + column, i), i);
     }
     if (lane == 0) shared.scale[row] = params.scale_log2 * __uint_as_float(static_cast<uint32_t>(127 + excess) << 23);
   }
+}
+
+/// The step after the one at `key`, or, where no row sees any of its keys, the next one of which some are.
+template <int kDims, AttentionTile kTile>
+__device__ __forceinline__ int seen_step(const Shared<kDims, kTile>& shared, int key) {
+  return shared.gap.skip(key, kStepKeys);
 }
 
 /// Brings K and V of the unit's KV head into the ring, a step at a time; used by the whole block. Four lanes copy a key, 64 bytes side
@@ -84,28 +105,19 @@ class KvStager {
  public:
   using Stage = typename Shared<kDims, kTile>::Stage;
 
-  __device__ __forceinline__ KvStager(const AttentionParams& params, const Shared<kDims, kTile>& shared) : params_(params), shared_(shared) {
-    find_frame(shared.unit.kv_begin);
+  __device__ __forceinline__ KvStager(const AttentionParams& params, const Shared<kDims, kTile>& shared)
+      : params_(params), shared_(shared), first_key_(seen_step(shared, shared.unit.kv_begin)) {
+    find_frame();
   }
 
-  /// Starts the copies of the keys from `first_key` on; zeros from the unit's end on. One group per call, empty if all are beyond. Steps
-  /// come in order: the page of the next one is looked up here.
-  __device__ __forceinline__ void copy(Stage& stage, int first_key) {
-    if (first_key < shared_.unit.kv_end) {
-      const bool valid = first_key + row() < shared_.unit.kv_end;
-      const int in_page = key_of(first_key) & ((1 << params_.page_shift) - 1);
+  /// Starts the copies of the next step's keys; zeros for keys that no row sees, whose pages may be gone. One group per call, empty if all
+  /// steps are under way. The page of the step after is looked up here.
+  __device__ __forceinline__ void copy_next(Stage& stage) {
+    if (first_key_ < shared_.unit.kv_end) {
       const std::byte* pool = frame_ < params_.num_frames ? shared_.kv : shared_.host_kv;
-      const std::byte* src = pool + frame_ * params_.page_stride + in_page * params_.row_bytes;
-      uint16_t* const k = stage.k[row()];
-      uint16_t* const v = stage.v[row()];
-      if constexpr (kElement == KvElement::kF32) {
-        copy_row<4>(k, v, src, valid, [](uint16_t* dst, const std::byte* from, bool wanted) { convert(dst, from, wanted); });
-      } else if (params_.head_dim % 8 == 0) {
-        copy_row<8>(k, v, src, valid, [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_16(dst, from, wanted); });
-      } else {
-        copy_row<4>(k, v, src, valid, [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_8(dst, from, wanted); });
-      }
-      find_frame(first_key + kStepKeys);
+      copy_key(stage, pool + frame_ * params_.page_stride, key() & ((1 << params_.page_shift) - 1));
+      first_key_ = seen_step(shared_, first_key_ + kStepKeys);
+      find_frame();
     }
     ptx::cp_async_commit();
   }
@@ -113,28 +125,75 @@ class KvStager {
  private:
   /// Of a stage, that this lane helps to copy.
   static __device__ __forceinline__ int row() { return threadIdx.x / 32 * 8 + threadIdx.x / 8 % 4 + threadIdx.x / 4 % 2 * 4; }
-  /// This lane's; the unit's last stands in for those beyond.
-  __device__ __forceinline__ int key_of(int first_key) const {
-    const int last = shared_.unit.kv_end - 1;
-    return first_key + row() < last ? first_key + row() : last;
-  }
-  __device__ __forceinline__ void find_frame(int first_key) { frame_ = shared_.frames[key_of(first_key) >> params_.page_shift]; }
+  __device__ __forceinline__ int key() const { return first_key_ + row(); }
+  __device__ __forceinline__ bool is_seen() const { return key() < shared_.unit.kv_end && !(key() >= shared_.gap.begin && key() < shared_.gap.end); }
+  /// Of the lane's key; any will do for one that is not seen.
+  __device__ __forceinline__ void find_frame() { frame_ = is_seen() ? shared_.frames[key() >> params_.page_shift] : 0; }
 
-  /// kElements elements at a time by copy(to, from, or else zeros): a row that is not valid is zeros, as are the dims that heads don't have.
-  template <int kElements, class Copy>
-  __device__ __forceinline__ void copy_row(uint16_t* k, uint16_t* v, const std::byte* src, bool valid, Copy copy) const {
-    constexpr int kBytes = kElements * (kElement == KvElement::kF32 ? 4 : 2);
-    const int lane = threadIdx.x % 4;
-    const int dims = valid ? params_.head_dim - lane * kElements : 0;
-    k += lane * kElements;
-    v += lane * kElements;
-    src += lane * kBytes;
-    const std::byte* const v_src = src + params_.v_offset;
-#pragma unroll
-    for (int i = 0; i < kDims / (4 * kElements); ++i) {
-      copy(k + 4 * i * kElements, src + 4 * i * kBytes, 4 * i * kElements < dims);
-      copy(v + 4 * i * kElements, v_src + 4 * i * kBytes, 4 * i * kElements < dims);
+  /// `page`: where the head's keys begin in it.
+  __device__ __forceinline__ void copy_key(Stage& stage, const std::byte* page, int in_page) const {
+    uint16_t* const k = stage.k[row()];
+    uint16_t* const v = stage.v[row()];
+    const std::byte* src = page + in_page * params_.row_bytes;
+    const auto copy_8 = [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_16(dst, from, wanted); };
+    const auto copy_4 = [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_8(dst, from, wanted); };
+    if constexpr (kElement == KvElement::kQ8) {
+      const std::byte* layer = page - shared_.unit.kv_head * params_.head_stride;
+      const auto scale_of = [&](int64_t scales) { return is_seen() ? reinterpret_cast<const float*>(layer + scales)[(shared_.unit.kv_head << params_.page_shift) + in_page] : 0.0f; };
+      const std::byte* v_src = layer + params_.v_offset + shared_.unit.kv_head * params_.v_head_stride + in_page * params_.v_row_bytes;
+      copy_quantised(k, src, scale_of(params_.k_scales));
+      if (params_.v_quantised) {
+        copy_quantised(v, v_src, scale_of(params_.v_scales));
+      } else if (params_.head_dim % 8 == 0) {
+        copy_row<8, 2>(v, v_src, copy_8);
+      } else {
+        copy_row<4, 2>(v, v_src, copy_4);
+      }
+    } else if constexpr (kElement == KvElement::kF32) {
+      const auto copy = [](uint16_t* dst, const std::byte* from, bool wanted) { convert(dst, from, wanted); };
+      copy_row<4, 4>(k, src, copy);
+      copy_row<4, 4>(v, src + params_.v_offset, copy);
+    } else if (params_.head_dim % 8 == 0) {
+      copy_row<8, 2>(k, src, copy_8);
+      copy_row<8, 2>(v, src + params_.v_offset, copy_8);
+    } else {
+      copy_row<4, 2>(k, src, copy_4);
+      copy_row<4, 2>(v, src + params_.v_offset, copy_4);
     }
+  }
+
+  /// Integers times the row's scale, rounded to f16.
+  __device__ __forceinline__ void copy_quantised(uint16_t* to, const std::byte* src, float scale) const {
+    if (params_.head_dim % 8 == 0) {
+      copy_row<8, 1>(to, src, [scale](uint16_t* dst, const std::byte* from, bool wanted) {
+        const uint2 codes = wanted ? *reinterpret_cast<const uint2*>(from) : make_uint2(0, 0);
+        *reinterpret_cast<uint4*>(dst) = make_uint4(scaled<0>(codes.x, scale), scaled<2>(codes.x, scale), scaled<0>(codes.y, scale), scaled<2>(codes.y, scale));
+      });
+    } else {
+      copy_row<4, 1>(to, src, [scale](uint16_t* dst, const std::byte* from, bool wanted) {
+        const uint32_t codes = wanted ? *reinterpret_cast<const uint32_t*>(from) : 0;
+        *reinterpret_cast<uint2*>(dst) = make_uint2(scaled<0>(codes, scale), scaled<2>(codes, scale));
+      });
+    }
+  }
+
+  /// Two of four 8-bit integers, from byte kFirst on. Plus 128 they are the low bits of a float from 2^23 on.
+  template <int kFirst>
+  static __device__ __forceinline__ uint32_t scaled(uint32_t codes, float scale) {
+    const auto value = [&](int byte) { return (__uint_as_float(ptx::byte_permute(codes ^ 0x80808080u, 0x4b000000u, 0x7650 + byte)) - 8388736.0f) * scale; };
+    return Product<kElement>::pack(value(kFirst), value(kFirst + 1));
+  }
+
+  /// kElements elements of kElementBytes at a time by copy(to, from, or else zeros): a row that is not seen is zeros, as are the dims that heads don't have.
+  template <int kElements, int kElementBytes, class Copy>
+  __device__ __forceinline__ void copy_row(uint16_t* to, const std::byte* src, Copy copy) const {
+    constexpr int kBytes = kElements * kElementBytes;
+    const int lane = threadIdx.x % 4;
+    const int dims = is_seen() ? params_.head_dim - lane * kElements : 0;
+    to += lane * kElements;
+    src += lane * kBytes;
+#pragma unroll
+    for (int i = 0; i < kDims / (4 * kElements); ++i) copy(to + 4 * i * kElements, src + 4 * i * kBytes, 4 * i * kElements < dims);
   }
 
   static __device__ __forceinline__ void convert(uint16_t* dst, const std::byte* src, bool valid) {
@@ -144,7 +203,8 @@ class KvStager {
 
   const AttentionParams& params_;
   const Shared<kDims, kTile>& shared_;
-  uint32_t frame_;  // of the next step's key
+  int first_key_;   // of the next step
+  uint32_t frame_;  // of its key that is this lane's
 };
 
 }  // namespace terrace::attention

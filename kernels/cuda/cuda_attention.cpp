@@ -19,6 +19,7 @@ constexpr uint32_t kAllFrames = 0xffffffffu;
 
 KvElement kv_element(KvType type) {
   if (type == KvType::kF32) return KvElement::kF32;
+  if (type == KvType::kQ8) return KvElement::kQ8;
   return type == KvType::kBF16 ? KvElement::kBf16 : KvElement::kF16;
 }
 
@@ -45,54 +46,70 @@ CudaAttention::Geometry CudaAttention::geometry_of(const AttentionArgs& args) {
   for (const int32_t kv_head : args.kv_head_of_q) ++geometry.head_begin[static_cast<size_t>(kv_head) + 1];
   geometry.most_heads = *std::max_element(geometry.head_begin.begin(), geometry.head_begin.end());
   for (size_t i = 1; i < geometry.head_begin.size(); ++i) geometry.head_begin[i] += geometry.head_begin[i - 1];
+  geometry.window = args.key_window();
   return geometry;
-}
-
-void CudaAttention::set_geometry(Geometry geometry) {
-  if (geometry.kind != geometry_.kind) {
-    prepare_attention(geometry.kind);
-    const auto blocks = [&](AttentionTile tile) { return device_.num_multiprocessors() * attention_blocks_per_multiprocessor(geometry.kind, tile, device_.properties()); };
-    blocks_narrow_ = blocks(AttentionTile::kNarrow);
-    blocks_wide_ = blocks(AttentionTile::kWide);
-  }
-  geometry_ = std::move(geometry);
-  ++generation_;
 }
 
 void CudaAttention::begin_step(const StepBatch& batch, StepArrays& arrays) {
   batch_ = batch;
   arrays_ = &arrays;
-  planned_ = false;
-  if (geometry_.kind.head_dim == 0) return;
-  plan();
-  add_lists();
+  ++step_;
+  for (Plan& plan : plans_) {
+    fill(plan);
+    add_lists(plan);
+  }
 }
 
-void CudaAttention::plan() {
-  narrow_.clear();
-  wide_.clear();
-  joins_.clear();
-  const bool narrow = batch_.is_decode() && geometry_.most_heads <= attention_rows(AttentionTile::kNarrow, geometry_.kind.head_dim);
-  const int num_workers = narrow ? blocks_narrow_ : blocks_wide_;
-  const int32_t tile_tokens = std::max(1, attention_rows(AttentionTile::kWide, geometry_.kind.head_dim) / geometry_.most_heads);
-  const AttentionPlan plan = plan_attention(batch_.runs, {geometry_.num_kv_heads, num_workers, tile_tokens, 1});
-  for (const AttentionTask& task : plan.tasks) {
-    for (int32_t i = 0; i < task.num_kv_heads; ++i) add_units(task, task.kv_head + i, task.partial < 0 ? -1 : task.partial + i);
+CudaAttention::Plan& CudaAttention::plan_for(const AttentionArgs& args) {
+  Geometry geometry = geometry_of(args);
+  const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& plan) { return plan.geometry == geometry; });
+  Plan& plan = found != plans_.end() ? *found : add_plan(std::move(geometry));
+  plan.last_step = step_;
+  return plan;
+}
+
+/// In the step's middle: the lists that the step has so far keep their slots. Those of an earlier model go; graphs, whose steps do not come by here, begin anew.
+CudaAttention::Plan& CudaAttention::add_plan(Geometry geometry) {
+  std::erase_if(plans_, [this](const Plan& plan) { return plan.last_step != step_; });
+  Plan& plan = plans_.emplace_back();
+  prepare_attention(geometry.kind);
+  const auto blocks = [&](AttentionTile tile) { return device_.num_multiprocessors() * attention_blocks_per_multiprocessor(geometry.kind, tile, device_.properties()); };
+  plan.blocks_narrow = blocks(AttentionTile::kNarrow);
+  plan.blocks_wide = blocks(AttentionTile::kWide);
+  plan.geometry = std::move(geometry);
+  ++generation_;
+  fill(plan);
+  add_lists(plan);
+  arrays_->upload();
+  return plan;
+}
+
+void CudaAttention::fill(Plan& plan) {
+  const Geometry& geometry = plan.geometry;
+  plan.narrow.clear();
+  plan.wide.clear();
+  plan.joins.clear();
+  const bool narrow = batch_.is_decode() && geometry.most_heads <= attention_rows(AttentionTile::kNarrow, geometry.kind.head_dim);
+  const int num_workers = narrow ? plan.blocks_narrow : plan.blocks_wide;
+  const int32_t tile_tokens = std::max(1, attention_rows(AttentionTile::kWide, geometry.kind.head_dim) / geometry.most_heads);
+  const AttentionPlan tasks = plan_attention(batch_.runs, {geometry.num_kv_heads, num_workers, tile_tokens, 1, geometry.window});
+  for (const AttentionTask& task : tasks.tasks) {
+    for (int32_t i = 0; i < task.num_kv_heads; ++i) add_units(plan, task, task.kv_head + i, task.partial < 0 ? -1 : task.partial + i);
   }
-  for (const AttentionMerge& merge : plan.merges) {
-    const int32_t first_head = geometry_.head_begin[static_cast<size_t>(merge.kv_head)];
-    const int32_t heads = geometry_.head_begin[static_cast<size_t>(merge.kv_head) + 1] - first_head;
-    joins_.push_back({merge.token, merge.partial_begin, merge.partial_stride, merge.num_pieces, heads, first_head});
+  for (const AttentionMerge& merge : tasks.merges) {
+    const int32_t first_head = geometry.head_begin[static_cast<size_t>(merge.kv_head)];
+    const int32_t heads = geometry.head_begin[static_cast<size_t>(merge.kv_head) + 1] - first_head;
+    plan.joins.push_back({merge.token, merge.partial_begin, merge.partial_stride, merge.num_pieces, heads, first_head, merge.sink_pieces, merge.hole});
   }
-  reserve_partials(plan.num_partials);
-  planned_ = true;
+  reserve_partials(geometry, tasks.num_partials);
 }
 
 /// The rows of a task, in tiles.
-void CudaAttention::add_units(const AttentionTask& task, int32_t kv_head, int32_t partial) {
+void CudaAttention::add_units(Plan& plan, const AttentionTask& task, int32_t kv_head, int32_t partial) const {
+  const Geometry& geometry = plan.geometry;
   const AttentionRun& run = batch_.runs[static_cast<size_t>(task.run)];
-  const int32_t first_head = geometry_.head_begin[static_cast<size_t>(kv_head)];
-  const int32_t heads = geometry_.head_begin[static_cast<size_t>(kv_head) + 1] - first_head;
+  const int32_t first_head = geometry.head_begin[static_cast<size_t>(kv_head)];
+  const int32_t heads = geometry.head_begin[static_cast<size_t>(kv_head) + 1] - first_head;
   const int32_t num_rows = heads * task.num_tokens;
   AttentionUnit unit = {};
   unit.first_token = task.first_token;
@@ -104,37 +121,39 @@ void CudaAttention::add_units(const AttentionTask& task, int32_t kv_head, int32_
   unit.partial = partial;
   unit.heads = heads;
   unit.first_head = first_head;
-  const int32_t wide_rows = attention_rows(AttentionTile::kWide, geometry_.kind.head_dim);
-  const int32_t narrow_rows = attention_rows(AttentionTile::kNarrow, geometry_.kind.head_dim);
+  const int32_t wide_rows = attention_rows(AttentionTile::kWide, geometry.kind.head_dim);
+  const int32_t narrow_rows = attention_rows(AttentionTile::kNarrow, geometry.kind.head_dim);
   for (; unit.first_row < num_rows; unit.first_row += wide_rows) {
     unit.num_rows = std::min(wide_rows, num_rows - unit.first_row);
-    (unit.num_rows <= narrow_rows ? narrow_ : wide_).push_back(unit);
+    (unit.num_rows <= narrow_rows ? plan.narrow : plan.wide).push_back(unit);
   }
 }
 
-void CudaAttention::add_lists() {
-  slots_.narrow = arrays_->add(std::span<const AttentionUnit>(narrow_));
-  slots_.num_narrow = arrays_->add(static_cast<int32_t>(narrow_.size()));
-  slots_.wide = arrays_->add(std::span<const AttentionUnit>(wide_));
-  slots_.num_wide = arrays_->add(static_cast<int32_t>(wide_.size()));
-  slots_.joins = arrays_->add(std::span<const AttentionJoin>(joins_));
-  slots_.num_joins = arrays_->add(static_cast<int32_t>(joins_.size()));
+void CudaAttention::add_lists(Plan& plan) {
+  Slots& slots = plan.slots;
+  slots.narrow = arrays_->add(std::span<const AttentionUnit>(plan.narrow));
+  slots.num_narrow = arrays_->add(static_cast<int32_t>(plan.narrow.size()));
+  slots.wide = arrays_->add(std::span<const AttentionUnit>(plan.wide));
+  slots.num_wide = arrays_->add(static_cast<int32_t>(plan.wide.size()));
+  slots.joins = arrays_->add(std::span<const AttentionJoin>(plan.joins));
+  slots.num_joins = arrays_->add(static_cast<int32_t>(plan.joins.size()));
 }
 
-void CudaAttention::reserve_partials(int32_t num_partials) {
-  const size_t rows = static_cast<size_t>(std::max(num_partials, kFirstPartials)) * static_cast<size_t>(geometry_.most_heads);
-  const size_t out_bytes = rows * static_cast<size_t>(geometry_.kind.head_dim) * sizeof(float);
+void CudaAttention::reserve_partials(const Geometry& geometry, int32_t num_partials) {
+  const size_t rows = static_cast<size_t>(std::max(num_partials, kFirstPartials)) * static_cast<size_t>(geometry.most_heads);
+  const size_t out_bytes = rows * static_cast<size_t>(geometry.kind.head_dim) * sizeof(float);
   if (rows * sizeof(float) <= partial_lse_.bytes() && out_bytes <= partial_out_.bytes()) return;
   const size_t factor = num_partials > kFirstPartials ? 2 : 1;  // room to grow
-  device_.synchronize();                                        // kernels that use the old memory
+  const size_t new_out = std::max(partial_out_.bytes(), factor * out_bytes), new_lse = std::max(partial_lse_.bytes(), factor * rows * sizeof(float));
+  device_.synchronize();  // kernels that use the old memory
   partial_out_ = Buffer();
   partial_lse_ = Buffer();
-  partial_out_ = device_.allocate(factor * out_bytes);
-  partial_lse_ = device_.allocate(factor * rows * sizeof(float));
+  partial_out_ = device_.allocate(new_out);
+  partial_lse_ = device_.allocate(new_lse);
   ++generation_;
 }
 
-AttentionParams CudaAttention::params(const AttentionArgs& args) const {
+AttentionParams CudaAttention::params(const AttentionArgs& args, const Plan& plan) const {
   const PageLayout& layout = args.kv->layout;
   AttentionParams params = {};
   params.q = args.q.data;
@@ -152,10 +171,25 @@ AttentionParams CudaAttention::params(const AttentionArgs& args) const {
   params.head_stride = static_cast<int64_t>(layout.k.head_stride);
   params.v_offset = static_cast<int64_t>(layout.v.offset);
   params.row_bytes = static_cast<int32_t>(layout.k.row_bytes);
+  params.v_quantised = is_quantised(layout.v.type);
+  params.v_head_stride = static_cast<int64_t>(layout.v.head_stride);
+  params.v_row_bytes = static_cast<int32_t>(layout.v.row_bytes);
+  params.k_scales = static_cast<int64_t>(layout.k.scales);
+  params.v_scales = static_cast<int64_t>(layout.v.scales);
   params.page_shift = std::countr_zero(static_cast<uint32_t>(layout.page_tokens));  // which divides kAttentionSplit
   params.head_dim = args.head_dim;
-  params.most_heads = geometry_.most_heads;
+  params.most_heads = plan.geometry.most_heads;
   params.scale_log2 = args.scale * std::numbers::log2e_v<float>;
+  params.window = args.window > 0 ? args.window : kNoWindow;
+  params.sinks = args.key_window().sinks;
+  if (args.q_sinks.data != nullptr) {
+    params.q_sinks = args.q_sinks.data;
+    params.q_sinks_stride = args.q_sinks.stride;
+  }
+  if (args.soft_cap > 0) {
+    params.soft_cap_log2 = args.soft_cap * std::numbers::log2e_v<float>;
+    params.tanh_scale = 2 / args.soft_cap;
+  }
   params.partial_out = reinterpret_cast<float*>(partial_out_.data());
   params.partial_lse = reinterpret_cast<float*>(partial_lse_.data());
   return params;
@@ -164,29 +198,21 @@ AttentionParams CudaAttention::params(const AttentionArgs& args) const {
 void CudaAttention::run(const AttentionArgs& args) {
   check_rows("q", args.q);
   check_rows("out", args.out);
-  if (args.window > 0 || args.soft_cap > 0) {
-    throw Error(ErrorCode::kInvalidValue, "attention on a CUDA device has no sliding windows, sinks or soft caps yet: say backend: cpu");
-  }
-  Geometry geometry = geometry_of(args);
-  if (!planned_ || geometry != geometry_) {
-    set_geometry(std::move(geometry));
-    plan();
-    add_lists();
-    arrays_->upload();
-  }
-  AttentionParams params = this->params(args);
+  if (args.q_sinks.data != nullptr) check_rows("q_sinks", args.q_sinks);
+  const Plan& plan = plan_for(args);
+  AttentionParams params = this->params(args, plan);
   const auto start = [&](AttentionTile tile, const std::vector<AttentionUnit>& units, int slot, int num_slot, int blocks) {
     if (units.empty()) return;
     params.units = arrays_->slot<AttentionUnit>(slot);
     params.num_units = arrays_->slot<int32_t>(num_slot);
-    start_attention(geometry_.kind, tile, blocks, params, device_.stream());
+    start_attention(plan.geometry.kind, tile, blocks, params, device_.stream());
   };
-  start(AttentionTile::kWide, wide_, slots_.wide, slots_.num_wide, blocks_wide_);
-  start(AttentionTile::kNarrow, narrow_, slots_.narrow, slots_.num_narrow, blocks_narrow_);
-  if (joins_.empty() && !batch_.is_decode()) return;  // a decode step's graph must serve steps with and without joins
+  start(AttentionTile::kWide, plan.wide, plan.slots.wide, plan.slots.num_wide, plan.blocks_wide);
+  start(AttentionTile::kNarrow, plan.narrow, plan.slots.narrow, plan.slots.num_narrow, plan.blocks_narrow);
+  if (plan.joins.empty() && !batch_.is_decode()) return;  // a decode step's graph must serve steps with and without joins
   start_attention_joins(kJoinBlocks * device_.num_multiprocessors(),
-                        {arrays_->slot<AttentionJoin>(slots_.joins), arrays_->slot<int32_t>(slots_.num_joins), params.partial_out, params.partial_lse,
-                         geometry_.most_heads, args.head_dim, args.out.data, args.out.stride},
+                        {arrays_->slot<AttentionJoin>(plan.slots.joins), arrays_->slot<int32_t>(plan.slots.num_joins), params.partial_out, params.partial_lse,
+                         plan.geometry.most_heads, args.head_dim, args.out.data, args.out.stride},
                         device_.stream());
 }
 

@@ -27,12 +27,13 @@ class CudaAttention {
   uint64_t generation() const { return generation_; }
 
  private:
-  /// The heads that units are made for; layers of a model share it.
+  /// What units are made for; a model has one for each kind of window.
   struct Geometry {
     AttentionKind kind = {};
     int32_t num_kv_heads = 0;
     std::vector<int32_t> head_begin;  // [num_kv_heads + 1] first query head of each KV head
     int32_t most_heads = 0;           // of a KV head
+    AttentionWindow window;
     bool operator==(const Geometry&) const = default;
   };
   /// Where this step's lists are among the step's arrays.
@@ -40,23 +41,30 @@ class CudaAttention {
     int narrow = -1, num_narrow = -1, wide = -1, num_wide = -1, joins = -1, num_joins = -1;
   };
 
+  /// A step's lists for the layers of one geometry.
+  struct Plan {
+    Geometry geometry;
+    Slots slots;
+    int blocks_narrow = 0, blocks_wide = 0;  // that the device holds at a time
+    uint64_t last_step = 0;                  // that run() used it in
+    std::vector<AttentionUnit> narrow, wide;
+    std::vector<AttentionJoin> joins;
+  };
+
   static Geometry geometry_of(const AttentionArgs& args);
-  void set_geometry(Geometry geometry);
-  void plan();
-  void add_units(const AttentionTask& task, int32_t kv_head, int32_t partial);
-  void add_lists();
-  void reserve_partials(int32_t num_partials);
-  AttentionParams params(const AttentionArgs& args) const;
+  Plan& plan_for(const AttentionArgs& args);
+  Plan& add_plan(Geometry geometry);
+  void fill(Plan& plan);
+  void add_units(Plan& plan, const AttentionTask& task, int32_t kv_head, int32_t partial) const;
+  void add_lists(Plan& plan);
+  void reserve_partials(const Geometry& geometry, int32_t num_partials);
+  AttentionParams params(const AttentionArgs& args, const Plan& plan) const;
 
   CudaDevice& device_;
   StepBatch batch_;
   StepArrays* arrays_ = nullptr;
-  Geometry geometry_;  // head_dim 0: none yet
-  Slots slots_;
-  bool planned_ = false;
-  int blocks_narrow_ = 0, blocks_wide_ = 0;  // that the device holds at a time
-  std::vector<AttentionUnit> narrow_, wide_;
-  std::vector<AttentionJoin> joins_;
+  std::vector<Plan> plans_;
+  uint64_t step_ = 0;
   Buffer partial_out_, partial_lse_;
   uint64_t generation_ = 0;
 };

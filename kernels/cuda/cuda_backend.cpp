@@ -117,9 +117,8 @@ void CudaBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weig
 void CudaBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
 
 void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
-  const KvFormat format = args.kv->layout.format();
-  if (is_quantised(format.k) || is_quantised(format.v)) {
-    throw Error(ErrorCode::kInvalidValue, fmt::format("KV pages on a CUDA device cannot hold {}: set cache.format to F16, BF16 or F32, or say backend: cpu", kv_format_name(format)));
+  if (is_quantised(args.kv->layout.k.type) && args.head_dim > kMostTurnedDims) {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("8-bit keys of {} dims: a CUDA device takes up to {}; set cache.format to F16, or say backend: cpu", args.head_dim, kMostTurnedDims));
   }
   if (args.rotary_dim > kMaxRotaryDim || static_cast<size_t>(args.rotary_dim) != 2 * args.inverse_frequency.size()) {
     throw Error(ErrorCode::kInternal, fmt::format("rope: rotary_dim {} with {} frequencies; the kernel takes up to {}", args.rotary_dim, args.inverse_frequency.size(), kMaxRotaryDim));

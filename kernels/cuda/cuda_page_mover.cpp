@@ -50,21 +50,32 @@ PageMover::Ticket CudaPageMover::copy(Direction direction, std::span<const Move>
     to[i] = direction == Direction::kEvict ? host_page(moves[i].host_frame) : device_page;
     from[i] = direction == Direction::kEvict ? device_page : host_page(moves[i].host_frame);
   }
-  const std::vector<size_t> sizes(moves.size(), options_.page_bytes);
-  cudaMemcpyAttributes attributes = {};
-  attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
-  size_t first_with_attributes = 0;
-
   const UnderWay& ticket = under_way_.emplace_back(UnderWay{++last_, clock_.now_us(), take_event(), take_event()});
   check_cuda(cudaEventRecord(ticket.queued, clock_stream_), "recording an event");
   check_cuda(cudaEventRecord(ops_, device_.stream()), "recording an event");
   check_cuda(cudaStreamWaitEvent(stream, ops_, 0), "ordering page copies after the ops");
-  const cudaError_t status = cudaMemcpyBatchAsync(to.data(), from.data(), sizes.data(), moves.size(), &attributes, &first_with_attributes, 1, stream);
-  if (status != cudaSuccess) {
+  if (const cudaError_t status = copy_pages(to, from, stream); status != cudaSuccess) {
     check_cuda(status, fmt::format("the copy of {} pages of {} bytes {}", moves.size(), options_.page_bytes, direction == Direction::kEvict ? "to the host" : "to the device").c_str());
   }
   check_cuda(cudaEventRecord(ticket.copied, stream), "recording an event");
   return last_;
+}
+
+cudaError_t CudaPageMover::copy_pages(std::vector<void*>& to, std::vector<const void*>& from, cudaStream_t stream) {
+  const std::vector<size_t> sizes(to.size(), options_.page_bytes);
+  cudaMemcpyAttributes attributes = {};
+  attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
+  size_t first_with_attributes = 0;
+  if (batches_) {
+    const cudaError_t status = cudaMemcpyBatchAsync(to.data(), from.data(), sizes.data(), to.size(), &attributes, &first_with_attributes, 1, stream);
+    if (status != cudaErrorNotSupported && status != cudaErrorCallRequiresNewerDriver) return status;
+    cudaGetLastError();  // no lasting failure
+    batches_ = false;
+  }
+  for (size_t i = 0; i < to.size(); ++i) {
+    if (const cudaError_t status = cudaMemcpyAsync(to[i], from[i], sizes[i], cudaMemcpyDefault, stream); status != cudaSuccess) return status;
+  }
+  return cudaSuccess;
 }
 
 cudaEvent_t CudaPageMover::take_event() {

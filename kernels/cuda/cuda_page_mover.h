@@ -35,6 +35,8 @@ class CudaPageMover : public PageMover {
   };
 
   Ticket copy(Direction direction, std::span<const Move> moves);
+  /// In one call, or, where the driver has no such call, one by one.
+  cudaError_t copy_pages(std::vector<void*>& to, std::vector<const void*>& from, cudaStream_t stream);
   cudaEvent_t take_event();
   /// Null where its end has been seen.
   UnderWay* find(Ticket ticket);
@@ -46,6 +48,7 @@ class CudaPageMover : public PageMover {
   PageMoverOptions options_;
   Clock& clock_;
   PinnedPool host_;
+  bool batches_ = true;                    // the driver has batched copies
   cudaStream_t evict_stream_ = nullptr;
   cudaStream_t fetch_stream_ = nullptr;
   cudaStream_t clock_stream_ = nullptr;    // always empty: an event recorded in it happens at once

@@ -6,6 +6,8 @@
 #endif
 
 #include <algorithm>
+#include <cmath>
+#include <type_traits>
 
 #include "kernels/cuda/launch.cuh"
 
@@ -15,21 +17,32 @@ constexpr int kRopeThreads = 256;
 constexpr int kRopeWarps = kRopeThreads / 32;
 constexpr uint32_t kNoFrame = 0xffffffffu;  // StepArrays::kNoFrame
 
+struct Q8 {};  // KvType::kQ8
+
+/// Where the rows of K or V of this layer are in a page. Bytes.
+struct RowPlaces {
+  int64_t offset, head_stride, row_bytes, scales;
+};
+
 struct RopeParams {
-  MatrixView q, k, v;
+  MatrixView q, k, v, q_sinks;
   RopeStep step;
   std::byte* pool;
-  int64_t page_stride, layer_offset, head_stride, v_offset, row_bytes;
+  int64_t page_stride;
+  RowPlaces k_places, v_places;
   int32_t page_tokens, head_dim, rotary_dim, num_q_heads, num_kv_heads;
+  int32_t hadamard_dims;  // 1: heads are not turned
+  float hadamard_factor;
+  AttentionWindow window;
   float attention_factor;
   RopeStyle style;
+  bool exact_angles;
   float inverse_frequency[kMaxRotaryDim / 2];
 };
 
-/// Cosine and sine of an angle in radians, |angle| < 2^30, good to the last bit of a float but for a few cases, as the CPU's are:
+/// Cosine and sine of x radians, |x| < 2^30, good to the last bit of a float but for a few cases, as the CPU's are:
 /// reduced to a quarter turn in double by pi/2 in two parts, then Taylor's series (error below 3e-14 for |r| <= pi/4).
-__device__ __forceinline__ float2 cos_sin(float angle) {
-  const double x = angle;
+__device__ __forceinline__ float2 cos_sin(double x) {
   const double turns = rint(x * 0.63661977236758134308);
   double r = fma(turns, -1.57079632679489655800, x);
   r = fma(turns, -6.12323399573676603587e-17, r);
@@ -74,23 +87,101 @@ __device__ __forceinline__ void rotate_head(const RopeParams& params, const floa
   for (int d = rotary_dim + lane; d < params.head_dim; d += 32) store_element(to + d, from[d]);
 }
 
-/// Grid: tokens x groups of kRopeWarps heads; a warp takes one head of q, k or v, in this order.
-template <typename Element>
-__global__ void __launch_bounds__(kRopeThreads, 4) rope_kernel(RopeParams params) {
-  __shared__ float2 turns[kMaxRotaryDim / 2];
-  const int64_t token = blockIdx.x;
-  const int position = (*params.step.positions)[token];
+/// The turns of all pairs of dims at a position; by the whole block.
+__device__ __forceinline__ void find_turns(const RopeParams& params, int position, float2* turns) {
   for (int i = static_cast<int>(threadIdx.x); i < params.rotary_dim / 2; i += kRopeThreads) {
+    const float frequency = params.inverse_frequency[i];
     // The angle is rounded to float as transformers does it.
-    const float2 turn = cos_sin(static_cast<float>(position) * params.inverse_frequency[i]);
+    const double angle = params.exact_angles ? static_cast<double>(position) * static_cast<double>(frequency) : static_cast<double>(static_cast<float>(position) * frequency);
+    const float2 turn = cos_sin(angle);
     turns[i] = make_float2(turn.x * params.attention_factor, turn.y * params.attention_factor);
   }
+}
+
+/// By the Hadamard matrix, hadamard_dims at a time, in the order of the CPU's sums; by a warp, in shared memory.
+__device__ __forceinline__ void rotate_hadamard(const RopeParams& params, float* x) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  __syncwarp();
+  for (int half = 1; half < params.hadamard_dims; half *= 2) {
+    for (int pair = lane; pair < params.head_dim / 2; pair += 32) {
+      float* left = x + pair / half * 2 * half + pair % half;
+      const float a = left[0], b = left[half];
+      left[0] = a + b;
+      left[half] = a - b;
+    }
+    __syncwarp();
+  }
+  for (int d = lane; d < params.head_dim; d += 32) x[d] *= params.hadamard_factor;
+  __syncwarp();
+}
+
+/// As the CPU does it, bit by bit: the largest value becomes 127, ties go to the even integer, a row that is not finite has no finite scale.
+__device__ __forceinline__ void store_quantised(const RopeParams& params, const float* from, std::byte* to, float* scale) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  float largest = 0, poison = 0;
+  for (int d = lane; d < params.head_dim; d += 32) {
+    largest = fmaxf(fabsf(from[d]), largest);
+    poison = fmaf(from[d], 0.0f, poison);
+  }
+  for (int mask = 16; mask > 0; mask /= 2) {
+    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, mask));
+    poison += __shfl_xor_sync(0xffffffffu, poison, mask);
+  }
+  if (lane == 0) *scale = largest / 127.0f + poison;
+  const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
+  for (int d = lane; d < params.head_dim; d += 32) {
+    to[d] = static_cast<std::byte>(__float_as_uint(fmaf(from[d], inverse, 0x1.8p23f)));  // the integer is in the low bits
+  }
+}
+
+/// A row of K or V into its page, rotated by rotary_dim dims of `turns`, and turned where keys are.
+template <typename Element>
+__device__ __forceinline__ void store_row(const RopeParams& params, const RowPlaces& places, const float* from, const float2* turns, bool is_v, float* buffer, std::byte* page, int head, int slot) {
+  std::byte* to = page + places.offset + head * places.head_stride + slot * places.row_bytes;
+  if constexpr (std::is_same_v<Element, Q8>) {
+    auto* scale = reinterpret_cast<float*>(page + places.scales) + head * params.page_tokens + slot;
+    if (is_v) return store_quantised(params, from, to, scale);
+    rotate_head(params, from, turns, params.rotary_dim, buffer);
+    rotate_hadamard(params, buffer);
+    store_quantised(params, buffer, to, scale);
+  } else {
+    rotate_head(params, from, turns, is_v ? 0 : params.rotary_dim, reinterpret_cast<Element*>(to));
+  }
+}
+
+/// A head of q, to `to`, which may be `from`.
+template <bool kTurned>
+__device__ __forceinline__ void rotate_query(const RopeParams& params, const float* from, const float2* turns, float* buffer, float* to) {
+  if constexpr (kTurned) {
+    rotate_head(params, from, turns, params.rotary_dim, buffer);
+    rotate_hadamard(params, buffer);
+    for (int d = static_cast<int>(threadIdx.x % 32); d < params.head_dim; d += 32) to[d] = buffer[d];
+    __syncwarp();
+  } else {
+    rotate_head(params, from, turns, params.rotary_dim, to);
+  }
+}
+
+/// Grid: tokens x groups of kRopeWarps heads; a warp takes one head of q, k or v, in this order.
+template <typename K, typename V>
+__global__ void __launch_bounds__(kRopeThreads, 4) rope_kernel(RopeParams params) {
+  constexpr bool kTurned = std::is_same_v<K, Q8>;
+  __shared__ float2 turns[kMaxRotaryDim / 2], sink_turns[kMaxRotaryDim / 2];
+  __shared__ float buffers[kTurned ? kRopeWarps : 1][kTurned ? kMostTurnedDims : 1];
+  float* buffer = buffers[kTurned ? threadIdx.x / 32 : 0];
+  const int64_t token = blockIdx.x;
+  const int position = (*params.step.positions)[token];
+  find_turns(params, position, turns);
+  if (params.q_sinks.data != nullptr) find_turns(params, params.window.sink_position(position), sink_turns);
   __syncthreads();
 
   int head = static_cast<int>(blockIdx.y * kRopeWarps + threadIdx.x / 32);
   if (head < params.num_q_heads) {
     float* q = params.q.data + token * params.q.stride + head * params.head_dim;
-    rotate_head(params, q, turns, params.rotary_dim, q);
+    if (params.q_sinks.data != nullptr) {
+      rotate_query<kTurned>(params, q, sink_turns, buffer, params.q_sinks.data + token * params.q_sinks.stride + head * params.head_dim);
+    }
+    rotate_query<kTurned>(params, q, turns, buffer, q);
     return;
   }
   head -= params.num_q_heads;
@@ -98,10 +189,20 @@ __global__ void __launch_bounds__(kRopeThreads, 4) rope_kernel(RopeParams params
   if (is_v) head -= params.num_kv_heads;
   const uint32_t frame = (*params.step.frame_of_token)[token];
   if (head >= params.num_kv_heads || frame == kNoFrame) return;
+  std::byte* page = params.pool + frame * params.page_stride;
+  const int slot = position % params.page_tokens;
   const MatrixView& source = is_v ? params.v : params.k;
-  std::byte* to = params.pool + frame * params.page_stride + params.layer_offset + head * params.head_stride + position % params.page_tokens * params.row_bytes;
-  if (is_v) to += params.v_offset;
-  rotate_head(params, source.data + token * source.stride + head * params.head_dim, turns, is_v ? 0 : params.rotary_dim, reinterpret_cast<Element*>(to));
+  const float* from = source.data + token * source.stride + head * params.head_dim;
+  if (is_v) {
+    store_row<V>(params, params.v_places, from, turns, true, buffer, page, head, slot);
+  } else {
+    store_row<K>(params, params.k_places, from, turns, false, buffer, page, head, slot);
+  }
+}
+
+static RowPlaces places_of(const PageLayout& layout, const PageRows& rows, int32_t layer) {
+  const auto bytes = [](size_t size) { return static_cast<int64_t>(size); };
+  return {bytes(layout.row_offset(rows, layer, 0, 0)), bytes(rows.head_stride), bytes(rows.row_bytes), bytes(layout.scale_offset(rows, layer, 0, 0))};
 }
 
 static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
@@ -110,20 +211,23 @@ static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
   params.q = args.q;
   params.k = args.k;
   params.v = args.v;
+  params.q_sinks = args.q_sinks;
   params.step = step;
   params.pool = args.kv->base;
   params.page_stride = static_cast<int64_t>(layout.page_stride);
-  params.layer_offset = static_cast<int64_t>(layout.row_offset(layout.k, args.layer, 0, 0));
-  params.head_stride = static_cast<int64_t>(layout.k.head_stride);
-  params.v_offset = static_cast<int64_t>(layout.v.offset);
-  params.row_bytes = static_cast<int64_t>(layout.k.row_bytes);
+  params.k_places = places_of(layout, layout.k, args.layer);
+  params.v_places = places_of(layout, layout.v, args.layer);
   params.page_tokens = layout.page_tokens;
   params.head_dim = args.head_dim;
   params.rotary_dim = args.rotary_dim;
   params.num_q_heads = static_cast<int32_t>(args.q.cols / args.head_dim);
   params.num_kv_heads = layout.num_kv_heads;
+  params.hadamard_dims = rotated_dims(args.head_dim);
+  params.hadamard_factor = 1.0f / std::sqrt(static_cast<float>(params.hadamard_dims));
+  params.window = args.window;
   params.attention_factor = args.attention_factor;
   params.style = args.style;
+  params.exact_angles = args.exact_angles;
   std::copy(args.inverse_frequency.begin(), args.inverse_frequency.end(), params.inverse_frequency);
   return params;
 }
@@ -133,10 +237,12 @@ void launch_rope(const RopeKvArgs& args, const RopeStep& step, cudaStream_t stre
   const RopeParams params = make_params(args, step);
   const int heads = params.num_q_heads + 2 * params.num_kv_heads;
   const LaunchShape shape = {dim3(static_cast<unsigned>(args.q.rows), static_cast<unsigned>((heads + kRopeWarps - 1) / kRopeWarps)), dim3(kRopeThreads), 0, stream};
-  switch (args.kv->layout.k.type) {
-    case KvType::kF16: return launch("rope", shape, rope_kernel<__half>, params);
-    case KvType::kBF16: return launch("rope", shape, rope_kernel<__nv_bfloat16>, params);
-    default: return launch("rope", shape, rope_kernel<float>, params);
+  const KvFormat format = args.kv->layout.format();
+  switch (format.k) {
+    case KvType::kF16: return launch("rope", shape, rope_kernel<__half, __half>, params);
+    case KvType::kBF16: return launch("rope", shape, rope_kernel<__nv_bfloat16, __nv_bfloat16>, params);
+    case KvType::kQ8: return launch("rope", shape, format.v == KvType::kQ8 ? rope_kernel<Q8, Q8> : rope_kernel<Q8, __half>, params);
+    default: return launch("rope", shape, rope_kernel<float, float>, params);
   }
 }
 

@@ -25,7 +25,7 @@ class StepArrays {
     kNumCommon
   };
   static constexpr uint32_t kNoFrame = 0xffffffffu;
-  static constexpr int kMaxArrays = 32;
+  static constexpr int kMaxArrays = 128;
 
   explicit StepArrays(CudaDevice& device);
 

@@ -136,6 +136,7 @@ cudaError_t cudaMemcpy2DAsync(void* dst, size_t dst_pitch, const void* src, size
 cudaError_t cudaMemcpyBatchAsync(void* const* dsts, const void* const* srcs, const size_t* sizes, size_t count, cudaMemcpyAttributes* attributes, size_t* attribute_starts,
                                  size_t num_attributes, cudaStream_t stream) {
   return stream_call("cudaMemcpyBatchAsync", cudaErrorLaunchFailure, stream, [&](Device& device, Stream&) {
+    if (!settings().batched_copies) return cudaErrorNotSupported;
     if (count == 0 || num_attributes == 0 || num_attributes > count || attribute_starts[0] != 0) return cudaErrorInvalidValue;
     for (size_t i = 0; i < num_attributes; ++i) {
       if (attributes[i].srcAccessOrder != cudaMemcpySrcAccessOrderStream) unsupported("cudaMemcpyBatchAsync whose source is not read in stream order");

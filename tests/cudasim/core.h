@@ -225,6 +225,7 @@ struct Settings {
   size_t device_bytes = size_t{1} << 30;
   int compute_capability = 80;   // 10 major + minor
   int num_multiprocessors = 4;   // few: grids of so many blocks a multiprocessor stay small
+  bool batched_copies = true;    // cudaMemcpyBatchAsync works
   bool host_pointers = true;     // kernels reach registered memory at the host's addresses
   uint64_t fail_call = 0;
   bool count_calls = false, leaks = false, statistics = false;

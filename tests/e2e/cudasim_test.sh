@@ -70,4 +70,6 @@ expect 2 env CUDASIM_HOST_POINTERS=0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set c
 says err "registered host memory at the host's addresses"
 expect 0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.device=76KiB --set cache.host=4MiB --set cache.in_place=true
 same "pages read on the host"
+expect 0 env CUDASIM_BATCHED_COPIES=0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.device=76KiB --set cache.host=4MiB --set cache.in_place=true
+same "pages copied one by one"
 done_testing

@@ -145,7 +145,6 @@ double hadamard(const std::vector<double>& x, int d, int dims) {
 }
 
 TEST_P(RopeTest, QuantisesRowsToHalfAStepOfTheLargest) {
-  if (GetParam().half_products) GTEST_SKIP() << "no 8-bit pages on CUDA";
   for (const int head_dim : {64, 80, 20}) {
     const RopeShape shape{head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, KvType::kQ8};
     const RopeRun run(*backend_, shape);
@@ -170,7 +169,6 @@ TEST_P(RopeTest, QuantisesRowsToHalfAStepOfTheLargest) {
 }
 
 TEST_P(RopeTest, ScoresStayWhatTheyWereWhereKeysAreTurned) {
-  if (GetParam().half_products) GTEST_SKIP() << "no 8-bit pages on CUDA";
   for (const int head_dim : {64, 80}) {
     const RopeRun plain(*backend_, {head_dim, head_dim}), turned(*backend_, {head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, KvType::kQ8});
     for (size_t token = 0; token < plain.positions.size(); ++token) {
@@ -187,24 +185,10 @@ TEST_P(RopeTest, ScoresStayWhatTheyWereWhereKeysAreTurned) {
 }
 
 TEST_P(RopeTest, ARowThatIsNotFiniteHasNoFiniteScale) {
-  if (GetParam().half_products) GTEST_SKIP() << "no 8-bit pages on CUDA";
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     const RopeRun run(*backend_, {64, 64, RopeStyle::kHalves, 1.0f, KvType::kQ8}, bad);
     EXPECT_FALSE(std::isfinite(run.scale(0, 0, true)));
     EXPECT_TRUE(std::isfinite(run.scale(0, 1, true)));
-  }
-}
-
-TEST_P(RopeTest, ADeviceRefusesPagesThatItsKernelsCannotRead) {
-  if (!GetParam().half_products) GTEST_SKIP() << "the CPU reads them all";
-  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
-    try {
-      const RopeRun run(*backend_, {64, 64, RopeStyle::kHalves, 1.0f, format});
-      ADD_FAILURE() << kv_format_name(format);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kInvalidValue);
-      EXPECT_NE(std::string(error.what()).find("cache.format"), std::string::npos) << error.what();
-    }
   }
 }
 

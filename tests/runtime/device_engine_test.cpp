@@ -6,11 +6,13 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "comm/group.h"
 #include "runtime/engine.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
+#include "tests/support/runtime/tiny_model.h"
 
 namespace terrace {
 namespace {
@@ -183,6 +185,59 @@ TEST_F(DeviceEngineTest, PagesReadInPlaceComeBackFromDiskWithEqualBits) {
   std::filesystem::remove(config.cache.disk.path + ".rank0");
   EXPECT_GT(stats.sources.disk, 0);
   for (const auto& [id, events] : resident) expect_bit_equal(in_place.at(id), events, fmt::format("sequence {}", id));
+}
+
+// As Gemma 3: layers of a window and one that sees everything, norms of heads, GELU.
+TEST_F(DeviceEngineTest, AModelWithWindowsGivesTheTokensOfTheCpu) {
+  const TinyVocabulary vocabulary = tiny_bpe("smollm");
+  TinyModelOptions model = {.architecture = "gemma3", .layers = 6, .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .format = DType::kF16};
+  model.vocab_size = static_cast<int32_t>(vocabulary.tokens.size());
+  model.vocabulary = &vocabulary;
+  const std::string path = (std::filesystem::path(testing::TempDir()) / fmt::format("device_engine_test.gemma.{}.gguf", getpid())).string();
+  std::ofstream(path, std::ios::binary) << make_tiny_model(model).build();
+  Config config = device_config();
+  config.model.load = "file";
+  config.model.path = path;
+  const std::vector<Request> requests = {make_request(1, 70, 4), make_request(2, 20, 8)};
+  config.backend = "cpu";
+  const Outputs wanted = run_engine(config, 1, requests);
+  config.backend = "cuda";
+  for (const int ranks : {1, 2}) expect_same_tokens(run_engine(config, ranks, requests), wanted, 0.02f, "ranks " + std::to_string(ranks));
+  std::filesystem::remove(path);
+}
+
+// Sequences that outgrow the pool and the context, since what falls out of the window is let go; sinks have queries of their own.
+TEST_F(DeviceEngineTest, EndlessSequencesGiveTheTokensOfTheCpu) {
+  Config config = device_config();
+  config.attention = {.window = 40, .sinks = 4};
+  config.model.geometry.context_length = 64;
+  config.scheduler.max_tokens_per_step = 32;
+  config.backend = "cpu";
+  const std::vector<Request> requests = {make_request(1, 150, 6)};
+  const Outputs wanted = run_engine(config, 1, requests);
+  config.backend = "cuda";
+  config.cache.device = {12288 * 7, 0};
+  const Outputs found = run_engine(config, 1, requests);
+  expect_same_tokens(found, wanted, 0.02f, "one rank");
+  config.scheduler.max_tokens_per_step = 20;
+  expect_bit_equal(run_engine(config, 1, requests).at(1), found.at(1), "other chunks");
+  config.cache.device = {8192 * 7, 0};
+  expect_same_tokens(run_engine(config, 2, requests), wanted, 0.02f, "two ranks");
+}
+
+TEST_F(DeviceEngineTest, EightBitPagesGiveTheTokensOfTheCpu) {
+  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+    Config config = device_config();
+    config.cache.format = format;
+    config.backend = "cpu";
+    const Outputs wanted = run_engine(config, 1, some_requests());
+    config.backend = "cuda";
+    for (const int ranks : {1, 2}) {
+      const Outputs together = run_engine(config, ranks, some_requests());
+      expect_same_tokens(together, wanted, 0.02f, fmt::format("{}, {} ranks", kv_format_name(format), ranks));
+      if (ranks == 1) expect_bit_equal(run_engine(config, ranks, {some_requests()[0]}).at(1), together.at(1), "alone");
+    }
+  }
 }
 
 TEST_F(DeviceEngineTest, WholeRowsOfLogitsAndScoresOfGivenTokensComeFromTheDevice) {

@@ -196,10 +196,10 @@ void AttentionWorld::keep_stored(Sequence& sequence, int32_t num_tokens) {
 }
 
 // The error that 16-bit products may add (half_error). u: unit roundoff of what is multiplied, 2^-11 (f16) or 2^-8 (bf16). Queries are rounded, keys of
-// F32 pages too, so that score j is off by at most r u t_j, where t_j = scale * sum |q_d k_d| and r = 1 or 2; a weight is rounded once more. It is
+// F32 and Q8 pages too, so that score j is off by at most r u t_j, where t_j = scale * sum |q_d k_d| and r = 1 or 2; a weight is rounded once more. It is
 // hence w_j (1 + e_j) with |e_j| <= (1 + u) exp(r u t_j) - 1, and since the same rounded weights are summed for the normaliser,
 //   O~ - O = sum w_j e_j (v_j - O) / (1 + sum w_j e_j),   |O~ - O| <= sum w_j |e_j| |v_j - O| / (1 - max |e_j|).
-// Weights of f16 below 2^-14 are off by up to 2^-25 instead (the largest of a piece is at least 1); values of F32 pages are rounded: u sum w_j |v_j|.
+// Weights of f16 below 2^-14 are off by up to 2^-25 instead (the largest of a piece is at least 1); values of F32 and Q8 pages are rounded: u sum w_j |v_j|.
 AttentionWorld::Expected AttentionWorld::expected(int32_t sequence_index, int32_t position) const {
   const Sequence& sequence = sequences_[static_cast<size_t>(sequence_index)];
   const auto q_stride = static_cast<size_t>(q_cols());
@@ -246,7 +246,8 @@ void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const Sc
   const std::vector<double>& scores = of.scores;
   const auto dims = static_cast<size_t>(options_.head_dim);
   const double roundoff = options_.format.k == KvType::kBF16 ? 0x1p-8 : 0x1p-11;
-  const double rounded = options_.format.k == KvType::kF32 ? 2 : 1;  // factors of a score
+  const auto is_rounded = [](KvType type) { return type == KvType::kF32 || is_quantised(type); };  // to what is multiplied
+  const double rounded = is_rounded(options_.format.k) ? 2 : 1;  // factors of a score
   const double largest = *std::max_element(scores.begin(), scores.end());
   double total = 0;
   for (const double score : scores) total += std::exp(score - largest);
@@ -263,7 +264,7 @@ void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const Sc
     largest_change = std::max(largest_change, change);
     for (size_t d = 0; d < dims; ++d) {
       error[d] += (weight * change + 0x1p-25) * std::abs(value(j, d) - output[d]);
-      if (options_.format.k == KvType::kF32) error[d] += roundoff * weight * std::abs(value(j, d));
+      if (is_rounded(options_.format.v)) error[d] += roundoff * weight * std::abs(value(j, d));
     }
   }
   for (size_t d = 0; d < dims; ++d) error[d] /= 1 - largest_change;

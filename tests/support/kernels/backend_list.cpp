@@ -26,4 +26,10 @@ std::vector<BackendCase> backend_cases() {
   return cases;
 }
 
+std::vector<BackendCase> attention_cases() {
+  std::vector<BackendCase> cases = backend_cases();
+  std::erase_if(cases, [](const BackendCase& backend) { return backend.name == "cuda_fast"; });
+  return cases;
+}
+
 }  // namespace terrace

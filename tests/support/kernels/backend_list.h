@@ -25,6 +25,9 @@ struct BackendCase {
 /// Those that this build and machine have.
 std::vector<BackendCase> backend_cases();
 
+/// The same but for a device's second numerics, which its attention does not know.
+std::vector<BackendCase> attention_cases();
+
 /// For messages of gtest.
 inline void PrintTo(const BackendCase& backend, std::ostream* stream) { *stream << backend.name; }
 
