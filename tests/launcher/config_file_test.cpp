@@ -115,7 +115,7 @@ TEST(ConfigFileTest, EveryKeyIsSetByYamlAndBySet) {
 }
 
 TEST(ConfigFileTest, EveryDefaultIsAValueThatItsKeyTakes) {
-  const std::set<std::string> takes_any_text = {"server.host", "server.model_name", "server.cors_origin"};
+  const std::set<std::string_view> takes_any_text = {"server.host", "server.model_name", "server.cors_origin"};
   for (const ConfigKey& key : config_keys()) {
     Config config;
     const std::string shown = key.type.show(config);
