@@ -5,7 +5,7 @@ namespace terrace {
 std::string_view openapi_document() {
   return R"json({
  "openapi": "3.1.0",
- "info": {"title": "terrace", "version": ")json" "\"" TERRACE_VERSION "\"" R"json(, "description": "OpenAI's API with vLLM's extensions. An unknown field is refused."},
+ "info": {"title": "terrace", "version": )json" "\"" TERRACE_VERSION "\"" R"json(, "description": "OpenAI's API with vLLM's extensions. An unknown field is refused."},
  "security": [{}, {"key": []}],
  "paths": {
   "/v1/completions": {

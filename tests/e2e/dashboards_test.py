@@ -1,4 +1,4 @@
-"""configs/grafana-dashboard.json and configs/alerts.yaml ask for what a real server's /metrics prints, labels included."""
+"""configs/deploy/grafana-dashboard.json and configs/deploy/alerts.yaml ask for what a real server's /metrics prints, labels included."""
 import json
 import os
 import re
@@ -42,9 +42,9 @@ class DashboardsTest(unittest.TestCase):
                 if not line.startswith("#"):
                     cls.samples.add(re.match(r"\w+", line)[0])
                     cls.labels |= set(re.findall(r'(\w+)="', line))
-        with open(os.path.join(SOURCE, "configs/grafana-dashboard.json")) as file:
+        with open(os.path.join(SOURCE, "configs/deploy/grafana-dashboard.json")) as file:
             cls.dashboard = json.load(file)
-        with open(os.path.join(SOURCE, "configs/alerts.yaml")) as file:
+        with open(os.path.join(SOURCE, "configs/deploy/alerts.yaml")) as file:
             cls.alerts = file.read()
 
     def check(self, expression):
@@ -80,7 +80,7 @@ class DashboardsTest(unittest.TestCase):
             self.assertTrue(rule["annotations"]["summary"])
             self.assertIn(rule["expr"], found)
         if shutil.which("promtool"):
-            subprocess.run(["promtool", "check", "rules", os.path.join(SOURCE, "configs/alerts.yaml")], check=True)
+            subprocess.run(["promtool", "check", "rules", os.path.join(SOURCE, "configs/deploy/alerts.yaml")], check=True)
 
     def test_a_wrong_name_would_be_seen(self):
         with self.assertRaises(AssertionError):

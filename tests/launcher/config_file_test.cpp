@@ -249,6 +249,7 @@ TEST(ConfigFileTest, ReferencePageIsTrue) {
 TEST(ConfigFileTest, EveryShippedConfigurationLoads) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(TERRACE_SOURCE_DIR) + "/configs")) {
+    if (entry.is_directory()) continue;  // deploy/: for others' programs, tested in e2e
     EXPECT_NO_THROW(load_config(entry.path().string(), {})) << entry.path();
     ++count;
   }
