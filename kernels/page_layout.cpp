@@ -11,7 +11,8 @@ size_t element_bytes(KvType type) {
   switch (type) {
     case KvType::kF32: return 4;
     case KvType::kF16:
-    case KvType::kBF16: return 2;
+    case KvType::kBF16:
+    case KvType::kI16: return 2;
     case KvType::kQ8: break;
   }
   return 1;
@@ -31,7 +32,7 @@ PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, in
   size_t end = 0;
   for (PageRows* rows : {&layout.k, &layout.v}) {
     rows->offset = end;
-    rows->row_bytes = element_bytes(rows->type) * static_cast<size_t>(head_dim);
+    rows->row_bytes = element_bytes(rows->type) * static_cast<size_t>(rows->type == KvType::kI16 ? padded_dims(head_dim) : head_dim);
     rows->head_stride = rows->row_bytes * static_cast<size_t>(page_tokens);
     end += rows->head_stride * static_cast<size_t>(num_kv_heads);
   }

@@ -54,7 +54,7 @@ struct NamedKvFormat {
 };
 inline constexpr std::array kKvFormats = {
     NamedKvFormat{"F16", KvType::kF16}, NamedKvFormat{"BF16", KvType::kBF16}, NamedKvFormat{"F32", KvType::kF32},
-    NamedKvFormat{"Q8", KvType::kQ8},   NamedKvFormat{"Q8/F16", {KvType::kQ8, KvType::kF16}},
+    NamedKvFormat{"Q8", KvType::kQ8},   NamedKvFormat{"Q8/F16", {KvType::kQ8, KvType::kF16}}, NamedKvFormat{"I16", KvType::kI16},
 };
 /// "other" for one that has no name.
 std::string_view kv_format_name(KvFormat format);

@@ -71,14 +71,14 @@ void PagedAttention::run_task(const AttentionArgs& args, const AttentionPlan& pl
     tiles[i] = make_tile(args, task, i);
     tiles[i].scratch = scratch + static_cast<size_t>(i) * scratch_floats;  // several only for one token: group_ rows
   }
-  TileGroup next{next_tiles, 0};
+  TileGroup next{next_tiles, 0, true};
   const size_t next_index = index + static_cast<size_t>(pool_.num_threads());  // while the threads take turns
   if (next_index < plan.tasks.size()) {
     const AttentionTask& next_task = plan.tasks[next_index];
     for (; next.count < next_task.num_kv_heads; ++next.count)
       next_tiles[next.count] = make_tile(args, next_task, next.count);
   }
-  kernels_.tiles({tiles, task.num_kv_heads}, next);
+  kernels_.tiles({tiles, task.num_kv_heads, index >= static_cast<size_t>(pool_.num_threads())}, next);
 }
 
 /// The tile of one of the task's KV heads.

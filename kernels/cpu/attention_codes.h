@@ -5,16 +5,14 @@
 #include <cstddef>
 
 #include "kernels/cpu/pairs.h"
+#include "kernels/kv_format.h"
 
 namespace terrace {
 namespace {
 
-constexpr int32_t kBlockKeys = kPairGroup;  // keys that are packed together
-constexpr int32_t kGroupDims = 2 * kPairGroup;
-constexpr float kLargestCode = 8191.0f;  // of K and V; queries and weights have as many bits as 32-bit sums leave
+static_assert(kBlockKeys == kPairGroup);
+constexpr float kMostCode = kLargestCode;  // of K and V; queries and weights have as many bits as 32-bit sums leave
 constexpr float kLeastRow = 0x1p-60f;    // rows below this in all elements may lose bits: reciprocals stay finite
-
-inline int32_t padded_dims(int32_t head_dim) { return (head_dim + kGroupDims - 1) / kGroupDims * kGroupDims; }
 
 /// The stored rows of a block's keys. Those that no query sees may hold anything.
 template <class Element>
@@ -46,11 +44,10 @@ float largest_size(const float* row, int32_t n) {
   return largest;
 }
 
-/// codes = round(row * inverse), row = codes * scale. Fetches as much from `ahead` on its way, where there is something.
+/// codes = round(row * inverse), row = codes * scale.
 template <class V, class Element>
-void find_scales(const BlockRows<Element>& rows, int32_t head_dim, const Element* ahead, float* scale, float* inverse) {
+void find_scales(const BlockRows<Element>& rows, int32_t head_dim, float* scale, float* inverse) {
   using Lanes = typename V::Lanes;
-  if (ahead != nullptr) fetch(ahead, static_cast<size_t>(kBlockKeys * head_dim) * sizeof(Element));
   if constexpr (kHasScale<Element>) {
     for (int32_t i = 0; i < kBlockKeys; ++i) {
       scale[i] = rows.scale[i];
@@ -67,8 +64,8 @@ void find_scales(const BlockRows<Element>& rows, int32_t head_dim, const Element
     }
     for (int i = 0; i < 2; ++i) {
       const Lanes size = Lanes::max(Lanes::broadcast(kLeastRow), largest[i]);
-      (size * Lanes::broadcast(1.0f / kLargestCode)).store(scale + i * kLanes);
-      (Lanes::broadcast(kLargestCode) / size).store(inverse + i * kLanes);
+      (size * Lanes::broadcast(1.0f / kMostCode)).store(scale + i * kLanes);
+      (Lanes::broadcast(kMostCode) / size).store(inverse + i * kLanes);
     }
   }
 }

@@ -21,19 +21,61 @@ namespace {
 constexpr int32_t kDirectRows = 30;  // up to here, scores of all rows stay in L1
 constexpr int32_t kMostDirectBlocks = (kDirectRows + kMostRows - 1) / kMostRows;
 
+/// Room for a packed block.
+struct BlockRoom {
+  int32_t* codes;
+  float* scale;
+};
+
+/// The keys of the block that begins at position `key`, packed in `room` where the pages hold them otherwise.
+template <class V, class Key>
+PackedBlock take_keys(const AttentionTile& t, int32_t key, BlockRoom room) {
+  const RowPlace place = {0, t.k_scales};
+  if (is_packed<Key>(t)) return find_packed(t, key, place);
+  BlockRows<Key> rows;
+  find_rows(t, key, place, rows);
+  float inverse[kBlockKeys];
+  find_scales<V>(rows, t.head_dim, room.scale, inverse);
+  pack_keys<V>(rows, inverse, t.head_dim, room.codes);
+  return {room.codes, room.scale};
+}
+
+/// The scales of the block's values, and what take_values() needs later.
+template <class V, class Value>
+void find_value_scales(const AttentionTile& t, int32_t key, float* scale, float* inverse) {
+  const RowPlace place = {t.v_offset, t.v_scales};
+  if (is_packed<Value>(t)) {
+    __builtin_memcpy(scale, find_packed(t, key, place).scale, kBlockKeys * sizeof(float));
+    return;
+  }
+  BlockRows<Value> rows;
+  find_rows(t, key, place, rows);
+  find_scales<V>(rows, t.head_dim, scale, inverse);
+}
+
+/// The values of the block, packed in `room` where the pages hold them otherwise.
+template <class V, class Value>
+const int32_t* take_values(const AttentionTile& t, int32_t key, const float* inverse, int32_t* room) {
+  const RowPlace place = {t.v_offset, t.v_scales};
+  if (is_packed<Value>(t)) return find_packed(t, key, place).codes;
+  BlockRows<Value> rows;
+  find_rows(t, key, place, rows);
+  pack_values<V>(rows, inverse, t.head_dim, room);
+  return room;
+}
+
 /// Tiles of the same token and keys, of KV heads that are neighbours in the pages; few rows each.
 template <class V, class Key, class Value>
 class DirectTiles {
  public:
-  DirectTiles(const TileGroup& now, const TileGroup& next) : tiles_(now.tiles), count_(now.count), ahead_(now, next) {}
+  DirectTiles(const TileGroup& now, const TileGroup& next) : tiles_(now.tiles), count_(now.count), keys_ahead_(now, next), values_ahead_(now, next), near_(now, next), cold_(!now.fetched) {}
 
   void run() {
     const AttentionTile& t = tiles_[0];
-    for (int i = 0; i < kBlocksAhead; ++i, ahead_.advance()) {
-      for (int32_t h = 0; h < count_; ++h) {
-        fetch(ahead_.rows<Key>(h, false), static_cast<size_t>(kBlockKeys * t.head_dim) * sizeof(Key));
-        fetch(ahead_.rows<Value>(h, true), static_cast<size_t>(kBlockKeys * t.head_dim) * sizeof(Value));
-      }
+    for (int i = 0; i < kColdBlocksAhead; ++i) near_.advance();
+    for (int i = 0; i < kAttentionSplit / kBlockKeys; ++i) {
+      keys_ahead_.advance();
+      values_ahead_.advance();
     }
     for (int32_t h = 0; h < count_; ++h) heads_[h].begin(tiles_[h]);
     for (int32_t piece = t.kv_begin; piece < t.kv_end; piece = next_piece(t, piece)) run_piece(piece, keys_in_piece(t, piece));
@@ -41,7 +83,7 @@ class DirectTiles {
   }
 
  private:
-  static constexpr int kBlocksAhead = 3;
+  static constexpr int kColdBlocksAhead = 3;
 
   struct Head {
     void begin(const AttentionTile& tile) {
@@ -61,42 +103,47 @@ class DirectTiles {
     const KeyGap gap = {tiles_[0].gap.begin - piece, tiles_[0].gap.end - piece};
     for_each_block([&](RowBlock<V>& rows) { rows.begin_piece(piece, num_keys); });
     for (int32_t key = gap.skip(0, kBlockKeys); key < num_keys; key = gap.skip(key + kBlockKeys, kBlockKeys)) {
-      for (int32_t h = 0; h < count_; ++h) score(tiles_[h], heads_[h], h, piece, key);
-      ahead_.advance();
+      for (int32_t h = 0; h < count_; ++h) score(h, piece, key);
+      keys_ahead_.advance();
+      near_.advance();
     }
+    cold_ = false;
     for_each_block([](RowBlock<V>& rows) { rows.softmax(); });
     int32_t key = gap.skip(0, kBlockKeys);
     for (int32_t part = 0; part < kAttentionSplit / kPartKeys; ++part) {
       for (; key < num_keys && key < (part + 1) * kPartKeys; key = gap.skip(key + kBlockKeys, kBlockKeys)) {
-        for (int32_t h = 0; h < count_; ++h) weigh(tiles_[h], heads_[h], piece, key);
+        for (int32_t h = 0; h < count_; ++h) weigh(h, piece, key);
+        values_ahead_.advance();
       }
       for_each_block([part](RowBlock<V>& rows) { rows.end_part(part); });
     }
     for_each_block([](RowBlock<V>& rows) { rows.fold(); });
   }
 
-  void score(const AttentionTile& t, Head& head, int32_t h, int32_t piece, int32_t key) {
+  void score(int32_t h, int32_t piece, int32_t key) {
+    const AttentionTile& t = tiles_[h];
+    Head& head = heads_[h];
     const TileMemory& m = head.memory;
-    BlockRows<Key> keys;
-    float inverse[kBlockKeys];
-    find_rows(t, piece + key, {0, t.k_scales}, keys);
-    find_scales<V>(keys, t.head_dim, ahead_.template rows<Key>(h, false), m.key_scale, inverse);
-    pack_keys<V>(keys, inverse, t.head_dim, m.keys);
-    for (int32_t i = 0; i < head.count; ++i) {
-      if (key >= head.rows[i].begin_key() && key < head.rows[i].end_key()) head.rows[i].score(m.keys, m.key_scale, key, 1);
+    if (cold_) {
+      const auto dims = static_cast<size_t>(kBlockKeys * row_elements<Key>(t));
+      fetch(near_.template rows<Key>(h, false), dims * sizeof(Key));
+      fetch(near_.template rows<Value>(h, true), dims * sizeof(Value));
     }
-    BlockRows<Value> values;
-    find_rows(t, piece + key, {t.v_offset, t.v_scales}, values);
-    find_scales<V>(values, t.head_dim, ahead_.template rows<Value>(h, true), m.value_scale + key, m.inverse + key);
+    const PackedBlock keys = take_keys<V, Key>(t, piece + key, {m.keys, m.key_scale});
+    const std::byte* ahead = keys_ahead_.template rows<Key>(h, false);
+    for (int32_t i = 0; i < head.count; ++i) {
+      if (key >= head.rows[i].begin_key() && key < head.rows[i].end_key()) head.rows[i].score(keys.codes, keys.scale, key, 1, i == 0 ? ahead : nullptr);
+    }
+    find_value_scales<V, Value>(t, piece + key, m.value_scale + key, m.inverse + key);
   }
 
-  void weigh(const AttentionTile& t, Head& head, int32_t piece, int32_t key) {
-    const TileMemory& m = head.memory;
-    BlockRows<Value> values;
-    find_rows(t, piece + key, {t.v_offset, t.v_scales}, values);
-    pack_values<V>(values, m.inverse + key, t.head_dim, m.values);
+  void weigh(int32_t h, int32_t piece, int32_t key) {
+    const AttentionTile& t = tiles_[h];
+    Head& head = heads_[h];
+    const int32_t* values = take_values<V, Value>(t, piece + key, head.memory.inverse + key, head.memory.values);
+    const std::byte* ahead = values_ahead_.template rows<Value>(h, true);
     for (int32_t i = 0; i < head.count; ++i) {
-      if (key >= head.rows[i].begin_key() && key < head.rows[i].end_key()) head.rows[i].weigh(m.values, key, 1);
+      if (key >= head.rows[i].begin_key() && key < head.rows[i].end_key()) head.rows[i].weigh(values, key, 1, i == 0 ? ahead : nullptr);
     }
   }
 
@@ -109,7 +156,9 @@ class DirectTiles {
 
   const AttentionTile* tiles_;
   const int32_t count_;
-  BlockWalk ahead_;
+  BlockWalk keys_ahead_, values_ahead_;  // a piece ahead: keys are fetched while keys are at work, values while values are
+  BlockWalk near_;                       // in a first piece that no one has fetched
+  bool cold_;
   Head heads_[kHeadsTogether];
 };
 
@@ -149,14 +198,17 @@ class WideTile {
   void pack() {
     const int32_t num_keys = keys_in_piece(t_, piece_), dims = padded_dims(t_.head_dim);
     for (int32_t key = gap_.skip(0, kBlockKeys); key < num_keys; key = gap_.skip(key + kBlockKeys, kBlockKeys)) {
-      BlockRows<Key> keys;
-      find_rows(t_, piece_ + key, {0, t_.k_scales}, keys);
-      find_scales<V>(keys, t_.head_dim, static_cast<const Key*>(nullptr), memory_.key_scale + key, memory_.inverse + key);
-      pack_keys<V>(keys, memory_.inverse + key, t_.head_dim, memory_.keys + key * dims / 2);
-      BlockRows<Value> values;
-      find_rows(t_, piece_ + key, {t_.v_offset, t_.v_scales}, values);
-      find_scales<V>(values, t_.head_dim, static_cast<const Value*>(nullptr), memory_.value_scale + key, memory_.inverse + key);
-      pack_values<V>(values, memory_.inverse + key, t_.head_dim, memory_.values + key * dims / 2);
+      const size_t block_bytes = static_cast<size_t>(kBlockKeys * dims / 2) * sizeof(int32_t);
+      int32_t* keys = memory_.keys + key * dims / 2;
+      int32_t* values = memory_.values + key * dims / 2;
+      const PackedBlock packed = take_keys<V, Key>(t_, piece_ + key, {keys, memory_.key_scale + key});
+      if (packed.codes != keys) {  // together they are faster to multiply
+        __builtin_memcpy(keys, packed.codes, block_bytes);
+        __builtin_memcpy(memory_.key_scale + key, packed.scale, kBlockKeys * sizeof(float));
+      }
+      find_value_scales<V, Value>(t_, piece_ + key, memory_.value_scale + key, memory_.inverse + key);
+      const int32_t* packed_values = take_values<V, Value>(t_, piece_ + key, memory_.inverse + key, values);
+      if (packed_values != values) __builtin_memcpy(values, packed_values, block_bytes);
     }
   }
 
@@ -179,9 +231,10 @@ class WideTile {
   void fetch_ahead() {
     const int32_t key = next_piece(t_, piece_) + fetched_ / 2 * kBlockKeys;
     if (t_.page_tokens < kBlockKeys || key >= t_.kv_end || fetched_ / 2 * kBlockKeys >= kAttentionSplit) return;
-    const size_t bytes = static_cast<size_t>(kBlockKeys * t_.head_dim) * (fetched_ % 2 == 0 ? sizeof(Key) : sizeof(Value));
-    const size_t offset = fetched_ % 2 == 0 ? key % t_.page_tokens * t_.head_dim * sizeof(Key) : t_.v_offset + key % t_.page_tokens * t_.head_dim * sizeof(Value);
-    fetch(page_rows<std::byte>(t_, key / t_.page_tokens, offset), bytes);
+    const bool values = fetched_ % 2 != 0;
+    const size_t row_bytes = values ? row_elements<Value>(t_) * sizeof(Value) : row_elements<Key>(t_) * sizeof(Key);
+    const std::byte* page = page_rows<std::byte>(t_, key / t_.page_tokens, values ? t_.v_offset : 0);
+    fetch(page + static_cast<size_t>(key % t_.page_tokens) * row_bytes, kBlockKeys * row_bytes);
     ++fetched_;
   }
 
@@ -208,6 +261,7 @@ void run_tiles(const TileGroup& now, const TileGroup& next) {
     case KvType::kF32: return run_tiles_of<V, float, float>(now, next);
     case KvType::kF16: return run_tiles_of<V, F16, F16>(now, next);
     case KvType::kBF16: return run_tiles_of<V, BF16, BF16>(now, next);
+    case KvType::kI16: return run_tiles_of<V, I16, I16>(now, next);
     case KvType::kQ8: break;
   }
   if (format.v == KvType::kQ8) return run_tiles_of<V, Q8, Q8>(now, next);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int32_t kMostRows = 6;  // at work together
 constexpr float kLargestQuery = 32767.0f;
-constexpr float kLargestQuerySum = 262144 - 1024;  // of sizes, so that times kLargestCode scores stay below 2^31, each rounded up
+constexpr float kLargestQuerySum = 262144 - 1024;  // of sizes, so that times kMostCode scores stay below 2^31, each rounded up
 constexpr float kLeastQuery = 0x1p-100f;
 
 /// Where a tile's rows lie in its scratch.

@@ -7,14 +7,18 @@
 namespace terrace {
 namespace {
 
-/// sum[r][c] += a[r][0] b[0][c] + a[r][1] b[1][c] + ..., each a product of pairs; b[i][c] is a vector at b + i * step + vector(c).
-template <class Pairs, int kRows, int kVectors, class Vector>
+/// sum[r][c] += a[r][0] b[0][c] + a[r][1] b[1][c] + ..., each a product of pairs; b[i][c] is a vector at b + i * step + vector(c). Where kFetch,
+/// asks for memory `ahead` bytes further on its way.
+template <class Pairs, int kRows, int kVectors, bool kFetch, class Vector>
 [[gnu::always_inline]] inline void multiply(const int32_t* a, int32_t a_stride, const int32_t* b, int32_t step, int32_t steps, Vector vector,
-                                            Pairs (&sum)[kRows][kVectors]) {
+                                            const std::byte* ahead, Pairs (&sum)[kRows][kVectors]) {
   for (int32_t i = 0; i < steps; ++i, b += step) {
     Pairs right[kVectors];
 #pragma GCC unroll 8
-    for (int c = 0; c < kVectors; ++c) right[c] = Pairs::load(b + vector(c));
+    for (int c = 0; c < kVectors; ++c) {
+      right[c] = Pairs::load(b + vector(c));
+      if (kFetch && c * Pairs::kWidth % kPairGroup == 0) fetch(ahead + static_cast<size_t>(i * step + vector(c)) * sizeof(int32_t), 1);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const Pairs left = Pairs::broadcast(a[r * a_stride + i]);
@@ -27,10 +31,10 @@ template <class Pairs, int kRows, int kVectors, class Vector>
   }
 }
 
-/// scores[r][j] = the products of query r and key j, times both scales, for kBlocks blocks of packed keys.
-template <class V, int kRows, int kBlocks>
+/// scores[r][j] = the products of query r and key j, times both scales, for kBlocks blocks of packed keys. Fetches as many from `ahead`.
+template <class V, int kRows, int kBlocks, bool kFetch>
 [[gnu::noinline]] void score_blocks(const int32_t* q, const float* q_scale, const int32_t* keys, const float* key_scale, int32_t dims,
-                                    float* scores, int32_t scores_stride) {
+                                    float* scores, int32_t scores_stride, const std::byte* ahead) {
   using Pairs = typename V::Pairs;
   using Wide = typename V::Wide;
   constexpr int kParts = kBlockKeys / Pairs::kWidth, kVectors = kBlocks * kParts;
@@ -41,8 +45,8 @@ template <class V, int kRows, int kBlocks>
 #pragma GCC unroll 8
     for (int c = 0; c < kVectors; ++c) sum[r][c] = Pairs::zero();
   }
-  multiply<Pairs, kRows, kVectors>(
-      q, pairs, keys, kBlockKeys, pairs, [pairs](int c) { return c / kParts * pairs * kBlockKeys + c % kParts * Pairs::kWidth; }, sum);
+  multiply<Pairs, kRows, kVectors, kFetch>(
+      q, pairs, keys, kBlockKeys, pairs, [pairs](int c) { return c / kParts * pairs * kBlockKeys + c % kParts * Pairs::kWidth; }, ahead, sum);
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
@@ -53,9 +57,11 @@ template <class V, int kRows, int kBlocks>
   }
 }
 
-/// sums[r][d] += the products of weights[r] and values over `steps` pairs of keys, for kVectors vectors of dims.
-template <class V, int kRows, int kVectors>
-[[gnu::noinline]] void add_values(const int32_t* weights, int32_t weights_stride, const int32_t* values, int32_t steps, int32_t dims, int32_t* sums) {
+/// sums[r][d] += the products of weights[r] and values over `steps` pairs of keys, for kVectors vectors of dims. Fetches as many
+/// from `ahead`.
+template <class V, int kRows, int kVectors, bool kFetch>
+[[gnu::noinline]] void add_values(const int32_t* weights, int32_t weights_stride, const int32_t* values, int32_t steps, int32_t dims, int32_t* sums,
+                                  const std::byte* ahead) {
   using Pairs = typename V::Pairs;
   Pairs sum[kRows][kVectors];
 #pragma GCC unroll 8
@@ -63,7 +69,7 @@ template <class V, int kRows, int kVectors>
 #pragma GCC unroll 8
     for (int c = 0; c < kVectors; ++c) sum[r][c] = Pairs::load(sums + r * dims + c * Pairs::kWidth);
   }
-  multiply<Pairs, kRows, kVectors>(weights, weights_stride, values, dims, steps, [](int c) { return c * Pairs::kWidth; }, sum);
+  multiply<Pairs, kRows, kVectors, kFetch>(weights, weights_stride, values, dims, steps, [](int c) { return c * Pairs::kWidth; }, ahead, sum);
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8

@@ -47,17 +47,17 @@ class RowBlock {
   int32_t end_key() const { return end_; }
   KeyGap gap() const { return {num_sinks_, first_key(0)}; }
 
-  /// Scores of packed blocks from `key`.
-  void score(const int32_t* keys, const float* key_scale, int32_t key, int32_t blocks) {
+  /// Scores of packed blocks from `key`. Fetches as much from `ahead` on its way, where there is something and one block.
+  void score(const int32_t* keys, const float* key_scale, int32_t key, int32_t blocks, const std::byte* ahead = nullptr) {
     for (; blocks > 0 && sinks_apart(key) > 0; --blocks, key += kBlockKeys, keys += kBlockKeys * dims_ / 2, key_scale += kBlockKeys) {
       float at_sinks[kMostRows * kBlockKeys];
-      score(m_->q_sinks, m_->q_sinks_scale, keys, key_scale, 1, at_sinks, kBlockKeys);
-      score(m_->q, m_->q_scale, keys, key_scale, 1, scores_ + key, kAttentionSplit);
+      score(m_->q_sinks, m_->q_sinks_scale, keys, key_scale, 1, at_sinks, kBlockKeys, nullptr);
+      score(m_->q, m_->q_scale, keys, key_scale, 1, scores_ + key, kAttentionSplit, nullptr);
       for (int32_t r = 0; r < count_; ++r) {
         for (int32_t j = 0; j < sinks_apart(key); ++j) scores_[r * kAttentionSplit + key + j] = at_sinks[r * kBlockKeys + j];
       }
     }
-    if (blocks > 0) score(m_->q, m_->q_scale, keys, key_scale, blocks, scores_ + key, kAttentionSplit);
+    if (blocks > 0) score(m_->q, m_->q_scale, keys, key_scale, blocks, scores_ + key, kAttentionSplit, ahead);
   }
 
   /// Turns scores into integer weights.
@@ -98,19 +98,9 @@ class RowBlock {
     }
   }
 
-  /// Adds the values of packed blocks from `key`, weighed.
-  void weigh(const int32_t* values, int32_t key, int32_t blocks) {
-    constexpr int kMostVectors = 32 / V::Pairs::kWidth == 2 ? 4 : 2;
-    constexpr int32_t kMostDims = kMostVectors * V::Pairs::kWidth;
-    const int32_t* weights = weights_ + key / 2;
-    const int32_t steps = blocks * kBlockKeys / 2;
-    with_count([&](auto rows) {
-      int32_t d = 0;
-      for (; d + kMostDims <= dims_; d += kMostDims)
-        add_values<V, rows.value, kMostVectors>(weights, kAttentionSplit / 2, values + d, steps, dims_, sums_ + d);
-      for (; d < dims_; d += 2 * V::Pairs::kWidth)
-        add_values<V, rows.value, 2>(weights, kAttentionSplit / 2, values + d, steps, dims_, sums_ + d);
-    });
+  /// Adds the values of packed blocks from `key`, weighed. Fetches as much from `ahead` on its way, where there is something.
+  void weigh(const int32_t* values, int32_t key, int32_t blocks, const std::byte* ahead = nullptr) {
+    ahead == nullptr ? weigh<false>(values, key, blocks, ahead) : weigh<true>(values, key, blocks, ahead);
   }
 
   /// To be called when all values of the `part`th kPartKeys keys are weighed.
@@ -195,16 +185,35 @@ class RowBlock {
     return sinks < kBlockKeys ? sinks : kBlockKeys;
   }
 
-  void score(const int32_t* q, const float* q_scale, const int32_t* keys, const float* key_scale, int32_t blocks, float* scores, int32_t stride) {
+  void score(const int32_t* q, const float* q_scale, const int32_t* keys, const float* key_scale, int32_t blocks, float* scores, int32_t stride,
+             const std::byte* ahead) {
     constexpr int kMostBlocks = V::Pairs::kWidth == kBlockKeys ? 4 : 1;
     q += first_ * dims_ / 2;
     q_scale += first_;
     with_count([&](auto rows) {
+      if (ahead != nullptr) return score_blocks<V, rows.value, 1, true>(q, q_scale, keys, key_scale, dims_, scores, stride, ahead);
+      const auto run = [&](auto count, int32_t b) {
+        score_blocks<V, rows.value, count.value, false>(q, q_scale, keys + b * kBlockKeys * dims_ / 2, key_scale + b * kBlockKeys, dims_,
+                                                        scores + b * kBlockKeys, stride, nullptr);
+      };
       int32_t b = 0;
-      for (; b + kMostBlocks <= blocks; b += kMostBlocks)
-        score_blocks<V, rows.value, kMostBlocks>(q, q_scale, keys + b * kBlockKeys * dims_ / 2, key_scale + b * kBlockKeys, dims_, scores + b * kBlockKeys, stride);
-      for (; b < blocks; ++b)
-        score_blocks<V, rows.value, 1>(q, q_scale, keys + b * kBlockKeys * dims_ / 2, key_scale + b * kBlockKeys, dims_, scores + b * kBlockKeys, stride);
+      for (; b + kMostBlocks <= blocks; b += kMostBlocks) run(Count<kMostBlocks>{}, b);
+      for (; b < blocks; ++b) run(Count<1>{}, b);
+    });
+  }
+
+  template <bool kFetch>
+  void weigh(const int32_t* values, int32_t key, int32_t blocks, const std::byte* ahead) {
+    constexpr int kMostVectors = V::Pairs::kWidth == kBlockKeys ? 4 : 2;
+    const int32_t steps = blocks * kBlockKeys / 2;
+    with_count([&](auto rows) {
+      const auto run = [&](auto vectors, int32_t d) {
+        add_values<V, rows.value, vectors.value, kFetch>(weights_ + key / 2, kAttentionSplit / 2, values + d, steps, dims_, sums_ + d,
+                                                         kFetch ? ahead + d * sizeof(int32_t) : nullptr);
+      };
+      int32_t d = 0;
+      for (; d + kMostVectors * V::Pairs::kWidth <= dims_; d += kMostVectors * V::Pairs::kWidth) run(Count<kMostVectors>{}, d);
+      for (; d < dims_; d += 2 * V::Pairs::kWidth) run(Count<2>{}, d);
     });
   }
 

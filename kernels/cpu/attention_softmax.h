@@ -11,7 +11,7 @@ namespace {
 
 constexpr int32_t kPartKeys = 128;               // whose weighed values are summed as integers
 constexpr float kLargestWeight = 32767.0f;       // and those of a part sum up to at most
-constexpr float kLargestTotal = 262144 - 128;    // so that times kLargestCode they stay below 2^31, each rounded up
+constexpr float kLargestTotal = 262144 - 128;    // so that times kMostCode they stay below 2^31, each rounded up
 constexpr float kLog2E = 0x1.715476p0f;          // scores are multiplied with it
 constexpr float kLn2 = 0x1.62e430p-1f;
 constexpr float kLeastExponent = -125.0f;        // of 2; below, a weight is zero

@@ -56,6 +56,7 @@ struct AttentionTile {
 struct TileGroup {
   const AttentionTile* tiles = nullptr;
   int32_t count = 0;
+  bool fetched = false;  // whether their first piece was likely the `next` of a call before
 };
 
 /// Partials of one token and KV head, joined from left to right.

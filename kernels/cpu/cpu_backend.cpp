@@ -181,9 +181,14 @@ void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
   const uint32_t frame = batch_.frames[static_cast<size_t>(batch_.kv_page[index])];
   const int slot = batch_.positions[index] % layout.page_tokens;
   std::byte* page = args.kv->base + frame * layout.page_stride;
+  std::vector<int16_t> codes(layout.k.type == KvType::kI16 ? static_cast<size_t>(args.head_dim) : 0);
   const auto store = [&](const float* head, const PageRows& rows, int kv_head) {
     auto* scale = reinterpret_cast<float*>(page + layout.scale_offset(rows, args.layer, kv_head, slot));
-    rows_.store_kv(head, args.head_dim, rows.type, page + layout.row_offset(rows, args.layer, kv_head, slot), scale);
+    if (rows.type != KvType::kI16) return rows_.store_kv(head, args.head_dim, rows.type, page + layout.row_offset(rows, args.layer, kv_head, slot), scale);
+    rows_.quantise(head, args.head_dim, codes.data(), scale);
+    auto* of_head = reinterpret_cast<int16_t*>(page + layout.row_offset(rows, args.layer, kv_head, 0));
+    for (int32_t d = 0; d < args.head_dim; ++d)
+      of_head[code_index(&rows == &layout.v, layout.page_tokens, args.head_dim, slot, d)] = codes[static_cast<size_t>(d)];
   };
   for (int kv_head = 0; kv_head < layout.num_kv_heads; ++kv_head) {
     float* k = args.k.row(token) + kv_head * args.head_dim;

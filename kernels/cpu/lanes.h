@@ -24,6 +24,9 @@ struct BF16 {
 struct Q8 {
   int8_t code;  // times the row's scale
 };
+struct I16 {
+  int16_t code;  // likewise
+};
 
 namespace {
 
@@ -32,6 +35,8 @@ template <class Element>
 inline constexpr bool kHasScale = false;
 template <>
 inline constexpr bool kHasScale<Q8> = true;
+template <>
+inline constexpr bool kHasScale<I16> = true;
 
 struct ScalarLanes {
   static constexpr int kWidth = kLanes;
@@ -49,6 +54,9 @@ struct ScalarLanes {
   }
   static ScalarLanes load(const BF16* src) {
     return map([src](int i) { return bf16_to_float(src[i].bits); });
+  }
+  static ScalarLanes load(const I16* src) {
+    return map([src](int i) { return static_cast<float>(src[i].code); });
   }
   static ScalarLanes load(const Q8* src) {
     return map([src](int i) { return static_cast<float>(src[i].code); });

@@ -113,8 +113,10 @@ struct RowKernels {
     for (int32_t i = 0; i < count; ++i) x[i] *= factor;
   }
 
-  /// The largest value becomes 127; ties go to the even integer.
-  static void quantise(const float* src, int32_t count, Q8* dst, float* scale) {
+  /// The largest value becomes kLargest; ties go to the even integer.
+  template <int32_t kLargest, class Code>
+  static void quantise(const float* src, int32_t count, Code* codes, float* scale) {
+    constexpr auto kMost = static_cast<float>(kLargest);
     const auto load = [&](int32_t i) {
       return i + kLanes <= count ? Lanes::load(src + i) : load_tail(src + i, count - i, 0);
     };
@@ -125,14 +127,14 @@ struct RowKernels {
       poison = Lanes::fma(x, Lanes::zero(), poison);  // NaN of NaN or infinity
     }
     const float largest = Lanes::largest(most);
-    *scale = largest / 127.0f + Lanes::sum(poison);
-    const Lanes inverse = Lanes::broadcast(largest > 1e-30f ? 127.0f / largest : 0.0f);
+    *scale = largest / kMost + Lanes::sum(poison);
+    const Lanes inverse = Lanes::broadcast(largest > 1e-30f ? kMost / largest : 0.0f);
     const Lanes rounder = Lanes::broadcast(0x1.8p23f);  // leaves the integer in the low bits
     for (int32_t i = 0; i < count; i += kLanes) {
       float rounded[kLanes];
       Lanes::fma(load(i), inverse, rounder).store(rounded);
       for (int32_t j = 0; j < kLanes && i + j < count; ++j)
-        dst[i + j].code = static_cast<int8_t>(__builtin_bit_cast(uint32_t, rounded[j]));
+        codes[i + j] = static_cast<Code>(__builtin_bit_cast(uint32_t, rounded[j]));
     }
   }
 
@@ -141,7 +143,8 @@ struct RowKernels {
       case KvType::kF32: return store_as(src, count, static_cast<float*>(dst));
       case KvType::kF16: return store_as(src, count, static_cast<F16*>(dst));
       case KvType::kBF16: return store_as(src, count, static_cast<BF16*>(dst));
-      case KvType::kQ8: return quantise(src, count, static_cast<Q8*>(dst), scale);
+      case KvType::kQ8: return quantise<127>(src, count, static_cast<int8_t*>(dst), scale);
+      case KvType::kI16: break;
     }
   }
 
@@ -184,7 +187,7 @@ struct RowKernels {
   }
 
   static constexpr RowOps kTable = {rms_norm,     add,           scale,           silu_gate, gelu_gate,
-                                    rotate_pairs, rotate_halves, rotate_hadamard, store_kv,  scan_chunk, join_chunks};
+                                    rotate_pairs, rotate_halves, rotate_hadamard, quantise<kLargestCode>, store_kv,  scan_chunk, join_chunks};
 };
 
 }  // namespace

@@ -125,11 +125,16 @@ TEST_P(AttentionTest, WorksWithEveryPageSize) {
     AttentionWorld world(*backend_, options);
     world.finish(0, 145);
     expect_close(world, 0, {0, 144, 145, 255, 256, options.lengths[0] - 1}, columns(options));
+    if (GetParam().half_products) continue;
+    options.format = KvType::kI16;  // whose smaller pages are others
+    AttentionWorld codes(*backend_, options);
+    codes.finish(0, 145);
+    expect_close(codes, 0, {0, 144, 145, 255, 256, options.lengths[0] - 1}, columns(options));
   }
 }
 
 TEST_P(AttentionTest, MatchesTheReferenceOverManyPiecesOfQuantisedRows) {
-  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kI16)}) {
     AttentionWorldOptions options = small_world({521});
     options.format = format;
     AttentionWorld world(*backend_, options);
@@ -145,7 +150,7 @@ TEST_P(AttentionTest, MatchesTheReferenceOverManyPiecesOfQuantisedRows) {
 }
 
 TEST_P(AttentionTest, BitsDoNotDependOnChunking) {
-  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kI16)}) {
     if (GetParam().half_products && is_quantised(format.k)) continue;
     AttentionWorldOptions options = small_world({length(530, 290)});
     options.format = format;
@@ -199,7 +204,7 @@ TEST_P(AttentionTest, MatchesTheReferenceInEveryWindow) {
       AttentionWorldOptions options = small_world({last + 1});
       options.window = windows[i];
       options.page_tokens = page_tokens;
-      if (i % 2 == 1 && page_tokens == 16) options.format = KvType::kQ8;
+      if (i % 2 == 1 && page_tokens == 16) options.format = i % 4 == 1 ? KvType::kQ8 : KvType::kI16;
       options.soft_cap = i % 3 == 0 ? 1.5f : 0.0f;
       AttentionWorld world(*backend_, options);
       world.step({{0, last - 40}});
@@ -298,7 +303,7 @@ TEST_P(AttentionTest, EveryBackendOfAKindYieldsTheSameBits) {
   if (!GetParam().bit_equal_to_first) GTEST_SKIP() << "other arithmetic by design";
   const std::unique_ptr<Backend> first = backend_cases().front().make();
   for (const int32_t head_dim : {64, 20}) {
-    for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+    for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kI16)}) {
       AttentionWorldOptions options;
       options.lengths = {270};
       options.head_dim = head_dim;

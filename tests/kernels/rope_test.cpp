@@ -70,6 +70,12 @@ struct RopeRun {
   /// Element d of a token's K or V head in layer 2.
   float stored(size_t token, int head, bool value, size_t d) const {
     const PageRows& rows = value ? layout.v : layout.k;
+    if (rows.type == KvType::kI16) {
+      int16_t code = 0;
+      const int64_t index = code_index(value, layout.page_tokens, layout.head_dim, slot(token), static_cast<int32_t>(d));
+      std::memcpy(&code, page(token) + layout.row_offset(rows, 2, head, 0) + 2 * index, 2);
+      return static_cast<float>(code) * scale(token, head, value);
+    }
     const size_t bytes = rows.row_bytes / static_cast<size_t>(layout.head_dim);
     uint32_t bits = 0;
     std::memcpy(&bits, page(token) + layout.row_offset(rows, 2, head, slot(token)) + d * bytes, bytes);
@@ -77,6 +83,7 @@ struct RopeRun {
       case KvType::kF16: return f16_to_float(static_cast<uint16_t>(bits));
       case KvType::kBF16: return bf16_to_float(static_cast<uint16_t>(bits));
       case KvType::kQ8: return static_cast<float>(static_cast<int8_t>(bits)) * scale(token, head, value);
+      case KvType::kI16:
       case KvType::kF32: break;
     }
     return std::bit_cast<float>(bits);
@@ -146,8 +153,8 @@ double hadamard(const std::vector<double>& x, int d, int dims) {
 
 TEST_P(RopeTest, QuantisesRowsToHalfAStepOfTheLargest) {
   if (GetParam().half_products) GTEST_SKIP() << "no 8-bit pages on CUDA";
-  for (const int head_dim : {64, 80, 20}) {
-    const RopeShape shape{head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, KvType::kQ8};
+  for (const auto& [head_dim, type] : {std::pair{64, KvType::kQ8}, {80, KvType::kQ8}, {20, KvType::kQ8}, {64, KvType::kI16}, {20, KvType::kI16}}) {
+    const RopeShape shape{head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, type};
     const RopeRun run(*backend_, shape);
     for (size_t token = 0; token < run.positions.size(); ++token) {
       for (int head = 0; head < kKvHeads; ++head) {
@@ -161,7 +168,7 @@ TEST_P(RopeTest, QuantisesRowsToHalfAStepOfTheLargest) {
           double largest = 0;
           for (const double x : expected) largest = std::max(largest, std::abs(x));
           const double step = run.scale(token, head, value);
-          ASSERT_NEAR(step, largest / 127, 1e-7);
+          ASSERT_NEAR(step, largest / (type == KvType::kQ8 ? 127 : kLargestCode), 1e-7);
           for (size_t d = 0; d < expected.size(); ++d) ASSERT_NEAR(run.stored(token, head, value, d), expected[d], step / 2 + 5e-6) << token << " " << d;
         }
       }
@@ -197,7 +204,7 @@ TEST_P(RopeTest, ARowThatIsNotFiniteHasNoFiniteScale) {
 
 TEST_P(RopeTest, ADeviceRefusesPagesThatItsKernelsCannotRead) {
   if (!GetParam().half_products) GTEST_SKIP() << "the CPU reads them all";
-  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kI16)}) {
     try {
       const RopeRun run(*backend_, {64, 64, RopeStyle::kHalves, 1.0f, format});
       ADD_FAILURE() << kv_format_name(format);

@@ -101,7 +101,11 @@ class TileWorld {
     for (int32_t d = 0; d < shape_.head_dim; ++d) {
       const uint16_t half = float_to_f16(values[d]);
       const auto code = static_cast<int8_t>(std::clamp(values[d] * 40, -127.0f, 127.0f));
-      if (is_quantised(rows.type)) {
+      if (rows.type == KvType::kI16) {
+        const auto wide = static_cast<int16_t>(std::clamp(values[d] * 2000, -8191.0f, 8191.0f));
+        const int64_t index = code_index(&rows == &layout_.v, shape_.page_tokens, shape_.head_dim, key % shape_.page_tokens, d);
+        std::memcpy(page + layout_.row_offset(rows, 0, 0, 0) + 2 * index, &wide, 2);
+      } else if (is_quantised(rows.type)) {
         std::memcpy(row + d, &code, 1);
       } else {
         std::memcpy(row + 2 * d, &half, 2);
@@ -125,7 +129,7 @@ TEST(AttentionKernelsTest, EveryIsaYieldsTheScalarBits) {
                           {64, 2, 40, 900, 1, 0, {300, 260}, 0.5f}, {13, 1, 256, 40, 256, 0, {5, 3}, 9.0f}};
   const std::vector<NamedKernels> faster = faster_kernels();
   if (faster.empty()) GTEST_SKIP() << "this machine runs the scalar kernels only";
-  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kI16)}) {
     for (const Shape& shape : shapes) {
       const TileWorld world(shape, format);
       const std::vector<float> expected = world.run(kScalarAttention);

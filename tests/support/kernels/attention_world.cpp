@@ -179,7 +179,12 @@ void AttentionWorld::keep_stored(Sequence& sequence, int32_t num_tokens) {
         for (size_t d = 0; d < dims; ++d) {
           uint16_t half = 0;
           if (rows.type == KvType::kF16) std::memcpy(&half, from + 2 * d, 2);
-          row[d] = is_quantised(rows.type) ? static_cast<double>(static_cast<int8_t>(from[d])) * scale : f16_to_float(half);
+          int16_t code = static_cast<int8_t>(from[d]);
+          if (rows.type == KvType::kI16) {
+            const int64_t index = code_index(&rows == &layout.v, layout.page_tokens, options_.head_dim, slot, static_cast<int32_t>(d));
+            std::memcpy(&code, page + layout.row_offset(rows, kLayer, head, 0) + 2 * index, 2);
+          }
+          row[d] = is_quantised(rows.type) ? static_cast<double>(code) * scale : f16_to_float(half);
         }
       };
       const auto begin = static_cast<int64_t>(position) * kv_cols() + static_cast<int64_t>(head) * options_.head_dim;

@@ -151,6 +151,9 @@ inline Ints512 mask_blend_epi16(uint32_t mask, Ints512 a, Ints512 b) { return by
 inline Ints512 cvtepi8_epi32(__m128i a) {
   return ints([&](int i) { return _mm256_cvtepi8_epi32(i == 0 ? a : _mm_unpackhi_epi64(a, a)); });
 }
+inline Ints512 cvtepi16_epi32(__m256i a) {
+  return ints([&](int i) { return _mm256_cvtepi16_epi32(quarter(a, i)); });
+}
 inline Ints512 unpacklo_epi32(Ints512 a, Ints512 b) {
   return ints([&](int i) { return _mm256_unpacklo_epi32(a.half[i], b.half[i]); });
 }
@@ -217,6 +220,7 @@ inline Ints512 shuffle_i32x4(Ints512 a, Ints512 b, int choice) {
 #define _mm512_maskz_mov_ps ::terrace::testing::maskz_mov_ps
 #define _mm512_mask_blend_epi16 ::terrace::testing::mask_blend_epi16
 #define _mm512_cvtepi8_epi32 ::terrace::testing::cvtepi8_epi32
+#define _mm512_cvtepi16_epi32 ::terrace::testing::cvtepi16_epi32
 #define _mm512_unpacklo_epi32 ::terrace::testing::unpacklo_epi32
 #define _mm512_unpackhi_epi32 ::terrace::testing::unpackhi_epi32
 #define _mm512_unpacklo_epi64 ::terrace::testing::unpacklo_epi64
