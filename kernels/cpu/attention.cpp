@@ -13,7 +13,6 @@ constexpr size_t kLineFloats = 16;  // of a cache line
 }  // namespace
 
 const AttentionKernels& attention_kernels(Isa isa) {
-  if (isa >= Isa::kVnni) return kVnniAttention;
   if (isa >= Isa::kAvx512) return kAvx512Attention;
   return isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention;
 }

@@ -1,8 +1,9 @@
 #include "kernels/cpu/attention_kernel.h"
-#include "kernels/cpu/pairs_avx512.h"
+#include "kernels/cpu/lanes_avx2.h"
+#include "kernels/cpu/lanes_avx512.h"
 
 namespace terrace {
 
-const AttentionKernels kAvx512Attention = {run_tiles<Avx512Vectors<false>>, run_merge<Avx2Lanes>};
+const AttentionKernels kAvx512Attention = {run_tiles<Avx2Lanes, Avx512Wide>, run_merge<Avx2Lanes>};
 
 }  // namespace terrace

@@ -1,217 +1,309 @@
-// Attention over paged K and V, written once for every ISA (lanes.h, pairs.h). The arithmetic of one query row, whatever tile it is in:
-//   integers: K and V rows are codes of 14 bits times a scale each (attention_codes.h); q * scale is codes Q times a scale, such that the
-//   sum of |Q| times the largest code stays below 2^31.
-//   piece = 256 keys from an absolute multiple of 256; s_j = (sum of Q_d K_jd) * both scales, soft-capped where wanted; m = max s_j;
-//   p_j = 2^((s_j - m) log2 e); l = sum of p_j in 16 lanes over j; P_j = codes of p_j * V_j's scale, such that the sums of P_j V_jd over 128 keys stay
-//   below 2^31; O = (those two sums, as floats) / (P's factor * l); LSE = m + log l; pieces are merged from left to right.
-// Sums of integers are exact. Hence equal bits on every ISA, alone or in a batch, in any chunking, fold or stored partials. A position beyond a
-// row's own, or in the gap of its window, has weight 0 (it may hold stale NaN); a page in the gap of all rows is not read at all.
+// Attention over paged K and V, written once for every ISA (lanes.h). The arithmetic of one query row, whatever tile it
+// is in:
+//   piece = 256 keys from an absolute multiple of 256; s_j = dot(q * scale, k_j) in 8 lanes over head_dim, soft-capped
+//   where wanted; m = max s_j; p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j,
+//   by fma) / l; LSE = m + log l; pieces are merged from left to right. Quantised rows: k_j and v_j are their integers;
+//   s_j is multiplied by the key's scale before it is capped, and p_j by the value's after l is summed.
+// Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own, or in
+// the gap of its window, is never part of its arithmetic (it may hold stale NaN); a page in the gap of all rows is not
+// read at all.
 //
-// Speed: 16-bit products are twice as many an instruction as fp32 ones. Rows (tokens x heads of the group) go through register tiles
-// (attention_products.h) by sixes. Few rows (decode) take K and V block by block, the KV heads in turn, so that memory is read in long runs.
-// Many rows (prefill) share a packed piece in L2, and their scores never leave L1.
+// Speed: rows (tokens x heads of the group) go through register tiles (attention_blocks.h). Few rows (decode) read K
+// and V as they lie in the page, the KV heads in turn, so that memory is read in long runs. Many rows (prefill) share
+// keys that are transposed to floats once, and values widened once.
 #pragma once
 
-#include "kernels/cpu/attention_pages.h"
 #include "kernels/cpu/attention_rows.h"
 
 namespace terrace {
 namespace {
 
-constexpr int32_t kDirectRows = 30;  // up to here, scores of all rows stay in L1
-constexpr int32_t kMostDirectBlocks = (kDirectRows + kMostRows - 1) / kMostRows;
+constexpr int32_t kDirectRows = 30;  // up to here, reading 16-bit rows again costs less than widening them
+
+template <class Element>
+const Element* page_rows(const AttentionTile& tile, int32_t page, size_t offset) {
+  return reinterpret_cast<const Element*>(tile.pool + tile.frames[page] * tile.page_stride + offset);
+}
+
+/// The piece after this one in which a key may be seen.
+inline int32_t next_piece(const AttentionTile& tile, int32_t piece) {
+  return tile.gap.skip(piece + kAttentionSplit, kAttentionSplit);
+}
+
+inline int32_t keys_in_piece(const AttentionTile& tile, int32_t piece) {
+  return tile.kv_end - piece < kAttentionSplit ? tile.kv_end - piece : kAttentionSplit;
+}
+
+/// scales[j] = the scale of the piece's key j (`offset` as in the tile), zero for keys that are not there.
+inline void load_scales(const AttentionTile& tile, int32_t piece, size_t offset, float (&scales)[kAttentionSplit]) {
+  for (float& scale : scales) scale = 0.0f;
+  const int32_t page_tokens = tile.page_tokens;
+  const int32_t end = piece + keys_in_piece(tile, piece);
+  for (int32_t key = tile.gap.skip(piece, page_tokens); key < end; key = tile.gap.skip(key + page_tokens, page_tokens)) {
+    const float* from = page_rows<float>(tile, key / page_tokens, offset);
+    for (int32_t i = 0; i < page_tokens && key + i < end; ++i) scales[key - piece + i] = from[i];
+  }
+}
+
+/// The scores or weights of rows with scales, multiplied by these.
+template <class Element, class Lanes, class Wide>
+void apply_scales(const AttentionTile& tile, int32_t piece, size_t offset, TileRows<Lanes, Wide>& rows) {
+  if constexpr (kHasScale<Element>) {
+    float scales[kAttentionSplit];
+    load_scales(tile, piece, offset, scales);
+    rows.multiply(scales);
+  }
+}
+
+/// The order in which pages are read: all K of a piece, all V, the next piece; then the tiles to come. Stays at the
+/// last page.
+class PageWalk {
+ public:
+  PageWalk(const TileGroup& now, const TileGroup& next) : now_(now), next_(next) { begin(); }
+
+  /// The page of one of the tiles, or of the last where `index` is beyond.
+  template <class Element>
+  const Element* rows(int32_t index) const {
+    const AttentionTile& tile = now_.tiles[index < now_.count ? index : now_.count - 1];
+    return page_rows<Element>(tile, key_ / tile.page_tokens, values_ ? tile.v_offset : 0);
+  }
+  void advance() {
+    const AttentionTile& tile = *now_.tiles;
+    const int32_t piece = key_ / kAttentionSplit * kAttentionSplit;
+    const int32_t key = tile.gap.skip(key_ + tile.page_tokens, tile.page_tokens);
+    if (key < piece + keys_in_piece(tile, piece)) {
+      key_ = key;
+    } else if (!values_) {
+      key_ = tile.gap.skip(piece, tile.page_tokens);
+      values_ = true;
+    } else if (key < tile.kv_end) {
+      key_ = key;
+      values_ = false;
+    } else if (next_.count > 0) {
+      now_ = next_;
+      next_ = {};
+      begin();
+      values_ = false;
+    }
+  }
+
+ private:
+  void begin() { key_ = now_.tiles->gap.skip(now_.tiles->kv_begin, now_.tiles->page_tokens); }
+
+  TileGroup now_, next_;
+  int32_t key_ = 0;
+  bool values_ = false;
+};
 
 /// Tiles of the same token and keys, of KV heads that are neighbours in the pages; few rows each.
-template <class V, class Key, class Value>
+template <class Lanes, class Wide, class Key, class Value>
 class DirectTiles {
  public:
   DirectTiles(const TileGroup& now, const TileGroup& next) : tiles_(now.tiles), count_(now.count), ahead_(now, next) {}
 
   void run() {
     const AttentionTile& t = tiles_[0];
-    for (int i = 0; i < kBlocksAhead; ++i, ahead_.advance()) {
-      for (int32_t h = 0; h < count_; ++h) {
-        fetch(ahead_.rows<Key>(h, false), static_cast<size_t>(kBlockKeys * t.head_dim) * sizeof(Key));
-        fetch(ahead_.rows<Value>(h, true), static_cast<size_t>(kBlockKeys * t.head_dim) * sizeof(Value));
-      }
+    for (int i = 0; i < kPagesAhead; ++i, ahead_.advance()) {
+      for (int32_t h = 0; h < count_; ++h)
+        fetch(ahead_.rows<Key>(h), static_cast<size_t>(t.page_tokens * t.head_dim) * sizeof(Key));
     }
-    for (int32_t h = 0; h < count_; ++h) heads_[h].begin(tiles_[h]);
-    for (int32_t piece = t.kv_begin; piece < t.kv_end; piece = next_piece(t, piece)) run_piece(piece, keys_in_piece(t, piece));
-    for_each_block([](RowBlock<V>& rows) { rows.write(); });
+    for (int32_t h = 0; h < count_; ++h) rows_[h].begin(tiles_[h]);
+    for (int32_t piece = t.kv_begin; piece < t.kv_end; piece = next_piece(t, piece)) {
+      const int32_t num_keys = keys_in_piece(t, piece);
+      for (int32_t h = 0; h < count_; ++h) rows_[h].begin_piece(piece, num_keys);
+      for_each_page<Key>(
+          piece, num_keys, false,
+          [](auto& rows, const Key* k, const Key* ahead, int32_t key, int32_t n) { rows.score(k, ahead, key, n); });
+      for (int32_t h = 0; h < count_; ++h) {
+        apply_scales<Key>(tiles_[h], piece, tiles_[h].k_scales, rows_[h]);
+        rows_[h].softmax();
+        apply_scales<Value>(tiles_[h], piece, tiles_[h].v_scales, rows_[h]);
+      }
+      for_each_page<Value>(
+          piece, num_keys, true,
+          [](auto& rows, const Value* v, const Value* ahead, int32_t key, int32_t n) { rows.weigh(v, ahead, key, n); });
+      for (int32_t h = 0; h < count_; ++h) rows_[h].fold();
+    }
+    for (int32_t h = 0; h < count_; ++h) rows_[h].write();
   }
 
  private:
-  static constexpr int kBlocksAhead = 3;
+  static constexpr int kPagesAhead = 3;  // 1 and 2 cost up to a tenth at depth 8,192; 4 no less
 
-  struct Head {
-    void begin(const AttentionTile& tile) {
-      const int32_t num_rows = tile.num_tokens * tile.num_heads;
-      memory = TileMemory(tile.scratch, num_rows, tile.head_dim, kMostDirectBlocks);
-      load_queries<V>(tile, memory);
-      for (int32_t first = 0; first < num_rows; first += kMostRows)
-        rows[count++].begin(tile, memory, first, num_rows - first < kMostRows ? num_rows - first : kMostRows, first / kMostRows);
-    }
-
-    TileMemory memory;
-    RowBlock<V> rows[kMostDirectBlocks];
-    int32_t count = 0;
-  };
-
-  void run_piece(int32_t piece, int32_t num_keys) {
-    const KeyGap gap = {tiles_[0].gap.begin - piece, tiles_[0].gap.end - piece};
-    for_each_block([&](RowBlock<V>& rows) { rows.begin_piece(piece, num_keys); });
-    for (int32_t key = gap.skip(0, kBlockKeys); key < num_keys; key = gap.skip(key + kBlockKeys, kBlockKeys)) {
-      for (int32_t h = 0; h < count_; ++h) score(tiles_[h], heads_[h], h, piece, key);
-      ahead_.advance();
-    }
-    for_each_block([](RowBlock<V>& rows) { rows.softmax(); });
-    int32_t key = gap.skip(0, kBlockKeys);
-    for (int32_t part = 0; part < kAttentionSplit / kPartKeys; ++part) {
-      for (; key < num_keys && key < (part + 1) * kPartKeys; key = gap.skip(key + kBlockKeys, kBlockKeys)) {
-        for (int32_t h = 0; h < count_; ++h) weigh(tiles_[h], heads_[h], piece, key);
+  /// Calls use(rows of a head, its page, the page to fetch, first key of the piece, number of keys).
+  template <class Element, class Function>
+  [[gnu::always_inline]] void for_each_page(int32_t piece, int32_t num_keys, bool values, Function use) {
+    const int32_t page_tokens = tiles_[0].page_tokens;
+    const KeyGap gap = tiles_[0].gap;
+    const int32_t end = piece + num_keys;
+    for (int32_t key = gap.skip(piece, page_tokens); key < end; key = gap.skip(key + page_tokens, page_tokens)) {
+      const int32_t n = end - key < page_tokens ? end - key : page_tokens;
+      for (int32_t h = 0; h < count_; ++h) {
+        use(rows_[h], page_rows<Element>(tiles_[h], key / page_tokens, values ? tiles_[h].v_offset : 0),
+            ahead_.template rows<Element>(h), key - piece, n);
       }
-      for_each_block([part](RowBlock<V>& rows) { rows.end_part(part); });
-    }
-    for_each_block([](RowBlock<V>& rows) { rows.fold(); });
-  }
-
-  void score(const AttentionTile& t, Head& head, int32_t h, int32_t piece, int32_t key) {
-    const TileMemory& m = head.memory;
-    BlockRows<Key> keys;
-    float inverse[kBlockKeys];
-    find_rows(t, piece + key, {0, t.k_scales}, keys);
-    find_scales<V>(keys, t.head_dim, ahead_.template rows<Key>(h, false), m.key_scale, inverse);
-    pack_keys<V>(keys, inverse, t.head_dim, m.keys);
-    for (int32_t i = 0; i < head.count; ++i) {
-      if (key >= head.rows[i].begin_key() && key < head.rows[i].end_key()) head.rows[i].score(m.keys, m.key_scale, key, 1);
-    }
-    BlockRows<Value> values;
-    find_rows(t, piece + key, {t.v_offset, t.v_scales}, values);
-    find_scales<V>(values, t.head_dim, ahead_.template rows<Value>(h, true), m.value_scale + key, m.inverse + key);
-  }
-
-  void weigh(const AttentionTile& t, Head& head, int32_t piece, int32_t key) {
-    const TileMemory& m = head.memory;
-    BlockRows<Value> values;
-    find_rows(t, piece + key, {t.v_offset, t.v_scales}, values);
-    pack_values<V>(values, m.inverse + key, t.head_dim, m.values);
-    for (int32_t i = 0; i < head.count; ++i) {
-      if (key >= head.rows[i].begin_key() && key < head.rows[i].end_key()) head.rows[i].weigh(m.values, key, 1);
-    }
-  }
-
-  template <class Function>
-  void for_each_block(Function use) {
-    for (int32_t h = 0; h < count_; ++h) {
-      for (int32_t i = 0; i < heads_[h].count; ++i) use(heads_[h].rows[i]);
+      ahead_.advance();
     }
   }
 
   const AttentionTile* tiles_;
   const int32_t count_;
-  BlockWalk ahead_;
-  Head heads_[kHeadsTogether];
+  PageWalk ahead_;
+  TileRows<Lanes, Wide> rows_[kHeadsTogether];
 };
 
-/// A tile of many rows: a piece is packed once for all of them.
-template <class V, class Key, class Value>
+/// A tile whose K and V are turned into floats, some keys at a time.
+template <class Lanes, class Wide, class Key, class Value>
 class WideTile {
  public:
   explicit WideTile(const AttentionTile& tile)
-      : t_(tile), num_rows_(tile.num_tokens * tile.num_heads), memory_(tile.scratch, num_rows_, tile.head_dim, 1) {}
+      : t_(tile),
+        dims_(TileRows<Lanes, Wide>::padded(tile.head_dim)),
+        chunk_keys_(chunk_keys(dims_)),
+        wide_(tile.scratch + TileRows<Lanes, Wide>::scratch_floats(tile.num_tokens * tile.num_heads, tile.head_dim)) {}
+
+  /// Keys that are widened at a time: 16 KiB of floats stay in L1.
+  static int32_t chunk_keys(int32_t dims) {
+    const int32_t keys = 4096 / dims / kColumns * kColumns;
+    return keys < kColumns ? kColumns : keys < kAttentionSplit ? keys : kAttentionSplit;
+  }
 
   void run() {
-    load_queries<V>(t_, memory_);
+    rows_.begin(t_);
     for (piece_ = t_.kv_begin; piece_ < t_.kv_end; piece_ = next_piece(t_, piece_)) {
       gap_ = {t_.gap.begin - piece_, t_.gap.end - piece_};
-      pack();
-      fetched_ = 0;
-      for_each_block([this](RowBlock<V>& rows) {
-        fetch_ahead();
-        if (rows.any()) run_block(rows);
+      const int32_t num_keys = keys_in_piece(t_, piece_);
+      rows_.begin_piece(piece_, num_keys);
+      for_each_chunk(num_keys, false, [this](int32_t key, int32_t count) {
+        transpose_keys(key, count);
+        rows_.score_transposed(wide_, key, count);
       });
+      apply_scales<Key>(t_, piece_, t_.k_scales, rows_);
+      rows_.softmax();
+      apply_scales<Value>(t_, piece_, t_.v_scales, rows_);
+      for_each_chunk(num_keys, true, [this](int32_t key, int32_t count) {
+        widen_values(key, count);
+        rows_.weigh_floats(wide_, key, count);
+      });
+      rows_.fold();
     }
-    piece_ = t_.kv_begin;
-    for_each_block([](RowBlock<V>& rows) { rows.write(); });
+    rows_.write();
   }
 
  private:
+  /// Calls use(first key, number of keys) for the chunks of the piece's K or V, having fetched the next one.
   template <class Function>
-  void for_each_block(Function use) {
-    for (int32_t first = 0; first < num_rows_; first += kMostRows) {
-      RowBlock<V> rows;
-      rows.begin(t_, memory_, first, num_rows_ - first < kMostRows ? num_rows_ - first : kMostRows, 0);
-      rows.begin_piece(piece_, keys_in_piece(t_, piece_));
-      use(rows);
+  void for_each_chunk(int32_t num_keys, bool values, Function use) {
+    const int32_t first = gap_.skip(0, kColumns);
+    for (int32_t key = first; key < num_keys;) {
+      const int32_t next = gap_.skip(key + chunk_keys_, kColumns);
+      if (next < num_keys) {
+        fetch_chunk(next, num_keys, values);
+      } else if (!values) {
+        fetch_chunk(first, num_keys, true);
+      } else if (const int32_t piece = next_piece(t_, piece_); piece < t_.kv_end) {
+        fetch_chunk(piece - piece_, keys_in_piece(t_, piece) + piece - piece_, false);
+      }
+      use(key, num_keys - key < chunk_keys_ ? num_keys - key : chunk_keys_);
+      key = next;
     }
   }
 
-  void pack() {
-    const int32_t num_keys = keys_in_piece(t_, piece_), dims = padded_dims(t_.head_dim);
-    for (int32_t key = gap_.skip(0, kBlockKeys); key < num_keys; key = gap_.skip(key + kBlockKeys, kBlockKeys)) {
-      BlockRows<Key> keys;
-      find_rows(t_, piece_ + key, {0, t_.k_scales}, keys);
-      find_scales<V>(keys, t_.head_dim, static_cast<const Key*>(nullptr), memory_.key_scale + key, memory_.inverse + key);
-      pack_keys<V>(keys, memory_.inverse + key, t_.head_dim, memory_.keys + key * dims / 2);
-      BlockRows<Value> values;
-      find_rows(t_, piece_ + key, {t_.v_offset, t_.v_scales}, values);
-      find_scales<V>(values, t_.head_dim, static_cast<const Value*>(nullptr), memory_.value_scale + key, memory_.inverse + key);
-      pack_values<V>(values, memory_.inverse + key, t_.head_dim, memory_.values + key * dims / 2);
+  [[gnu::always_inline]] void fetch_chunk(int32_t key, int32_t end, bool values) const {
+    end = end - key < chunk_keys_ ? end : key + chunk_keys_;
+    const size_t row_bytes = static_cast<size_t>(t_.head_dim) * (values ? sizeof(Value) : sizeof(Key));
+    for (; key < end; ++key) {
+      if (in_gap(key)) continue;
+      const void* row = row_of<Key>(key, 0);
+      if (values) row = row_of<Value>(key, t_.v_offset);
+      fetch(row, row_bytes);
     }
   }
 
-  void run_block(RowBlock<V>& rows) {
-    const int32_t half_dims = padded_dims(t_.head_dim) / 2, begin = rows.begin_key(), end = rows.end_key();
-    for_each_run(begin, end, rows.gap(), [&](int32_t key, int32_t blocks) {
-      rows.score(memory_.keys + key * half_dims, memory_.key_scale + key, key, blocks);
-    });
-    rows.softmax();
-    for (int32_t part = 0; part < kAttentionSplit / kPartKeys; ++part) {
-      const int32_t from = part * kPartKeys, to = from + kPartKeys;
-      for_each_run(begin > from ? begin : from, end < to ? end : to, rows.gap(),
-                   [&](int32_t key, int32_t blocks) { rows.weigh(memory_.values + key * half_dims, key, blocks); });
-      rows.end_part(part);
-    }
-    rows.fold();
+  /// Whether no row attends this key, counted from the piece's begin.
+  bool in_gap(int32_t key) const { return key >= gap_.begin && key < gap_.end; }
+
+  /// The row of a key, counted from the piece's begin.
+  template <class Element>
+  const Element* row_of(int32_t key, size_t offset) const {
+    const int32_t position = piece_ + key;
+    return page_rows<Element>(t_, position / t_.page_tokens, offset) + position % t_.page_tokens * t_.head_dim;
   }
 
-  /// Asks for a block of the next piece's K or V: they come in while rows are at work.
-  void fetch_ahead() {
-    const int32_t key = next_piece(t_, piece_) + fetched_ / 2 * kBlockKeys;
-    if (t_.page_tokens < kBlockKeys || key >= t_.kv_end || fetched_ / 2 * kBlockKeys >= kAttentionSplit) return;
-    const size_t bytes = static_cast<size_t>(kBlockKeys * t_.head_dim) * (fetched_ % 2 == 0 ? sizeof(Key) : sizeof(Value));
-    const size_t offset = fetched_ % 2 == 0 ? key % t_.page_tokens * t_.head_dim * sizeof(Key) : t_.v_offset + key % t_.page_tokens * t_.head_dim * sizeof(Value);
-    fetch(page_rows<std::byte>(t_, key / t_.page_tokens, offset), bytes);
-    ++fetched_;
+  /// Eight elements from dim d on; zeros beyond head_dim.
+  template <class Element>
+  Lanes load(const Element* row, int32_t d) const {
+    if (d + kLanes <= t_.head_dim) return Lanes::load(row + d);
+    Element tail[kLanes] = {};
+    for (int32_t i = d; i < t_.head_dim; ++i) tail[i - d] = row[i];
+    return Lanes::load(tail);
+  }
+
+  /// Blocks of kColumns keys, each [dims_, kColumns]. Others stand in for the keys of the gap, and for those that fill up
+  /// the last block.
+  void transpose_keys(int32_t key, int32_t count) {
+    const int32_t last = key + count - 1;
+    const int32_t beside_gap = gap_.end <= last ? gap_.end : gap_.begin - 1;
+    float* block = wide_;
+    for (int32_t begin = 0; begin < count; begin += kColumns, block += kColumns * dims_) {
+      const Key* rows[kColumns];
+      for (int32_t i = 0; i < kColumns; ++i) {
+        const int32_t wanted = begin + i < count ? key + begin + i : last;
+        rows[i] = row_of<Key>(in_gap(wanted) ? beside_gap : wanted, 0);
+      }
+      for (int32_t d = 0; d < dims_; d += kLanes) {
+        for (int32_t half = 0; half < kColumns; half += kLanes) {
+          Lanes square[kLanes];
+#pragma GCC unroll 8
+          for (int i = 0; i < kLanes; ++i) square[i] = load(rows[half + i], d);
+          Lanes::transpose(square);
+#pragma GCC unroll 8
+          for (int i = 0; i < kLanes; ++i) square[i].store(block + (d + i) * kColumns + half);
+        }
+      }
+    }
+  }
+
+  void widen_values(int32_t key, int32_t count) {
+    for (int32_t j = 0; j < count; ++j) {
+      if (in_gap(key + j)) continue;
+      const Value* row = row_of<Value>(key + j, t_.v_offset);
+      for (int32_t d = 0; d < dims_; d += kLanes) load(row, d).store(wide_ + j * dims_ + d);
+    }
   }
 
   const AttentionTile& t_;
-  const int32_t num_rows_;
-  TileMemory memory_;
+  const int32_t dims_;  // head_dim, rounded up to whole lanes
+  const int32_t chunk_keys_;
+  float* wide_;  // [chunk_keys_ / kColumns, dims_, kColumns] of K or [chunk_keys_, dims_] of V
   int32_t piece_ = 0;
-  int32_t fetched_ = 0;
   KeyGap gap_;  // of the tile, counted from the piece's begin
+  TileRows<Lanes, Wide> rows_;
 };
 
-template <class V, class Key, class Value>
-void run_tiles_of(const TileGroup& now, const TileGroup& next) {
-  bool direct = true;
-  for (int32_t h = 0; h < now.count; ++h) direct = direct && now.tiles[h].num_tokens * now.tiles[h].num_heads <= kDirectRows;
-  if (direct) return DirectTiles<V, Key, Value>(now, next).run();
-  for (int32_t h = 0; h < now.count; ++h) WideTile<V, Key, Value>(now.tiles[h]).run();
+inline bool is_direct(const AttentionTile& tile) {
+  return tile.num_tokens * tile.num_heads <= kDirectRows && tile.head_dim % kLanes == 0;
 }
 
-template <class V>
+template <class Lanes, class Wide, class Key, class Value>
+void run_tiles_of(const TileGroup& now, const TileGroup& next) {
+  bool direct = true;
+  for (int32_t h = 0; h < now.count; ++h) direct = direct && is_direct(now.tiles[h]);
+  if (direct) return DirectTiles<Lanes, Wide, Key, Value>(now, next).run();
+  for (int32_t h = 0; h < now.count; ++h) WideTile<Lanes, Wide, Key, Value>(now.tiles[h]).run();
+}
+
+template <class Lanes, class Wide>
 void run_tiles(const TileGroup& now, const TileGroup& next) {
   const KvFormat format = now.tiles->format;
   switch (format.k) {
-    case KvType::kF32: return run_tiles_of<V, float, float>(now, next);
-    case KvType::kF16: return run_tiles_of<V, F16, F16>(now, next);
-    case KvType::kBF16: return run_tiles_of<V, BF16, BF16>(now, next);
+    case KvType::kF32: return run_tiles_of<Lanes, Wide, float, float>(now, next);
+    case KvType::kF16: return run_tiles_of<Lanes, Wide, F16, F16>(now, next);
+    case KvType::kBF16: return run_tiles_of<Lanes, Wide, BF16, BF16>(now, next);
     case KvType::kQ8: break;
   }
-  if (format.v == KvType::kQ8) return run_tiles_of<V, Q8, Q8>(now, next);
-  run_tiles_of<V, Q8, F16>(now, next);
+  if (format.v == KvType::kQ8) return run_tiles_of<Lanes, Wide, Q8, Q8>(now, next);
+  run_tiles_of<Lanes, Wide, Q8, F16>(now, next);
 }
 
 template <class Lanes>
@@ -221,12 +313,11 @@ void run_merge(const PartialMerge& merge) {
     const float* partial = merge.partial + head * merge.head_dim;
     const int32_t first = merge.sink_pieces > 0 ? 0 : merge.hole;
     for (int32_t d = 0; d < merge.head_dim; ++d) out[d] = partial[first * merge.partial_stride + d];
-    Lanes lse = Lanes::broadcast(merge.lse[first * merge.lse_stride + head]);
+    float lse = merge.lse[first * merge.lse_stride + head];
     for (int32_t i = 1; i < merge.num_pieces; ++i) {
       const int32_t at = i < merge.sink_pieces ? i : i + merge.hole;
-      const MergeShares<Lanes> shares(lse, Lanes::broadcast(merge.lse[at * merge.lse_stride + head]));
-      merge_piece<Lanes>(out, partial + at * merge.partial_stride, shares.state.first(), shares.piece.first(), merge.head_dim);
-      lse = shares.lse;
+      merge_piece<Lanes>(out, lse, partial + at * merge.partial_stride, merge.lse[at * merge.lse_stride + head],
+                         merge.head_dim);
     }
   }
 }

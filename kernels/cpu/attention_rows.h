@@ -1,32 +1,38 @@
-// The query rows of one attention tile (attention_kernel.h), up to 6 at a time: their scores, weights and outputs, piece by piece. K and V come
-// packed; where they come from is attention_kernel.h's business.
+// The query rows of one attention tile (attention_kernel.h): their scores, exponentials and outputs, piece by piece.
+// K and V come as rows of a page or as floats; where they come from is attention_kernel.h's business.
 #pragma once
 
-#include "kernels/cpu/attention_memory.h"
-#include "kernels/cpu/attention_products.h"
-#include "kernels/cpu/attention_softmax.h"
+#include "kernels/cpu/attention_blocks.h"
+#include "kernels/cpu/attention_tile.h"
 
 namespace terrace {
 namespace {
 
 /// Rows are ordered by token, then head, so that the keys which a row attends never begin or end before those of the row
 /// before it, but for the sinks, which are alike for all. A row's keys of a piece: [0, sinks) and [first_key, end_key).
-template <class V>
-class RowBlock {
+/// Wide: what loops use whose lanes never meet, as wide as the ISA has.
+template <class Lanes, class Wide>
+class TileRows {
  public:
-  using Lanes = typename V::Lanes;
+  static int32_t padded(int32_t head_dim) { return (head_dim + kLanes - 1) / kLanes * kLanes; }
+  static int64_t scratch_floats(int32_t rows, int32_t head_dim) {
+    return static_cast<int64_t>(rows) * (4 * padded(head_dim) + kAttentionSplit + 3);
+  }
 
-  /// Rows [first, first + count) of the tile, which take the memory of the `work`th block.
-  void begin(const AttentionTile& tile, const TileMemory& memory, int32_t first, int32_t count, int32_t work) {
+  void begin(const AttentionTile& tile) {
     t_ = &tile;
-    m_ = &memory;
-    dims_ = padded_dims(tile.head_dim);
-    first_ = first;
-    count_ = count;
-    scores_ = memory.scores + int64_t{work} * kMostRows * kAttentionSplit;
-    weights_ = memory.weights + int64_t{work} * kMostRows * kAttentionSplit / 2;
-    sums_ = memory.sums + int64_t{work} * kMostRows * dims_;
-    out_ = memory.out + int64_t{work} * kMostRows * dims_;
+    dims_ = padded(tile.head_dim);
+    num_rows_ = tile.num_tokens * tile.num_heads;
+    q_ = tile.scratch;
+    piece_out_ = q_ + num_rows_ * dims_;
+    state_ = piece_out_ + num_rows_ * dims_;
+    scores_ = state_ + num_rows_ * dims_;
+    q_sinks_ = scores_ + num_rows_ * kAttentionSplit;
+    state_lse_ = q_sinks_ + num_rows_ * dims_;
+    piece_lse_ = state_lse_ + num_rows_;
+    piece_sum_ = piece_lse_ + num_rows_;
+    load_queries(tile.q, tile.q_stride, q_);
+    if (tile.q_sinks != nullptr) load_queries(tile.q_sinks, tile.q_sinks_stride, q_sinks_);
   }
 
   void begin_piece(int32_t piece, int32_t num_keys) {
@@ -34,127 +40,113 @@ class RowBlock {
     num_keys_ = num_keys;
     num_sinks_ = t_->window.sinks - piece;
     num_sinks_ = num_sinks_ < 0 ? 0 : num_sinks_ < num_keys ? num_sinks_ : num_keys;
-    begin_ = num_sinks_ > 0 ? 0 : first_key(0) / kBlockKeys * kBlockKeys;
-    end_ = (end_key(count_ - 1) + kBlockKeys - 1) / kBlockKeys * kBlockKeys;
-    if (end_ < begin_) end_ = begin_;
-    for (int32_t i = 0; i < count_ * dims_; ++i) sums_[i] = 0;
+    first_row_ = piece > t_->first_position ? (piece - t_->first_position) * t_->num_heads : 0;
+    end_row_ = num_rows_;
+    while (end_row_ > first_row_ && num_sinks_ == 0 && first_key(end_row_ - 1) == num_keys_) end_row_ -= t_->num_heads;
+    for (int32_t i = first_row_ * dims_; i < end_row_ * dims_; ++i) piece_out_[i] = 0.0f;
   }
 
-  /// Whether a row of these sees a key of the piece.
-  bool any() const { return end_ > begin_; }
-  /// The piece's keys that a row may see, but for the gap: whole blocks, counted from its begin.
-  int32_t begin_key() const { return begin_; }
-  int32_t end_key() const { return end_; }
-  KeyGap gap() const { return {num_sinks_, first_key(0)}; }
-
-  /// Scores of packed blocks from `key`.
-  void score(const int32_t* keys, const float* key_scale, int32_t key, int32_t blocks) {
-    for (; blocks > 0 && sinks_apart(key) > 0; --blocks, key += kBlockKeys, keys += kBlockKeys * dims_ / 2, key_scale += kBlockKeys) {
-      float at_sinks[kMostRows * kBlockKeys];
-      score(m_->q_sinks, m_->q_sinks_scale, keys, key_scale, 1, at_sinks, kBlockKeys);
-      score(m_->q, m_->q_scale, keys, key_scale, 1, scores_ + key, kAttentionSplit);
-      for (int32_t r = 0; r < count_; ++r) {
-        for (int32_t j = 0; j < sinks_apart(key); ++j) scores_[r * kAttentionSplit + key + j] = at_sinks[r * kBlockKeys + j];
-      }
-    }
-    if (blocks > 0) score(m_->q, m_->q_scale, keys, key_scale, blocks, scores_ + key, kAttentionSplit);
+  /// Scores of `count` keys from `key` (counted from the piece's begin), which lie as in a page.
+  template <class Element>
+  void score(const Element* k, const Element* ahead, int32_t key, int32_t count) {
+    const int32_t sinks = sinks_apart(key, count);
+    if (sinks > 0) score(q_sinks_, k, k, key, sinks);
+    if (sinks < count) score(q_, k + sinks * dims_, ahead + sinks * dims_, key + sinks, count - sinks);
   }
-
-  /// Turns scores into integer weights.
-  void softmax() {
-    static_assert(kAttentionSplit == 2 * kPartKeys && kMostRows <= kLanes);
-    ManySixteens<V> highest, total, first_part, second_part, most;
-    for (int32_t r = 0; r < count_; ++r) {
-      if (!has_keys(r)) continue;
-      hide_unseen(r);
-      highest.set(r, largest_scores<V>(scores_ + r * kAttentionSplit, begin_, end_));
-    }
-    const Lanes largest = highest.largest();
-    float by_row[kLanes];
-    largest.store(by_row);
-    const int32_t middle = end_ < kPartKeys ? end_ : begin_ > kPartKeys ? begin_ : kPartKeys;
-    for (int32_t r = 0; r < count_; ++r) {
-      if (!has_keys(r)) continue;
-      float* scores = scores_ + r * kAttentionSplit;
-      Sixteen<V> all(0.0f), first(0.0f), second(0.0f), top(0.0f);
-      exponentials<V>(scores, m_->value_scale, begin_, middle, by_row[r], all, first, top);
-      exponentials<V>(scores, m_->value_scale, middle, end_, by_row[r], all, second, top);
-      total.set(r, all);
-      first_part.set(r, first);
-      second_part.set(r, second);
-      most.set(r, top);
-    }
-    const Lanes sum = total.sum(), scale = weight_scales(first_part.sum(), second_part.sum(), most.largest());
-    (Lanes::broadcast(1.0f) / (scale * sum)).store(share_);
-    Lanes::fma(largest, Lanes::broadcast(kLn2), log(sum)).store(lse_);
-    scale.store(by_row);
-    for (int32_t r = 0; r < count_; ++r) {
-      int32_t* weights = weights_ + r * kAttentionSplit / 2;
-      if (has_keys(r)) {
-        store_weights<V>(scores_ + r * kAttentionSplit, begin_, end_, by_row[r], weights);
-      } else {
-        for (int32_t j = begin_ / 2; j < end_ / 2; ++j) weights[j] = 0;
-      }
-    }
-  }
-
-  /// Adds the values of packed blocks from `key`, weighed.
-  void weigh(const int32_t* values, int32_t key, int32_t blocks) {
-    constexpr int kMostVectors = 32 / V::Pairs::kWidth == 2 ? 4 : 2;
-    constexpr int32_t kMostDims = kMostVectors * V::Pairs::kWidth;
-    const int32_t* weights = weights_ + key / 2;
-    const int32_t steps = blocks * kBlockKeys / 2;
-    with_count([&](auto rows) {
-      int32_t d = 0;
-      for (; d + kMostDims <= dims_; d += kMostDims)
-        add_values<V, rows.value, kMostVectors>(weights, kAttentionSplit / 2, values + d, steps, dims_, sums_ + d);
-      for (; d < dims_; d += 2 * V::Pairs::kWidth)
-        add_values<V, rows.value, 2>(weights, kAttentionSplit / 2, values + d, steps, dims_, sums_ + d);
+  template <class Element>
+  void score(const float* q, const Element* k, const Element* ahead, int32_t key, int32_t count) {
+    for_each_block<3>([&](int32_t row, auto rows) {
+      const int32_t skipped = skipped_keys(row, key);
+      const int32_t wanted = wanted_keys(row + rows.value - 1, key, count) - skipped;
+      if (wanted <= 0) return;
+      const int64_t begin = int64_t{skipped} * dims_;
+      score_rows<Lanes, Element, rows.value>(q + row * dims_, k + begin, (row == first_row_ ? ahead : k) + begin, wanted,
+                                             dims_, scores_ + row * kAttentionSplit + key + skipped);
     });
   }
 
-  /// To be called when all values of the `part`th kPartKeys keys are weighed.
-  void end_part(int32_t part) {
-    using Wide = typename V::Wide;
-    for (int32_t i = 0; i < count_ * dims_; i += Wide::kWidth) {
-      const Wide sum = V::Pairs::load(sums_ + i).floats();
-      (part == 0 ? sum : Wide::load(out_ + i) + sum).store(out_ + i);
-      V::Pairs::zero().store(sums_ + i);
+  /// The same for keys transposed to floats, in blocks of kColumns: kt[block][d][kColumns]. `key` is a multiple of it.
+  void score_transposed(const float* kt, int32_t key, int32_t count) {
+    for_each_block<kWideRows>([&](int32_t row, auto rows) {
+      const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);
+      float* scores = scores_ + row * kAttentionSplit + key;
+      int32_t j = skipped_keys(row, key) / kColumns * kColumns;
+      for (; j < wanted && sinks_apart(key + j, kColumns) > 0; j += kColumns) {
+        float behind[rows.value * kColumns];  // the block's scores with q_, of which those behind the sinks hold
+        score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
+        copy_scores<rows.value>(scores + j, kAttentionSplit, 0, behind, kColumns);
+        score_columns<Wide, rows.value>(q_sinks_ + row * dims_, kt + j * dims_, dims_, scores + j);
+        copy_scores<rows.value>(behind, kColumns, sinks_apart(key + j, kColumns), scores + j, kAttentionSplit);
+      }
+      for (; j < wanted; j += kColumns)
+        score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
+    });
+  }
+
+  /// Multiplies the rows' scores (or, after softmax(), weights) of the piece by its keys' scales, [kAttentionSplit].
+  void multiply(const float* scales) {
+    for (int32_t row = first_row_; row < end_row_; ++row) {
+      float* scores = scores_ + row * kAttentionSplit;
+      for (int32_t j = 0; j < num_keys_; j += kLanes)
+        (Lanes::load(scores + j) * Lanes::load(scales + j)).store(scores + j);
     }
+  }
+
+  void softmax() {
+    for (int32_t row = first_row_; row < end_row_; ++row) {
+      float* scores = scores_ + row * kAttentionSplit;
+      const int32_t first = first_key(row), end = end_key(row);
+      const int32_t begin = num_sinks_ > 0 ? 0 : first / kLanes * kLanes;
+      if (t_->soft_cap > 0) cap_row<Lanes>(scores + begin, end - begin, t_->soft_cap);
+      for (int32_t j = num_sinks_; j < first; ++j) {
+        if (j >= begin) scores[j] = -__builtin_inff();
+      }
+      piece_lse_[row] = softmax_row<Lanes>(scores + begin, end - begin, piece_sum_[row]);
+    }
+    for (int32_t row = first_row_; row < end_row_; ++row) piece_lse_[row] += log_one<Lanes>(piece_sum_[row]);
+  }
+
+  /// Adds the values of `count` keys from `key`, weighed, which lie as in a page.
+  template <class Element>
+  void weigh(const Element* v, const Element* ahead, int32_t key, int32_t count) {
+    weigh_blocks<Lanes, Element, 3>(v, ahead, key, count);
+  }
+
+  /// The same for values turned to floats.
+  void weigh_floats(const float* v, int32_t key, int32_t count) {
+    weigh_blocks<Wide, float, kWideRows>(v, nullptr, key, count);
   }
 
   /// Normalises the piece's outputs and merges them into the state.
   void fold() {
-    float* state_lse = m_->state_lse + first_;
-    float before[kLanes] = {}, of_state[kLanes], of_piece[kLanes], lse[kLanes];
-    for (int32_t r = 0; r < count_; ++r) before[r] = state_lse[r];
-    const MergeShares<Lanes> shares(Lanes::load(before), Lanes::load(lse_));
-    shares.state.store(of_state);
-    shares.piece.store(of_piece);
-    shares.lse.store(lse);
-    for (int32_t r = 0; r < count_; ++r) {
-      if (!has_keys(r)) continue;
+    for (int32_t row = first_row_; row < end_row_; ++row) {
       // The tile's first piece or, without sinks, that in which the row's window begins.
-      const bool first = piece_ == t_->kv_begin || (t_->window.sinks == 0 && gap_end(r) >= piece_);
-      float* piece = out_ + r * dims_;
-      float* state = m_->state + (first_ + r) * dims_;
+      const bool first = piece_ == t_->kv_begin || (t_->window.sinks == 0 && gap_end(row) >= piece_);
+      float* piece = piece_out_ + row * dims_;
+      float* state = state_ + row * dims_;
       float* dst = first ? state : piece;
-      const Lanes share = Lanes::broadcast(share_[r]);
+      const Lanes share = Lanes::broadcast(1.0f / piece_sum_[row]);
       for (int32_t d = 0; d < dims_; d += kLanes) (Lanes::load(piece + d) * share).store(dst + d);
-      if (!first) merge_piece<Lanes>(state, piece, of_state[r], of_piece[r], dims_);
-      state_lse[r] = first ? lse_[r] : lse[r];
+      if (first) {
+        state_lse_[row] = piece_lse_[row];
+      } else {
+        merge_piece<Lanes>(state, state_lse_[row], piece, piece_lse_[row], t_->head_dim);
+      }
     }
   }
 
   /// All rows or, of one piece, those with a key in it.
   void write() const {
-    for (int32_t r = 0; r < count_; ++r) {
-      if (t_->kv_end - t_->kv_begin <= kAttentionSplit && !has_keys(r)) continue;
-      const int32_t token = (first_ + r) / t_->num_heads, head = (first_ + r) % t_->num_heads;
-      const float* src = m_->state + (first_ + r) * dims_;
-      float* dst = t_->out + token * t_->out_stride + head * t_->head_dim;
-      for (int32_t d = 0; d < t_->head_dim; ++d) dst[d] = src[d];
-      if (t_->lse != nullptr) t_->lse[token * t_->lse_stride + head] = m_->state_lse[first_ + r];
+    const bool folded = t_->kv_end - t_->kv_begin > kAttentionSplit;
+    const int32_t end_token = folded ? t_->num_tokens : end_row_ / t_->num_heads;
+    for (int32_t token = folded ? 0 : first_row_ / t_->num_heads; token < end_token; ++token) {
+      for (int32_t head = 0; head < t_->num_heads; ++head) {
+        const int32_t row = token * t_->num_heads + head;
+        const float* src = state_ + row * dims_;
+        float* dst = t_->out + token * t_->out_stride + head * t_->head_dim;
+        for (int32_t d = 0; d < t_->head_dim; ++d) dst[d] = src[d];
+        if (t_->lse != nullptr) t_->lse[token * t_->lse_stride + head] = state_lse_[row];
+      }
     }
   }
 
@@ -164,78 +156,133 @@ class RowBlock {
     static constexpr int value = kRows;
   };
 
-  int32_t position(int32_t r) const { return t_->first_position + (first_ + r) / t_->num_heads; }
-  int32_t gap_end(int32_t r) const { return t_->window.gap(position(r)).end; }
+  int32_t position(int32_t row) const { return t_->first_position + row / t_->num_heads; }
+  int32_t gap_end(int32_t row) const { return t_->window.gap(position(row)).end; }
   /// Where the row's keys behind the gap begin, counted from the piece's begin; num_keys_ where they don't.
-  int32_t first_key(int32_t r) const {
-    const int32_t first = gap_end(r) - piece_;
+  int32_t first_key(int32_t row) const {
+    const int32_t first = gap_end(row) - piece_;
     return first > num_keys_ ? num_keys_ : first > num_sinks_ ? first : num_sinks_;
   }
   /// Where the row's keys end, counted from the piece's begin.
-  int32_t end_key(int32_t r) const {
-    const int32_t keys = position(r) + 1 - piece_;
-    return keys < 0 ? 0 : keys < num_keys_ ? keys : num_keys_;
+  int32_t end_key(int32_t row) const {
+    const int32_t keys = position(row) + 1 - piece_;
+    return keys < num_keys_ ? keys : num_keys_;
   }
-  bool has_keys(int32_t r) const { return end_key(r) > 0 && (num_sinks_ > 0 || first_key(r) < end_key(r)); }
-
-  /// Scores of keys that the row doesn't see become minus infinity, the others what exponentials take.
-  void hide_unseen(int32_t r) {
-    float* scores = scores_ + r * kAttentionSplit;
-    if (t_->soft_cap > 0) cap_row<Lanes>(scores + begin_, end_ - begin_, t_->soft_cap);
-    const auto hide = [scores](int32_t from, int32_t to) {
-      for (int32_t j = from; j < to; ++j) scores[j] = -__builtin_inff();
-    };
-    hide(num_sinks_ > begin_ ? num_sinks_ : begin_, first_key(r));
-    hide(end_key(r), end_);
+  /// Of the keys from `key`, those before the first that this or a later row attends.
+  int32_t skipped_keys(int32_t row, int32_t key) const {
+    const int32_t skipped = key < num_sinks_ ? 0 : first_key(row) - key;
+    return skipped > 0 ? skipped : 0;
+  }
+  /// Of `count` keys from `key`, those before the row's last; <= 0 for none.
+  int32_t wanted_keys(int32_t row, int32_t key, int32_t count) const {
+    const int32_t wanted = end_key(row) - key;
+    return wanted < count ? wanted : count;
   }
 
-  /// Of a block of keys, the sinks at its head that have queries of their own.
-  int32_t sinks_apart(int32_t key) const {
+  /// Of `count` keys from `key`, the sinks at their head that have queries of their own.
+  int32_t sinks_apart(int32_t key, int32_t count) const {
     const int32_t sinks = t_->q_sinks != nullptr ? num_sinks_ - key : 0;
-    return sinks < kBlockKeys ? sinks : kBlockKeys;
+    return sinks < 0 ? 0 : sinks < count ? sinks : count;
   }
-
-  void score(const int32_t* q, const float* q_scale, const int32_t* keys, const float* key_scale, int32_t blocks, float* scores, int32_t stride) {
-    constexpr int kMostBlocks = V::Pairs::kWidth == kBlockKeys ? 4 : 1;
-    q += first_ * dims_ / 2;
-    q_scale += first_;
-    with_count([&](auto rows) {
-      int32_t b = 0;
-      for (; b + kMostBlocks <= blocks; b += kMostBlocks)
-        score_blocks<V, rows.value, kMostBlocks>(q, q_scale, keys + b * kBlockKeys * dims_ / 2, key_scale + b * kBlockKeys, dims_, scores + b * kBlockKeys, stride);
-      for (; b < blocks; ++b)
-        score_blocks<V, rows.value, 1>(q, q_scale, keys + b * kBlockKeys * dims_ / 2, key_scale + b * kBlockKeys, dims_, scores + b * kBlockKeys, stride);
-    });
-  }
-
-  template <class Function>
-  void with_count(Function use) const {
-    switch (count_) {
-      case 1: return use(Count<1>{});
-      case 2: return use(Count<2>{});
-      case 3: return use(Count<3>{});
-      case 4: return use(Count<4>{});
-      case 5: return use(Count<5>{});
-      default: return use(Count<kMostRows>{});
+  /// Columns [begin, kColumns) of a block of scores, whose rows lie so far apart.
+  template <int kRows>
+  static void copy_scores(const float* from, int32_t from_stride, int32_t begin, float* to, int32_t to_stride) {
+    for (int32_t r = 0; r < kRows; ++r) {
+      for (int32_t j = begin; j < kColumns; ++j) to[r * to_stride + j] = from[r * from_stride + j];
     }
   }
 
+  struct KeyRange {
+    int32_t begin, end;
+  };
+
+  template <class Vector, class Source, int kMostRows>
+  void weigh_blocks(const Source* v, const Source* ahead, int32_t key, int32_t count) {
+    for_each_block<kMostRows>([&](int32_t row, auto rows) {
+      KeyRange ranges[rows.value];  // neither end falls from one row to the next
+      if (key < num_sinks_) {
+        const int32_t sinks = num_sinks_ - key < count ? num_sinks_ - key : count;
+        for (int32_t r = 0; r < rows.value; ++r) ranges[r] = {0, wanted_keys(row + r, key, sinks)};
+        weigh_block<Vector>(row, v, static_cast<const Source*>(nullptr), key, ranges);
+      }
+      for (int32_t r = 0; r < rows.value; ++r) {
+        const int32_t first = first_key(row + r) - key;
+        ranges[r] = {first > 0 ? first : 0, wanted_keys(row + r, key, count)};
+      }
+      weigh_block<Vector>(row, v, row == first_row_ ? ahead : nullptr, key, ranges);
+    });
+  }
+
+  /// Each row's keys in their order; those that all rows of the block attend, together.
+  template <class Vector, class Source, int kRows>
+  void weigh_block(int32_t row, const Source* v, const Source* ahead, int32_t key, const KeyRange (&ranges)[kRows]) {
+    const float* p = scores_ + row * kAttentionSplit + key;
+    float* out = piece_out_ + row * dims_;
+    const auto add_alone = [&](int32_t r, int32_t begin, int32_t end) {
+      if (begin >= end) return;
+      add_value_rows<Lanes, Vector, Source, 1>(p + r * kAttentionSplit + begin, v + begin * dims_, nullptr, end - begin,
+                                               dims_, out + r * dims_);
+    };
+    const int32_t begin = ranges[kRows - 1].begin, end = ranges[0].end;
+    if (begin >= end) {
+      for (int32_t r = 0; r < kRows; ++r) add_alone(r, ranges[r].begin, ranges[r].end);
+      return;
+    }
+    for (int32_t r = 0; r < kRows - 1; ++r) add_alone(r, ranges[r].begin, begin);
+    add_value_rows<Lanes, Vector, Source, kRows>(p + begin, v + begin * dims_,
+                                                 ahead == nullptr ? nullptr : ahead + begin * dims_, end - begin, dims_, out);
+    for (int32_t r = 1; r < kRows; ++r) add_alone(r, end, ranges[r].end);
+  }
+
+  void load_queries(const float* from, int64_t stride, float* to) const {
+    for (int32_t token = 0; token < t_->num_tokens; ++token) {
+      for (int32_t head = 0; head < t_->num_heads; ++head) {
+        const float* src = from + token * stride + head * t_->head_dim;
+        float* dst = to + (token * t_->num_heads + head) * dims_;
+        for (int32_t d = 0; d < t_->head_dim; ++d) dst[d] = src[d] * t_->scale;
+        for (int32_t d = t_->head_dim; d < dims_; ++d) dst[d] = 0.0f;
+      }
+    }
+  }
+
+  /// Calls use(row, Count<number of rows>) for blocks of at most kMostRows (3 or 6) that cover [first_row_, end_row_).
+  template <int kMostRows, class Function>
+  void for_each_block(Function use) const {
+    int32_t row = first_row_;
+    for (; kMostRows == 6 && end_row_ - row >= 6; row += 6) use(row, Count<kMostRows>{});
+    while (row < end_row_) {
+      const int32_t left = end_row_ - row;
+      if (left == 1) {
+        use(row, Count<1>{});
+        row += 1;
+      } else if (left == 2 || left == 4) {
+        use(row, Count<2>{});
+        row += 2;
+      } else {
+        use(row, Count<3>{});
+        row += 3;
+      }
+    }
+  }
+
+  static constexpr int kWideRows = Wide::kWidth == kLanes ? 3 : 6;  // 12 sums at work, for 2 units of latency 4
+
   const AttentionTile* t_ = nullptr;
-  const TileMemory* m_ = nullptr;
-  int32_t dims_ = 0;  // head_dim, padded
-  int32_t first_ = 0;
-  int32_t count_ = 0;
-  float* scores_ = nullptr;
-  int32_t* weights_ = nullptr;
-  int32_t* sums_ = nullptr;
-  float* out_ = nullptr;
-  float share_[kLanes] = {};  // by row: what its sums are multiplied with
-  float lse_[kLanes] = {};    // and its log-sum-exp in the piece
+  int32_t dims_ = 0;  // head_dim, rounded up to whole lanes
+  int32_t num_rows_ = 0;
+  float* q_ = nullptr;          // [rows, dims_], scaled
+  float* piece_out_ = nullptr;  // [rows, dims_]
+  float* state_ = nullptr;      // [rows, dims_]
+  float* scores_ = nullptr;     // [rows, kAttentionSplit]
+  float* q_sinks_ = nullptr;    // [rows, dims_], scaled, where the tile has them
+  float* state_lse_ = nullptr;  // [rows], as the next two
+  float* piece_lse_ = nullptr;
+  float* piece_sum_ = nullptr;
   int32_t piece_ = 0;
   int32_t num_keys_ = 0;   // in the piece
   int32_t num_sinks_ = 0;  // of them
-  int32_t begin_ = 0;
-  int32_t end_ = 0;
+  int32_t first_row_ = 0;  // rows [first_row_, end_row_) have a key in the piece
+  int32_t end_row_ = 0;
 };
 
 }  // namespace

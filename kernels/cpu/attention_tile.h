@@ -86,6 +86,5 @@ struct AttentionKernels {
 extern const AttentionKernels kScalarAttention;
 extern const AttentionKernels kAvx2Attention;
 extern const AttentionKernels kAvx512Attention;
-extern const AttentionKernels kVnniAttention;
 
 }  // namespace terrace

@@ -27,7 +27,7 @@ class CpuBackend : public Backend {
 
   std::string describe() const override;
   /// Neither the ISA nor the threads (LAW 4). The number is raised by whoever changes any bit of K or V.
-  std::string arithmetic() const override { return "cpu arithmetic 2"; }  // 2: attention in 16-bit integers
+  std::string arithmetic() const override { return "cpu arithmetic 1"; }
   Buffer allocate(size_t bytes) override;
   Buffer upload(std::span<const float> values) override;
   void write(void* dst, std::span<const std::byte> src) override;

@@ -1,4 +1,4 @@
-// exp, exp2, silu, gelu, tanh and log for kernels that are templates over a Lanes type (lanes.h): own polynomials, so that
+// exp, silu, gelu, tanh and log for kernels that are templates over a Lanes type (lanes.h): own polynomials, so that
 // every ISA and every libm yields the same bits. Included by ISA-specific files.
 #pragma once
 
@@ -72,41 +72,21 @@ Lanes tanh(Lanes x) {
   return Lanes::select_less(size, Lanes::broadcast(0.625f), small, of_sign);
 }
 
-/// 2^x within 3e-7 of it for -125 <= x <= 127.
+/// Natural logarithm of a normal positive number, correctly rounded but for a few cases. Scalar: once per row and
+/// piece.
 template <class Lanes>
-Lanes exp2_normal(Lanes x) {
-  const Lanes rounder = Lanes::broadcast(0x1.8p23f);
-  const Lanes shifted = x + rounder;
-  const Lanes r = x - (shifted - rounder);  // exact, |r| <= 1/2; 2^r = 1 + r q(r), q through Chebyshev nodes (relative error 1.8e-7)
-  Lanes q = Lanes::broadcast(0x1.5ed55ep-10f);
-  q = Lanes::fma(q, r, Lanes::broadcast(0x1.3ccfc2p-7f));
-  q = Lanes::fma(q, r, Lanes::broadcast(0x1.c6afe0p-5f));
-  q = Lanes::fma(q, r, Lanes::broadcast(0x1.ebfa2ap-3f));
-  q = Lanes::fma(q, r, Lanes::broadcast(0x1.62e430p-1f));
-  return Lanes::scale_by_exponent(Lanes::fma(q, r, Lanes::broadcast(1.0f)), shifted);
-}
-
-/// Natural logarithms of normal positive numbers, within 3e-7 of 1 or of the logarithm, whichever is larger; NaN of NaN.
-template <class Lanes>
-Lanes log(Lanes x) {
-  float exponent[kLanes], mantissa[kLanes];
-  x.store(mantissa);
-  for (int i = 0; i < kLanes; ++i) {
-    const uint32_t bits = __builtin_bit_cast(uint32_t, mantissa[i]);
-    const uint32_t above = bits - 0x3f3504f3u;  // from sqrt(1/2): so that mantissas are between that and sqrt(2)
-    const uint32_t whole = above & 0xff800000u;
-    exponent[i] = static_cast<float>(static_cast<int32_t>(whole) >> 23);
-    mantissa[i] = bits > 0x7f800000u ? mantissa[i] : __builtin_bit_cast(float, bits - whole);
+float log_one(float x) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  int exponent = static_cast<int>(bits >> 23) - 127;
+  double mantissa = static_cast<double>(__builtin_bit_cast(float, (bits & 0x7fffffu) | 0x3f800000u));
+  if (mantissa > 1.4142135623730951) {
+    mantissa *= 0.5;
+    ++exponent;
   }
-  const Lanes one = Lanes::broadcast(1.0f), m = Lanes::load(mantissa), e = Lanes::load(exponent);
-  const Lanes z = (m - one) / (m + one), square = z * z;  // log m = 2 atanh z, |z| < 0.172
-  Lanes series = Lanes::broadcast(1.0f / 9);
-  series = Lanes::fma(series, square, Lanes::broadcast(1.0f / 7));
-  series = Lanes::fma(series, square, Lanes::broadcast(1.0f / 5));
-  series = Lanes::fma(series, square, Lanes::broadcast(1.0f / 3));
-  series = Lanes::fma(series, square, one);
-  const Lanes twice = z + z;
-  return Lanes::fma(e, Lanes::broadcast(0x1.62e4p-1f), Lanes::fma(e, Lanes::broadcast(0x1.7f7d1cp-20f), twice * series));
+  const double z = (mantissa - 1.0) / (mantissa + 1.0);  // log m = 2 atanh z, |z| < 0.172
+  const double z2 = z * z;
+  const double series = 1.0 + z2 * (1.0 / 3 + z2 * (1.0 / 5 + z2 * (1.0 / 7 + z2 * (1.0 / 9 + z2 * (1.0 / 11)))));
+  return static_cast<float>(exponent * 0.69314718055994531 + 2.0 * z * series);
 }
 
 }  // namespace

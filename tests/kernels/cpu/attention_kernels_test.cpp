@@ -25,10 +25,8 @@ std::vector<NamedKernels> faster_kernels() {
   if (detect_isa() >= Isa::kAvx2) {
     all.push_back({"avx2", kAvx2Attention});
     all.push_back({"emulated avx512", kEmulatedAvx512Attention});
-    all.push_back({"emulated vnni", kEmulatedVnniAttention});
   }
   if (detect_isa() >= Isa::kAvx512) all.push_back({"avx512", kAvx512Attention});
-  if (detect_isa() >= Isa::kVnni) all.push_back({"vnni", kVnniAttention});
   return all;
 }
 

@@ -203,12 +203,8 @@ void AttentionWorld::keep_stored(Sequence& sequence, int32_t num_tokens) {
 AttentionWorld::Expected AttentionWorld::expected(int32_t sequence_index, int32_t position) const {
   const Sequence& sequence = sequences_[static_cast<size_t>(sequence_index)];
   const auto q_stride = static_cast<size_t>(q_cols());
-  Expected result{std::vector<double>(q_stride), std::vector<double>(q_stride), std::vector<double>(q_stride)};
-  for (size_t head = 0; head < options_.kv_head_of_q.size(); ++head) {
-    const Scores scores = scores_of(sequence, head, position);
-    expect_head(sequence, head, scores, result);
-    expect_codes(sequence, head, scores, result);
-  }
+  Expected result{std::vector<double>(q_stride), std::vector<double>(q_stride)};
+  for (size_t head = 0; head < options_.kv_head_of_q.size(); ++head) expect_head(sequence, head, scores_of(sequence, head, position), result);
   return result;
 }
 
@@ -221,19 +217,12 @@ AttentionWorld::Scores AttentionWorld::scores_of(const Sequence& sequence, size_
     const std::vector<float>& queries = options_.sink_queries && j < options_.window.sinks ? sequence.q_sinks : sequence.q;
     const float* q = queries.data() + static_cast<size_t>(position * q_cols()) + head * dims;
     const float* k = sequence.k.data() + static_cast<size_t>(j * kv_cols()) + static_cast<size_t>(options_.kv_head_of_q[head]) * dims;
-    double dot = 0, magnitude = 0, q_sum = 0, q_most = 0, k_most = 0, q_square = 0, k_square = 0;
+    double dot = 0, magnitude = 0;
     for (size_t d = 0; d < dims; ++d) {
-      const double left = q[d], right = stored(k[d]), product = left * right;
+      const double product = static_cast<double>(q[d]) * stored(k[d]);
       dot += product;
       magnitude += std::abs(product);
-      q_sum += std::abs(left);
-      q_most = std::max(q_most, std::abs(left));
-      k_most = std::max(k_most, std::abs(right));
-      q_square += left * left;
-      k_square += right * right;
     }
-    const double q_step = std::max(q_most / 32767, q_sum / 261120), k_step = k_most / 8191;
-    result.deviations.push_back(scale * std::sqrt((q_step * q_step * k_square + k_step * k_step * q_square) / 12));
     const double score = dot * scale, cap = options_.soft_cap;
     result.keys.push_back(static_cast<size_t>(j));
     result.scores.push_back(cap > 0 ? cap * std::tanh(score / cap) : score);
@@ -245,13 +234,14 @@ AttentionWorld::Scores AttentionWorld::scores_of(const Sequence& sequence, size_
 void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const Scores& of, Expected& result) const {
   const std::vector<double>& scores = of.scores;
   const auto dims = static_cast<size_t>(options_.head_dim);
+  const auto kv_stride = static_cast<size_t>(kv_cols());
   const double roundoff = options_.format.k == KvType::kBF16 ? 0x1p-8 : 0x1p-11;
   const auto is_rounded = [](KvType type) { return type == KvType::kF32 || is_quantised(type); };  // to what is multiplied
   const double rounded = is_rounded(options_.format.k) ? 2 : 1;  // factors of a score
   const double largest = *std::max_element(scores.begin(), scores.end());
   double total = 0;
   for (const double score : scores) total += std::exp(score - largest);
-  const auto value = [&](size_t j, size_t d) { return value_of(sequence, head, of, j, d); };
+  const auto value = [&](size_t j, size_t d) { return stored(sequence.v[of.keys[j] * kv_stride + static_cast<size_t>(options_.kv_head_of_q[head]) * dims + d]); };
   double* output = result.output.data() + head * dims;
   double* error = result.half_error.data() + head * dims;
   double largest_change = 0;
@@ -268,42 +258,6 @@ void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const Sc
     }
   }
   for (size_t d = 0; d < dims; ++d) error[d] /= 1 - largest_change;
-}
-
-double AttentionWorld::value_of(const Sequence& sequence, size_t head, const Scores& of, size_t j, size_t d) const {
-  const auto kv_head = static_cast<size_t>(options_.kv_head_of_q[head]);
-  return stored(sequence.v[of.keys[j] * static_cast<size_t>(kv_cols()) + kv_head * static_cast<size_t>(options_.head_dim) + d]);
-}
-
-// Six standard deviations of what rounding to integers adds (kernels/cpu/attention_kernel.h). Rounding to steps of x deviates by x / sqrt(12):
-// scores, see scores_of(), whose errors may have one sign for all keys; values, by steps of a 8191th of their row's largest; weights times
-// these steps, by steps that are as fine as their largest of a piece or their sum over 128 keys permits.
-void AttentionWorld::expect_codes(const Sequence& sequence, size_t head, const Scores& of, Expected& result) const {
-  const auto dims = static_cast<size_t>(options_.head_dim);
-  const double largest = *std::max_element(of.scores.begin(), of.scores.end());
-  double total = 0;
-  for (const double score : of.scores) total += std::exp(score - largest);
-  std::vector<double> weights, value_steps, largest_of_piece(of.keys.back() / 256 + 1), sum_of_part(2 * largest_of_piece.size());
-  for (size_t j = 0; j < of.keys.size(); ++j) {
-    double most = 0;
-    for (size_t d = 0; d < dims; ++d) most = std::max(most, std::abs(value_of(sequence, head, of, j, d)));
-    value_steps.push_back(most / 8191);
-    weights.push_back(std::exp(of.scores[j] - largest) / total);
-    double& most_of_piece = largest_of_piece[of.keys[j] / 256];
-    most_of_piece = std::max(most_of_piece, weights[j] * value_steps[j]);
-    sum_of_part[of.keys[j] / 128] += weights[j] * value_steps[j];
-  }
-  for (size_t d = 0; d < dims; ++d) {
-    double of_scores = 0, square = 0;
-    for (size_t j = 0; j < of.keys.size(); ++j) {
-      const size_t piece = of.keys[j] / 256;
-      const double step = std::max(largest_of_piece[piece] / 32767, std::max(sum_of_part[2 * piece], sum_of_part[2 * piece + 1]) / 262016);
-      const double value = value_of(sequence, head, of, j, d), code = value_steps[j] > 0 ? value / value_steps[j] : 0;
-      of_scores += weights[j] * of.deviations[j] * std::abs(value - result.output[head * dims + d]);
-      square += (std::pow(step * code, 2) + std::pow(weights[j] * value_steps[j], 2)) / 12;
-    }
-    result.code_error[head * dims + d] = 6 * (of_scores + std::sqrt(square));
-  }
 }
 
 }  // namespace terrace

@@ -45,8 +45,7 @@ class AttentionWorld {
   const std::vector<float>& output(int32_t sequence) const { return sequences_[static_cast<size_t>(sequence)].output; }
   struct Expected {
     std::vector<double> output;      // [num_q_heads * head_dim], in double, from K and V as the pages hold them
-    std::vector<double> half_error;  // likewise: how far products of 16-bit floats may be off, see expected()
-    std::vector<double> code_error;  // likewise: and those of 16-bit integers
+    std::vector<double> half_error;  // likewise: how far 16-bit products may be off, see expected()
   };
   Expected expected(int32_t sequence, int32_t position) const;
 
@@ -68,14 +67,10 @@ class AttentionWorld {
   struct Scores {
     std::vector<size_t> keys;
     std::vector<double> scores, magnitudes;  // of the keys; sums of the magnitudes that scores are sums of
-    std::vector<double> deviations;          // of scores whose factors are rounded to integers
   };
   Scores scores_of(const Sequence& sequence, size_t head, int32_t position) const;
   /// Adds one head's part.
   void expect_head(const Sequence& sequence, size_t head, const Scores& of, Expected& result) const;
-  void expect_codes(const Sequence& sequence, size_t head, const Scores& of, Expected& result) const;
-  /// What the pages hold of the value of one of the keys.
-  double value_of(const Sequence& sequence, size_t head, const Scores& of, size_t j, size_t d) const;
 
   Backend& backend_;
   AttentionWorldOptions options_;

@@ -1,4 +1,4 @@
-// The AVX-512 intrinsics of kernels/cpu (linear and attention, AMX's file too) on machines that have only AVX2: each vector is two halves. Semantics
+// The AVX-512 intrinsics of kernels/cpu/linear_avx512.cpp, linear_vnni.cpp and linear_amx.cpp on machines that have only AVX2: each vector is two halves. Semantics
 // after the Intel Intrinsics Guide. Include it in place of the real ones: it renames them.
 #pragma once
 
@@ -119,65 +119,11 @@ inline Ints512 dpbusd_epi32(Ints512 sums, Ints512 a, Ints512 b) {
   return sums;
 }
 inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi32(sums, madd_epi16(a, b)); }
-inline Ints512 castps_si512(Floats512 a) {
-  return ints([&](int i) { return _mm256_castps_si256(a.half[i]); });
-}
-inline __m256i castsi512_si256(Ints512 a) { return a.half[0]; }
-inline __m256i extracti64x4_epi64(Ints512 a, int i) { return a.half[i]; }
-inline Floats512 sub_ps(Floats512 a, Floats512 b) {
-  return floats([&](int i) { return _mm256_sub_ps(a.half[i], b.half[i]); });
-}
-inline Floats512 max_ps(Floats512 a, Floats512 b) {
-  return floats([&](int i) { return _mm256_max_ps(a.half[i], b.half[i]); });
-}
-/// a >= b or one of them NaN, the only comparison used.
-inline uint16_t cmp_ps_mask(Floats512 a, Floats512 b, int) {
-  return static_cast<uint16_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.half[0], b.half[0], _CMP_NLT_UQ)) |
-                               _mm256_movemask_ps(_mm256_cmp_ps(a.half[1], b.half[1], _CMP_NLT_UQ)) << 8);
-}
-template <class Vector, class Element>
-Vector by_lanes(const Vector& a, const Vector& b, uint32_t mask) {  // of b where the mask has a bit, else of a
-  constexpr size_t kCount = sizeof(Vector) / sizeof(Element);
-  Element left[kCount], right[kCount];
-  std::memcpy(left, &a, sizeof a);
-  std::memcpy(right, &b, sizeof b);
-  for (size_t i = 0; i < kCount; ++i) left[i] = (mask >> i & 1u) != 0 ? right[i] : left[i];
-  Vector result;
-  std::memcpy(&result, left, sizeof result);
-  return result;
-}
-inline Floats512 maskz_mov_ps(uint16_t mask, Floats512 a) { return by_lanes<Floats512, float>(setzero_ps(), a, mask); }
-inline Ints512 mask_blend_epi16(uint32_t mask, Ints512 a, Ints512 b) { return by_lanes<Ints512, int16_t>(a, b, mask); }
-inline Ints512 cvtepi8_epi32(__m128i a) {
-  return ints([&](int i) { return _mm256_cvtepi8_epi32(i == 0 ? a : _mm_unpackhi_epi64(a, a)); });
-}
-inline Ints512 unpacklo_epi32(Ints512 a, Ints512 b) {
-  return ints([&](int i) { return _mm256_unpacklo_epi32(a.half[i], b.half[i]); });
-}
-inline Ints512 unpackhi_epi32(Ints512 a, Ints512 b) {
-  return ints([&](int i) { return _mm256_unpackhi_epi32(a.half[i], b.half[i]); });
-}
-inline Ints512 unpacklo_epi64(Ints512 a, Ints512 b) {
-  return ints([&](int i) { return _mm256_unpacklo_epi64(a.half[i], b.half[i]); });
-}
-inline Ints512 unpackhi_epi64(Ints512 a, Ints512 b) {
-  return ints([&](int i) { return _mm256_unpackhi_epi64(a.half[i], b.half[i]); });
-}
-/// Two quarters of a, then two of b.
-inline Ints512 shuffle_i32x4(Ints512 a, Ints512 b, int choice) {
-  const auto pick = [](const Ints512& from, int i) { return quarter(from.half[i / 2], i % 2); };
-  return {{_mm256_set_m128i(pick(a, choice >> 2 & 3), pick(a, choice & 3)), _mm256_set_m128i(pick(b, choice >> 6 & 3), pick(b, choice >> 4 & 3))}};
-}
 
 }  // namespace terrace::testing
 
 #undef _mm512_slli_epi32  // macros already, where the compiler doesn't optimise
 #undef _mm512_srli_epi16
-#undef _mm512_cmp_ps_mask
-#undef _mm512_shuffle_i32x4
-#undef _mm512_extracti64x4_epi64
-#undef _mm512_mask_blend_epi16
-#undef _mm512_maskz_mov_ps
 #define __m512i ::terrace::testing::Ints512
 #define __m512 ::terrace::testing::Floats512
 #define _mm512_setzero_ps ::terrace::testing::setzero_ps
@@ -208,17 +154,3 @@ inline Ints512 shuffle_i32x4(Ints512 a, Ints512 b, int choice) {
 #define _mm512_madd_epi16 ::terrace::testing::madd_epi16
 #define _mm512_dpbusd_epi32 ::terrace::testing::dpbusd_epi32
 #define _mm512_dpwssd_epi32 ::terrace::testing::dpwssd_epi32
-#define _mm512_castps_si512 ::terrace::testing::castps_si512
-#define _mm512_castsi512_si256 ::terrace::testing::castsi512_si256
-#define _mm512_extracti64x4_epi64 ::terrace::testing::extracti64x4_epi64
-#define _mm512_sub_ps ::terrace::testing::sub_ps
-#define _mm512_max_ps ::terrace::testing::max_ps
-#define _mm512_cmp_ps_mask ::terrace::testing::cmp_ps_mask
-#define _mm512_maskz_mov_ps ::terrace::testing::maskz_mov_ps
-#define _mm512_mask_blend_epi16 ::terrace::testing::mask_blend_epi16
-#define _mm512_cvtepi8_epi32 ::terrace::testing::cvtepi8_epi32
-#define _mm512_unpacklo_epi32 ::terrace::testing::unpacklo_epi32
-#define _mm512_unpackhi_epi32 ::terrace::testing::unpackhi_epi32
-#define _mm512_unpacklo_epi64 ::terrace::testing::unpacklo_epi64
-#define _mm512_unpackhi_epi64 ::terrace::testing::unpackhi_epi64
-#define _mm512_shuffle_i32x4 ::terrace::testing::shuffle_i32x4

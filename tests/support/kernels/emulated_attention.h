@@ -6,6 +6,5 @@
 namespace terrace {
 
 extern const AttentionKernels kEmulatedAvx512Attention;
-extern const AttentionKernels kEmulatedVnniAttention;
 
 }  // namespace terrace
