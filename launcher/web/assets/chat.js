@@ -114,7 +114,7 @@ async function answer() {
   if (text) messages.push({ role: "assistant", content: text });
   const note = [describe(usage, began, first, performance.now()), problem].filter(Boolean).join(" · ");
   addNote(turn, note, problem && problem !== "stopped", text);
-  await colourCode(said);
+  colourCode(said);  // not waited for: the next message may be sent
 }
 
 function showGoing(is) {
