@@ -13,7 +13,7 @@ std::string_view openapi_document() {
     "summary": "Continue a text",
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}}},
     "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Completion"}}, "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Completion"}}, "text/event-stream": {"schema": {"description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
      "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
@@ -31,7 +31,7 @@ std::string_view openapi_document() {
     "summary": "Answer a chat",
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}}},
     "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Chat"}}, "text/event-stream": {"schema": {"type": "string", "description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Chat"}}, "text/event-stream": {"schema": {"description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
      "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
      "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},

@@ -65,7 +65,7 @@ class TopTest(unittest.TestCase):
                 if not piece:
                     return
                 text += piece
-        while text.count(b"rank 0") < 3 and time.monotonic() < until:
+        while text.count(b"\x1b[H") < 3 and time.monotonic() < until:
             read()
         end(master, top)
         status = top.wait(10)
