@@ -1,7 +1,11 @@
 """`terrace serve` as its clients see it: answers, streams, errors, limits."""
+import http.client
 import json
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -145,6 +149,26 @@ class KeysTest(unittest.TestCase):
                 self.assertEqual(server.get("/health")[0], 200)
                 self.assertEqual(server.get("/metrics")[0], 401)
                 self.assertNotIn("sk-", server.text())
+                self.assertEqual(server.end(), 0)
+
+
+@unittest.skipUnless(shutil.which("openssl"), "no openssl to make a certificate with")
+class TlsTest(unittest.TestCase):
+    def test_speaks_tls_where_it_has_a_certificate(self):
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                            "-keyout", key, "-out", certificate], check=True, capture_output=True)
+            with Server(f"server.certificate={certificate}", f"server.private_key={key}") as server:
+                connection = http.client.HTTPSConnection("localhost", server.port, timeout=30, context=ssl.create_default_context(cafile=certificate))
+                for _ in range(2):
+                    connection.request("POST", "/v1/completions", json.dumps({**COMPLETION, "stream": True}), {"Content-Type": "application/json"})
+                    text = "".join(chunk["choices"][0]["text"] for chunk in events(connection.getresponse()))
+                    self.assertIn("Paris", text)
+                    connection.close()
+                with socket.create_connection(("127.0.0.1", server.port), timeout=30) as plain:  # is closed on
+                    plain.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+                    self.assertNotIn(b"200", plain.recv(100))
                 self.assertEqual(server.end(), 0)
 
 
