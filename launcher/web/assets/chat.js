@@ -27,9 +27,9 @@ const toEnd = () => { log.scrollTop = log.scrollHeight; };
 
 // Shows at most once a frame, and follows the text unless the reader has scrolled up.
 function makePainter(said) {
-  let text = "", asked = false;
+  let text = "", frame = 0;
   const paint = () => {
-    asked = false;
+    frame = 0;
     const follow = atEnd();
     showMarkdown(said, text);
     if (follow) toEnd();
@@ -37,10 +37,10 @@ function makePainter(said) {
   return {
     add(piece) {
       text += piece;
-      if (!asked) requestAnimationFrame(paint);
-      asked = true;
+      frame ||= requestAnimationFrame(paint);
     },
     finish() {
+      cancelAnimationFrame(frame);  // it would take the code's colours away
       paint();
       return text;
     },
