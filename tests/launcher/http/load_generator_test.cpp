@@ -31,19 +31,35 @@ class StubServer {
   int64_t answered() const { return answered_; }
 
  private:
+  // One answer under way; ended before its last bytes go out, after which the client may send the next request.
+  class UnderWay {
+   public:
+    explicit UnderWay(std::atomic<int32_t>& count) : count_(&count) { ++count; }
+    ~UnderWay() { end(); }
+    UnderWay(const UnderWay&) = delete;
+    UnderWay& operator=(const UnderWay&) = delete;
+    void end() {
+      if (count_ != nullptr) --*count_;
+      count_ = nullptr;
+    }
+
+   private:
+    std::atomic<int32_t>* count_;
+  };
+
   asio::awaitable<void> answer(Exchange& exchange) {
-    const int32_t at_a_time = ++running_;
+    UnderWay under_way(running_);
+    const int32_t at_a_time = running_;
     for (int32_t most = most_; at_a_time > most && !most_.compare_exchange_weak(most, at_a_time);) {
     }
     try {
-      co_await stream(exchange);
+      co_await stream(exchange, under_way);
     } catch (const boost::system::system_error&) {
     }
-    --running_;
     ++answered_;
   }
 
-  asio::awaitable<void> stream(Exchange& exchange) {
+  asio::awaitable<void> stream(Exchange& exchange, UnderWay& under_way) {
     if (exchange.request()[boost::beast::http::field::authorization] != "Bearer secret") {
       Reply reply{.status = 401, .body = R"({"error": {"message": "no key"}})"};
       co_return co_await exchange.reply(std::move(reply));
@@ -70,6 +86,7 @@ class StubServer {
     }
     std::string end = prompt == "error" ? "data: {\"error\": {\"message\": \"a rank was lost\"}}\n\n"
                                         : "data: {\"choices\": [], \"usage\": {\"prompt_tokens\": 7, \"completion_tokens\": 40}}\n\ndata: [DONE]\n\n";
+    under_way.end();
     if (prompt != "stop") co_await exchange.send_piece(std::move(end));
     co_await exchange.end_stream();
   }
