@@ -96,7 +96,9 @@ std::optional<json::object> text_with_tool_calls_grammar(ToolCallForm form, cons
   const std::optional<int32_t> token = control_token(begin, tokenizer);
   json::array rule = {token ? json::value(*token) : json::value(begin), after_marker(form, choice, tokenizer)};
   const bool loop = form == ToolCallForm::kHermes && choice.parallel;
-  return json::object{{"type", token ? "token_dispatch" : "dispatch"}, {"rules", json::array{std::move(rule)}}, {"loop", loop}};
+  json::array rules;  // not json::array{rule}: compilers differ on whether that is the rule itself (CWG 2137)
+  rules.push_back(std::move(rule));
+  return json::object{{"type", token ? "token_dispatch" : "dispatch"}, {"rules", std::move(rules)}, {"loop", loop}};
 }
 
 }  // namespace terrace
