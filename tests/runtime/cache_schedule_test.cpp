@@ -74,6 +74,7 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
       ASSERT_TRUE(scheduler.cancel(victim));
       in_flight.erase(victim);
     }
+    if (pick(0, 5) == 0) scheduler.tiers().write_behind();
     const int64_t second = 1000 + 11 * steps;
     scheduler.tiers().tick(second);
     const StepPlan plan = decode_plan(encode(scheduler.plan()));
@@ -95,6 +96,7 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
   EXPECT_TRUE(in_flight.empty());
   while (scheduler.tiers().moving()) world.execute(scheduler.plan(), scheduler);
   EXPECT_EQ(scheduler.frames_in_use(), 0);
+  while (scheduler.tiers().write_behind()) world.execute(scheduler.plan(), scheduler);
   while (scheduler.tiers().write_out()) world.execute(scheduler.plan(), scheduler);
   EXPECT_EQ(world.num_moving(), 0u);
 }
