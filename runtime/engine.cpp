@@ -142,11 +142,16 @@ EngineStats Engine::stats() const {
   for (size_t tier = 0; tier < kNumTiers; ++tier) {
     stats.frames_total[tier] = impl_->scheduler.tiers().num_frames(static_cast<Tier>(tier));
     stats.frames_used[tier] = impl_->scheduler.tiers().num_used(static_cast<Tier>(tier));
-    stats.page_ages[tier] = impl_->scheduler.tiers().ages(static_cast<Tier>(tier));
   }
   stats.running = impl_->scheduler.num_running();
   stats.waiting = impl_->scheduler.num_waiting();
   return stats;
+}
+
+EngineStats Engine::live_stats() const {
+  EngineStats live = stats();
+  for (size_t tier = 0; tier < kNumTiers; ++tier) live.page_ages[tier] = impl_->scheduler.tiers().ages(static_cast<Tier>(tier));
+  return live;
 }
 
 void Engine::Impl::step(std::vector<SequenceEvent>& events) {

@@ -33,7 +33,7 @@ struct EngineStats {
   TierStats tiers;
   std::array<int32_t, kNumTiers> frames_total = {};
   std::array<int32_t, kNumTiers> frames_used = {};  // cached pages included
-  std::array<PageAgeCounts, kNumTiers> page_ages = {};  // of the cached pages
+  std::array<PageAgeCounts, kNumTiers> page_ages = {};  // of the cached pages; live_stats() alone counts them
   std::vector<int64_t> rank_busy_us;  // by rank: computing, not waiting for the others
   int64_t skew_us = 0;                // sum over steps of the busiest rank's time less the least busy one's
   int32_t running = 0;
@@ -78,6 +78,8 @@ class Engine {
   /// Time passes for the pages' ages in stats(); a step does it, too.
   void tick();
   EngineStats stats() const;
+  /// With what takes longer to count than is worth it at each step.
+  EngineStats live_stats() const;
 
  private:
   struct Impl;

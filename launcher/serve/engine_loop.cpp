@@ -11,7 +11,7 @@ namespace terrace {
 namespace {
 
 constexpr auto kSignalPoll = std::chrono::milliseconds(50);  // a signal handler may not notify
-constexpr auto kWriteOutPause = std::chrono::milliseconds(5);         // in which the disk gets on
+constexpr auto kWriteBehindPause = std::chrono::milliseconds(5);         // in which the disk gets on
 constexpr int64_t kStatsEveryUs = 50'000;
 constexpr int64_t kIdleStatsEveryUs = 1'000'000;  // pages grow old also while nobody asks
 
@@ -26,7 +26,7 @@ ApiError late() { return {408, "the request's timeout passed before its answer w
 }  // namespace
 
 EngineLoop::EngineLoop(Engine& engine, ServerMetrics& metrics, const Options& options)
-    : engine_(engine), metrics_(metrics), options_(options), queue_(options.max_queued), stats_(engine.stats()) {}
+    : engine_(engine), metrics_(metrics), options_(options), queue_(options.max_queued), stats_(engine.live_stats()) {}
 
 JobId EngineLoop::submit(Job job) {
   const int64_t now = steady_clock().now_us();
@@ -79,7 +79,7 @@ void EngineLoop::run(const std::atomic<int>& signal) {
   int64_t drain_until = 0;
   for (Wake wake; (wake = wait_for_work(signal)) != Wake::kEnd;) {
     if (wake == Wake::kIdle) {
-      written_out_ = !engine_.write_behind();
+      written_behind_ = !engine_.write_behind();
       publish_stats();
       continue;
     }
@@ -96,7 +96,7 @@ void EngineLoop::step_engine() {
   std::vector<SequenceEvent> events;
   if (engine_.busy()) {
     events = engine_.step();
-    written_out_ = false;
+    written_behind_ = false;
   }
   publish_stats();  // first: whoever has an answer finds it counted
   deliver(events);
@@ -110,13 +110,13 @@ EngineLoop::Wake EngineLoop::wait_for_work(const std::atomic<int>& signal) {
     const bool idle = running_.empty() && queue_.size() == 0 && cancels_.empty() && !engine_.busy();
     if (!idle) return Wake::kWork;
     if (draining()) return Wake::kEnd;
-    if (waited && !written_out_) return Wake::kIdle;
+    if (waited && !written_behind_) return Wake::kIdle;
     if (const int64_t now = steady_clock().now_us(); now - stats_at_us_ > kIdleStatsEveryUs) {
       engine_.tick();
       stats_ = engine_.stats();
       stats_at_us_ = now;
     }
-    work_.wait_for(lock, written_out_ ? kSignalPoll : kWriteOutPause);
+    work_.wait_for(lock, written_behind_ ? kSignalPoll : kWriteBehindPause);
   }
 }
 
@@ -245,7 +245,7 @@ void EngineLoop::publish_stats() {
   const int64_t now = steady_clock().now_us();
   if (now - stats_at_us_ < kStatsEveryUs && engine_.busy()) return;
   stats_at_us_ = now;
-  EngineStats stats = engine_.stats();
+  EngineStats stats = engine_.live_stats();
   const std::lock_guard lock(mutex_);
   stats_ = std::move(stats);
 }

@@ -109,7 +109,7 @@ class EngineLoop {
   std::unordered_map<JobId, Running> running_;  // the step thread's own
   std::unordered_map<SequenceId, Place> places_;
   int64_t stats_at_us_ = 0;
-  bool written_out_ = false;  // all pages that colder tiers can take
+  bool written_behind_ = false;  // all pages that the disk can take
 };
 
 }  // namespace terrace
