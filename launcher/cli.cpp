@@ -119,7 +119,8 @@ void add_top(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<TopOptions>();
   CLI::App* verb = app.add_subcommand("top", "Watch a running server: speed, latencies, memory tiers, ranks");
   verb->add_option("URL", options->url, "The server's address")->required();
-  verb->add_option("--api-key", options->api_key, "Where the server wants one; others can see it in the list of processes, which TERRACE_API_KEY avoids");
+  verb->add_option("--api-key", options->api_key, "Where the server wants one; others can see it in the list of processes, which TERRACE_API_KEY avoids")
+      ->envname("TERRACE_API_KEY");
   verb->add_option("--interval", options->interval, "Seconds between two looks")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
   verb->add_option("--count", options->count, "Looks until it ends; 0: no end")->check(CLI::Range(0, 1 << 30))->capture_default_str();
   verb->footer(kTopExamples);

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <boost/json/parse.hpp>
 #include <chrono>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -64,11 +63,6 @@ class Terminal {
   bool keys_as_they_come_ = false;
 };
 
-std::string key_of(const TopOptions& options) {
-  const char* from_environment = std::getenv("TERRACE_API_KEY");
-  return !options.api_key.empty() || from_environment == nullptr ? options.api_key : from_environment;
-}
-
 boost::json::object look(const Url& url, const std::string& key) {
   const HttpAnswer answer = http_get(url, "/stats", key, kPatience);
   if (answer.status == 401) throw Error(ErrorCode::kInvalidValue, "the server wants a key that it knows: give it by --api-key or in TERRACE_API_KEY");
@@ -99,10 +93,9 @@ bool wait(double seconds, bool keys, const SignalWatch& signals) {
 int run_top(const TopOptions& options) {
   const Url url = parse_url(options.url);
   const std::string server = fmt::format("{}://{}{}", url.tls ? "https" : "http", url.authority(), url.path);
-  const std::string key = key_of(options);
   const SignalWatch signals;
   StatsChange change;
-  change.now = look(url, key);  // a wrong address is an error; a server that goes away later is waited for
+  change.now = look(url, options.api_key);  // a wrong address is an error; a server that goes away later is waited for
   int64_t at_us = steady_clock().now_us();
   const bool screen = ::isatty(STDOUT_FILENO) == 1;
   std::optional<Terminal> terminal;
@@ -117,7 +110,7 @@ int run_top(const TopOptions& options) {
     }
     if (looks == options.count || wait(options.interval, screen, signals)) return signals.exit_code();
     try {
-      boost::json::object now = look(url, key);
+      boost::json::object now = look(url, options.api_key);
       const int64_t now_us = steady_clock().now_us();
       const bool same_run = now.at("uptime_seconds").to_number<double>() >= change.now.at("uptime_seconds").to_number<double>();
       change = {std::move(now), same_run ? std::move(change.now) : boost::json::object(), static_cast<double>(now_us - at_us) * 1e-6};

@@ -3,15 +3,12 @@
 #include <algorithm>
 
 #include "launcher/api/api_error.h"
+#include "launcher/api/ascii_case.h"
 
 namespace terrace {
 namespace {
 
 [[noreturn]] void fail(const char* what) { throw ApiError(400, std::string("the form (multipart/form-data) ") + what); }
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return (x >= 'A' && x <= 'Z' ? x + 32 : x) == (y >= 'A' && y <= 'Z' ? y + 32 : y); });
-}
 
 // The value of `name` among "type; name=value; name="quoted value"".
 std::optional<std::string> parameter(std::string_view header, std::string_view name) {

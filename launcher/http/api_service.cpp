@@ -33,8 +33,6 @@ namespace json = boost::json;
 
 constexpr int kClientGone = 499;  // nginx's number for it, in logs only
 
-Reply json_reply(int status, const json::value& body) { return {.status = status, .body = json::serialize(body)}; }
-
 // What a caller sends is checked by its bytes; the type keeps web pages out, whose cross-site forms cannot have it.
 void expect_json(const HttpRequest& request) {
   const auto type = request[http::field::content_type];
@@ -173,7 +171,7 @@ asio::awaitable<void> ApiService::answer(Exchange& exchange, const Route& route,
 }
 
 Reply ApiService::error_reply(const Exchange& exchange, const ApiError& error) const {
-  Reply reply = json_reply(error.status(), error.body());
+  Reply reply = json_reply(error.body(), error.status());
   if (error.status() == 429 || error.status() == 503) {
     const auto served = model_.load();
     reply.headers.emplace_back("Retry-After", fmt::format("{}", served == nullptr ? 5 : served->loop->retry_after_seconds()));
@@ -225,30 +223,30 @@ ServerMetrics::Gauges ApiService::gauges() const {
 Reply ApiService::list_models(const Exchange&) const {
   const auto served = model();
   const json::object entry{{"id", served->name}, {"object", "model"}, {"created", served->created}, {"owned_by", "terrace"}, {"max_model_len", served->max_sequence_tokens}};
-  return json_reply(200, json::object{{"object", "list"}, {"data", json::array{entry}}});
+  return json_reply(json::object{{"object", "list"}, {"data", json::array{entry}}});
 }
 
 Reply ApiService::tokenize(const Exchange& exchange) const {
   const auto served = model();
-  return json_reply(200, tokenize_body(parse_json_object(exchange.request().body(), "the body"), completion_context(*served)));
+  return json_reply(tokenize_body(parse_json_object(exchange.request().body(), "the body"), completion_context(*served)));
 }
 
 Reply ApiService::detokenize(const Exchange& exchange) const {
   const auto served = model();
-  return json_reply(200, detokenize_body(parse_json_object(exchange.request().body(), "the body"), *served->tokenizer));
+  return json_reply(detokenize_body(parse_json_object(exchange.request().body(), "the body"), *served->tokenizer));
 }
 
 Reply ApiService::health(const Exchange&) const {
   const auto served = model_.load();
   const std::string status = served == nullptr ? "loading" : served->loop->draining() ? "ending" : "ok";
-  return json_reply(status == "ok" ? 200 : 503, json::object{{"status", status}});
+  return json_reply(json::object{{"status", status}}, status == "ok" ? 200 : 503);
 }
 
-Reply ApiService::version(const Exchange&) const { return json_reply(200, json::object{{"version", TERRACE_VERSION}}); }
+Reply ApiService::version(const Exchange&) const { return json_reply(json::object{{"version", TERRACE_VERSION}}); }
 
 Reply ApiService::metrics_text(const Exchange&) const { return {.body = metrics_.text(gauges()), .type = "text/plain; version=0.0.4; charset=utf-8"}; }
 
-Reply ApiService::live_stats(const Exchange&) const { return json_reply(200, metrics_.live(gauges())); }
+Reply ApiService::live_stats(const Exchange&) const { return json_reply(metrics_.live(gauges())); }
 
 Reply ApiService::openapi(const Exchange&) const { return {.body = std::string(openapi_document())}; }
 

@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ struct Reply {
   std::string type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers = {};
 };
+
+Reply json_reply(const boost::json::value& body, int status = 200);
 
 class Exchange {
  public:

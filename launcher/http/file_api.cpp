@@ -27,12 +27,6 @@ BatchJobs& batches_of(const ServedModel& model) {
   return *model.batches;
 }
 
-Reply json_reply(const json::value& body) {
-  Reply reply;
-  reply.body = json::serialize(body);
-  return reply;
-}
-
 Reply list_reply(std::vector<json::object> objects) {
   json::array data;
   for (json::object& object : objects) data.emplace_back(std::move(object));

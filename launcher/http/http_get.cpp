@@ -5,8 +5,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -16,6 +14,7 @@
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "launcher/http/client_request.h"
 
 namespace terrace {
 namespace {
@@ -25,14 +24,6 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using asio::use_awaitable;
 using Request = http::request<http::empty_body>;
-
-asio::ssl::context make_tls(const std::string& host) {
-  asio::ssl::context tls(asio::ssl::context::tls_client);
-  tls.set_default_verify_paths();
-  tls.set_verify_mode(asio::ssl::verify_peer);
-  tls.set_verify_callback(asio::ssl::host_name_verification(host));
-  return tls;
-}
 
 template <typename Stream>
 asio::awaitable<HttpAnswer> converse(Stream& stream, const Request& request) {
@@ -51,7 +42,7 @@ asio::awaitable<HttpAnswer> get(const Url& url, const Request& request) {
     co_await stream.async_connect(endpoints, use_awaitable);
     co_return co_await converse(stream, request);
   }
-  asio::ssl::context tls = make_tls(url.host);
+  asio::ssl::context tls = client_tls(url.host);
   beast::ssl_stream<beast::tcp_stream> stream(executor, tls);
   SSL_set_tlsext_host_name(stream.native_handle(), url.host.c_str());
   co_await beast::get_lowest_layer(stream).async_connect(endpoints, use_awaitable);
@@ -62,11 +53,7 @@ asio::awaitable<HttpAnswer> get(const Url& url, const Request& request) {
 }  // namespace
 
 HttpAnswer http_get(const Url& url, const std::string& path, const std::string& api_key, std::chrono::milliseconds timeout) {
-  Request request(http::verb::get, url.path + path, 11);
-  request.set(http::field::host, url.authority());
-  request.set(http::field::user_agent, "terrace");
-  if (!api_key.empty()) request.set(http::field::authorization, "Bearer " + api_key);
-  request.keep_alive(false);
+  const auto request = client_request<http::empty_body>(http::verb::get, url, path, api_key);
   std::optional<HttpAnswer> answer;
   std::string problem = "it does not answer in time";
   asio::io_context io;

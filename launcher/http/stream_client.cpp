@@ -5,7 +5,6 @@
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -15,6 +14,8 @@
 
 #include "kernels/base/error.h"
 #include "launcher/bench/stream_event.h"
+#include "launcher/http/client_request.h"
+#include "launcher/http/http_get.h"
 #include "launcher/http/sse_parser.h"
 
 namespace terrace {
@@ -30,15 +31,6 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kMostErrorBody = 64 << 10;
 
 using Parser = http::response_parser<http::buffer_body>;
-
-http::request<http::string_body> make_request(const StreamClient::Options& options, http::verb verb, const std::string& path) {
-  http::request<http::string_body> request(verb, options.url.path + path, 11);
-  request.set(http::field::host, options.url.authority());
-  request.set(http::field::user_agent, "terrace");
-  if (!options.api_key.empty()) request.set(http::field::authorization, "Bearer " + options.api_key);
-  request.keep_alive(false);
-  return request;
-}
 
 // The kind of an error that the connection has: few different ones, so that they can be counted.
 void note_error(LoadOutcome& outcome, const char* when, error_code error) {
@@ -102,43 +94,19 @@ asio::awaitable<error_code> read_pieces(Stream& stream, beast::flat_buffer& buff
 
 }  // namespace
 
-StreamClient::StreamClient(Options options) : options_(std::move(options)), tls_(asio::ssl::context::tls_client) {
+StreamClient::StreamClient(Options options) : options_(std::move(options)), tls_(client_tls(options_.url.host)) {
   asio::io_context io;
   error_code error;
   endpoints_ = tcp::resolver(io).resolve(options_.url.host, options_.url.port, error);
   if (error) throw Error(ErrorCode::kIoError, fmt::format("{} cannot be looked up: {}", options_.url.host, error.message()));
-  if (!options_.url.tls) return;
-  tls_.set_default_verify_paths();
-  tls_.set_verify_mode(asio::ssl::verify_peer);
-  tls_.set_verify_callback(asio::ssl::host_name_verification(options_.url.host));
 }
 
-std::string StreamClient::get(const std::string& path) {
-  const auto request = make_request(options_, http::verb::get, path);
-  beast::flat_buffer buffer;
-  http::response<http::string_body> response;
-  asio::io_context io;
-  try {
-    if (options_.url.tls) {
-      beast::ssl_stream<beast::tcp_stream> stream(io, tls_);
-      beast::get_lowest_layer(stream).connect(endpoints_);
-      SSL_set_tlsext_host_name(stream.native_handle(), options_.url.host.c_str());
-      stream.handshake(asio::ssl::stream_base::client);
-      http::write(stream, request);
-      http::read(stream, buffer, response);
-    } else {
-      beast::tcp_stream stream(io);
-      stream.connect(endpoints_);
-      http::write(stream, request);
-      http::read(stream, buffer, response);
-    }
-  } catch (const boost::system::system_error& error) {
-    throw Error(ErrorCode::kIoError, fmt::format("{}{} does not answer: {}", options_.url.authority(), path, error.code().message()));
+std::string StreamClient::get(const std::string& path) const {
+  HttpAnswer answer = http_get(options_.url, path, options_.api_key, options_.timeout);
+  if (answer.status != 200) {
+    throw Error(ErrorCode::kIoError, fmt::format("{}{} answers {}: {}", options_.url.authority(), path, answer.status, error_message_of(answer.body)));
   }
-  if (response.result_int() != 200) {
-    throw Error(ErrorCode::kIoError, fmt::format("{}{} answers {}: {}", options_.url.authority(), path, response.result_int(), error_message_of(response.body())));
-  }
-  return response.body();
+  return std::move(answer.body);
 }
 
 asio::awaitable<void> StreamClient::complete(const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
@@ -169,7 +137,7 @@ asio::awaitable<error_code> StreamClient::connect(beast::tcp_stream& stream, Loa
 
 template <typename Stream>
 asio::awaitable<void> StreamClient::converse(Stream& stream, const LoadRequest& load, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
-  auto request = make_request(options_, http::verb::post, load.path);
+  auto request = client_request<http::string_body>(http::verb::post, options_.url, load.path, options_.api_key);
   request.set(http::field::content_type, "application/json");
   request.set(http::field::accept, "text/event-stream");
   request.body() = load.body;

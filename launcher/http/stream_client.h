@@ -26,7 +26,7 @@ class StreamClient {
   explicit StreamClient(Options options);
 
   /// The body of a GET, or Error(kIoError) with what went wrong. Waits, on no executor.
-  std::string get(const std::string& path);
+  std::string get(const std::string& path) const;
 
   /// Seconds after the beginning of a test.
   using Now = std::function<double()>;

@@ -10,6 +10,7 @@
 
 #include "kernels/base/error.h"
 #include "launcher/api/api_error.h"
+#include "launcher/api/ascii_case.h"
 
 namespace terrace {
 namespace {
@@ -73,9 +74,7 @@ ApiKeys ApiKeys::load(const std::string& path) {
 
 std::optional<std::string> ApiKeys::name_of(std::string_view authorization) const {
   if (keys_.empty()) return "anonymous";
-  const bool bearer = authorization.size() > kBearer.size() && std::ranges::equal(authorization.substr(0, kBearer.size()), kBearer, [](char a, char b) {
-                        return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b;
-                      });
+  const bool bearer = authorization.size() > kBearer.size() && equal_ignoring_case(authorization.substr(0, kBearer.size()), kBearer);
   if (!bearer) return std::nullopt;
   const std::string_view given = authorization.substr(kBearer.size());
   const Key* found = nullptr;
