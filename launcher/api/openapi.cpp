@@ -1,9 +1,42 @@
 #include "launcher/api/openapi.h"
 
+#include <string>
+
 namespace terrace {
+namespace {
+
+// What completions and chats have in common.
+constexpr const char* kRequestFields = R"json(     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
+     "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
+     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
+     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+     "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
+     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
+     "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+     "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
+     "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+     "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
+     "seed": {"type": ["integer", "null"]},
+     "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
+     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
+     "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
+     "return_token_ids": {"type": ["boolean", "null"]},
+     "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
+     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
+     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
+     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
+     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
+     "user": {},
+     "metadata": {},
+     "store": {},
+     "service_tier": {})json";
+
+}  // namespace
 
 std::string_view openapi_document() {
-  return R"json({
+  static const std::string document = std::string(R"json({
  "openapi": "3.1.0",
  "info": {"title": "terrace", "version": )json" "\"" TERRACE_VERSION "\"" R"json(, "description": "OpenAI's API with vLLM's extensions. An unknown field is refused."},
  "security": [{}, {"key": []}],
@@ -14,15 +47,15 @@ std::string_view openapi_document() {
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}}},
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Completion"}}, "text/event-stream": {"schema": {"description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "408": {"$ref": "#/components/responses/Error"},
+     "413": {"$ref": "#/components/responses/Error"},
+     "415": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "500": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    }
   },
@@ -32,52 +65,43 @@ std::string_view openapi_document() {
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}}},
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Chat"}}, "text/event-stream": {"schema": {"description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "408": {"$ref": "#/components/responses/Error"},
+     "413": {"$ref": "#/components/responses/Error"},
+     "415": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "500": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    }
   },
-  "/v1/models": {
-   "get": {
-    "summary": "The model that is served",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Models"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    }
-   }
-  },
+  "/v1/models": {"get": {"summary": "The model that is served", "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Models"}}}}, "401": {"$ref": "#/components/responses/Error"}, "503": {"$ref": "#/components/responses/Error"}}}},
   "/v1/files": {
    "post": {
     "summary": "Keep a file of batch lines",
     "requestBody": {"required": true, "content": {"multipart/form-data": {"schema": {"type": "object", "required": ["file", "purpose"], "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": "batch"}}}}}},
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/File"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "413": {"$ref": "#/components/responses/Error"},
+     "415": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    },
    "get": {
     "summary": "The files",
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Files"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    }
   },
@@ -86,11 +110,11 @@ std::string_view openapi_document() {
     "summary": "A file's record",
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/File"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     },
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
    },
@@ -98,11 +122,11 @@ std::string_view openapi_document() {
     "summary": "Forget a file",
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Deleted"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     },
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
    }
@@ -112,11 +136,11 @@ std::string_view openapi_document() {
     "summary": "A file's bytes",
     "responses": {
      "200": {"description": "The bytes", "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     },
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
    }
@@ -127,24 +151,24 @@ std::string_view openapi_document() {
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchRequest"}}}},
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "413": {"$ref": "#/components/responses/Error"},
+     "415": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    },
    "get": {
     "summary": "The batches",
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batches"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    }
   },
@@ -153,11 +177,11 @@ std::string_view openapi_document() {
     "summary": "How far a batch is",
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     },
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
    }
@@ -167,11 +191,11 @@ std::string_view openapi_document() {
     "summary": "Stop a batch",
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     },
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
    }
@@ -182,15 +206,15 @@ std::string_view openapi_document() {
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TokenizeRequest"}}}},
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Tokens"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "408": {"$ref": "#/components/responses/Error"},
+     "413": {"$ref": "#/components/responses/Error"},
+     "415": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "500": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    }
   },
@@ -200,15 +224,15 @@ std::string_view openapi_document() {
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/DetokenizeRequest"}}}},
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Text"}}}},
-     "400": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "404": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "408": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "413": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "415": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "429": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "500": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-     "503": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "408": {"$ref": "#/components/responses/Error"},
+     "413": {"$ref": "#/components/responses/Error"},
+     "415": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "500": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
     }
    }
   },
@@ -220,21 +244,12 @@ std::string_view openapi_document() {
    }
   },
   "/version": {"get": {"summary": "The program's version", "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Version"}}}}}, "security": []}},
-  "/metrics": {
-   "get": {
-    "summary": "Figures for Prometheus",
-    "responses": {"200": {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}, "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}}
-   }
-  },
-  "/stats": {
-   "get": {
-    "summary": "Figures for people",
-    "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Stats"}}}}, "401": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}}
-   }
-  },
+  "/metrics": {"get": {"summary": "Figures for Prometheus", "responses": {"200": {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}, "401": {"$ref": "#/components/responses/Error"}}}},
+  "/stats": {"get": {"summary": "Figures for people", "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Stats"}}}}, "401": {"$ref": "#/components/responses/Error"}}}},
   "/openapi.json": {"get": {"summary": "This document", "responses": {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": {"type": "object"}}}}}, "security": []}}
  },
  "components": {
+  "responses": {"Error": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}},
   "schemas": {
    "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "required": ["message", "type", "param", "code"], "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}},
    "Usage": {
@@ -255,34 +270,10 @@ std::string_view openapi_document() {
        {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}, "minItems": 1, "maxItems": 1024}
       ]
      },
-     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
-     "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
-     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
-     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+)json") +
+                                      kRequestFields + R"json(,
      "max_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
      "max_completion_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
-     "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
-     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
-     "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-     "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
-     "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-     "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
-     "seed": {"type": ["integer", "null"]},
-     "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
-     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
-     "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
-     "return_token_ids": {"type": ["boolean", "null"]},
-     "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
-     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
-     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
-     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
-     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
-     "user": {},
-     "metadata": {},
-     "store": {},
-     "service_tier": {},
      "echo": {"type": ["boolean", "null"], "description": "The prompt before the answer"},
      "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20, "description": "Of each token, and of so many alternatives"}
     }
@@ -293,34 +284,10 @@ std::string_view openapi_document() {
     "additionalProperties": false,
     "properties": {
      "messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}}, "minItems": 1},
-     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
-     "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
-     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
-     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+)json" +
+                                      kRequestFields + R"json(,
      "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
      "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
-     "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
-     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
-     "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-     "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
-     "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-     "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
-     "seed": {"type": ["integer", "null"]},
-     "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
-     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
-     "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
-     "return_token_ids": {"type": ["boolean", "null"]},
-     "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
-     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
-     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
-     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
-     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
-     "user": {},
-     "metadata": {},
-     "store": {},
-     "service_tier": {},
      "logprobs": {"type": ["boolean", "null"]},
      "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
      "tools": {},
@@ -427,6 +394,7 @@ std::string_view openapi_document() {
   "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}
  }
 })json";
+  return document;
 }
 
 }  // namespace terrace
