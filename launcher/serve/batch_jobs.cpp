@@ -33,6 +33,11 @@ json::object new_batch(const std::string& id, const std::string& input, const st
   return batch;
 }
 
+void set_cancelled(json::object& batch) {
+  batch["status"] = "cancelled";
+  batch["cancelled_at"] = std::time(nullptr);
+}
+
 json::object counts(const BatchSummary& summary, int64_t failed_before) {
   const int64_t failed = summary.num_failed + failed_before;
   return {{"total", summary.num_lines}, {"completed", summary.num_written + summary.num_skipped - failed}, {"failed", failed}};
@@ -45,6 +50,10 @@ BatchJobs::BatchJobs(FileStore& files, EngineLoop& loop, const Options& options)
   std::ranges::reverse(found);  // the oldest goes on first
   for (json::object& batch : found) {
     const std::string id(batch.at("id").as_string());
+    if (batch.at("status").as_string() == "cancelling") {  // that server ended first
+      set_cancelled(batch);
+      save(batch);
+    }
     if (!ended(batch)) pending_.push_back(id);
     batches_.emplace(id, std::move(batch));
   }
@@ -98,29 +107,32 @@ std::optional<json::object> BatchJobs::find(const std::string& id) const {
 }
 
 std::optional<json::object> BatchJobs::cancel(const std::string& id) {
-  const auto batch = find(id);
-  if (!batch || ended(*batch)) return batch;
-  bool waits = false;
-  {
-    const std::lock_guard lock(mutex_);
-    waits = std::erase(pending_, id) > 0;
-    if (running_ == id) stop_ = 1;
-  }
-  const int64_t now = std::time(nullptr);
-  if (waits) return update(id, {{"status", "cancelled"}, {"cancelling_at", now}, {"cancelled_at", now}});
-  return update(id, {{"status", "cancelling"}, {"cancelling_at", now}});
+  const std::lock_guard lock(mutex_);
+  const auto found = batches_.find(id);
+  if (found == batches_.end()) return std::nullopt;
+  json::object& batch = found->second;
+  if (ended(batch)) return batch;
+  batch["status"] = "cancelling";
+  batch["cancelling_at"] = std::time(nullptr);
+  if (std::erase(pending_, id) > 0) set_cancelled(batch);
+  if (running_ == id) stop_ = 1;
+  save(batch);
+  return batch;
 }
 
-json::object BatchJobs::update(const std::string& id, const json::object& changes) {
-  json::object batch;
-  {
-    const std::lock_guard lock(mutex_);
-    json::object& held = batches_.at(id);
-    for (const auto& [name, value] : changes) held[name] = value;
-    batch = held;
+void BatchJobs::update(const std::string& id, const json::object& changes) {
+  const std::lock_guard lock(mutex_);
+  json::object& batch = batches_.at(id);
+  for (const auto& [name, value] : changes) batch[name] = value;
+  save(batch);
+}
+
+void BatchJobs::save(const json::object& batch) {
+  try {
+    files_.save(std::string(batch.at("id").as_string()), batch);
+  } catch (const Error& error) {  // the disk is full: what is in memory holds, and the next change tries again
+    log_warning(error.what());
   }
-  files_.save(id, batch);
-  return batch;
 }
 
 void BatchJobs::work() {
@@ -133,6 +145,10 @@ void BatchJobs::work() {
       id = running_ = pending_.front();
       pending_.pop_front();
       stop_ = 0;
+      json::object& batch = batches_.at(id);
+      batch["status"] = "in_progress";
+      batch["in_progress_at"] = std::time(nullptr);
+      save(batch);
     }
     run(id);
     const std::lock_guard lock(mutex_);
@@ -142,8 +158,7 @@ void BatchJobs::work() {
 
 void BatchJobs::run(const std::string& id) {
   try {
-    json::object batch = update(id, {{"status", "in_progress"}, {"in_progress_at", std::time(nullptr)}});
-    answer_lines(id, batch);
+    answer_lines(id);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCancelled) return;  // the server ends: the next one goes on
     log_warning(fmt::format("{} failed: {}", id, error.what()));
@@ -152,7 +167,8 @@ void BatchJobs::run(const std::string& id) {
   }
 }
 
-void BatchJobs::answer_lines(const std::string& id, json::object& batch) {
+void BatchJobs::answer_lines(const std::string& id) {
+  const json::object batch = *find(id);
   const std::string input_id(batch.at("input_file_id").as_string());
   std::string output_id = batch.at("output_file_id").is_string() ? std::string(batch.at("output_file_id").as_string()) : "";
   if (output_id.empty()) {
@@ -177,7 +193,7 @@ void BatchJobs::answer_lines(const std::string& id, json::object& batch) {
   const int64_t now = std::time(nullptr);
   if (!summary.interrupted) {
     update(id, {{"status", "completed"}, {"finalizing_at", now}, {"completed_at", now}, {"request_counts", counts(summary, failed_before)}});
-  } else if (find(id)->at("status").as_string() == "cancelling") {
+  } else if (find(id)->at("status").as_string() == "cancelling") {  // else the server ends, and the next one goes on
     update(id, {{"status", "cancelled"}, {"cancelled_at", now}});
   }
 }

@@ -43,8 +43,10 @@ class BatchJobs {
  private:
   void work();
   void run(const std::string& id);
-  void answer_lines(const std::string& id, boost::json::object& batch);
-  boost::json::object update(const std::string& id, const boost::json::object& changes);
+  void answer_lines(const std::string& id);
+  /// In memory and in the folder, one after another.
+  void update(const std::string& id, const boost::json::object& changes);
+  void save(const boost::json::object& batch);
 
   FileStore& files_;
   EngineLoop& loop_;

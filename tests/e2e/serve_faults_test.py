@@ -110,16 +110,37 @@ class RanksTest(unittest.TestCase):
 
 
 class BatchesTest(unittest.TestCase):
+    def test_batches_are_cancelled_running_or_waiting(self):
+        with tempfile.TemporaryDirectory() as folder:
+            lines = "\n".join(json.dumps({"custom_id": f"n{n}", "method": "POST", "url": "/v1/completions", "body": {**LONG, "max_tokens": 2000}}) for n in range(8))
+            with Server(f"server.files={folder}") as server:
+                first, second = self.begin(server, lines), self.begin(server, lines)
+                server.wait_until(lambda stats: stats["running"] > 0, "at the first batch")
+                self.assertEqual(server.post(f"/v1/batches/{second['id']}/cancel", {})[1]["status"], "cancelled")
+                self.assertEqual(server.post(f"/v1/batches/{first['id']}/cancel", {})[1]["status"], "cancelling")
+                until = time.monotonic() + 30
+                while (status := json.loads(server.get(f"/v1/batches/{first['id']}")[1])["status"]) == "cancelling" and time.monotonic() < until:
+                    time.sleep(0.05)
+                self.assertEqual(status, "cancelled")
+                server.wait_until(idle, "idle")
+                self.assertEqual(server.post(f"/v1/batches/{first['id']}/cancel", {})[1]["status"], "cancelled")
+                self.assertEqual(server.request("POST", "/v1/batches/batch-0/cancel")[0], 404)
+
+    def begin(self, server, lines):
+        form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="in"\r\n\r\n' + lines.encode() + b"\r\n--b--\r\n"
+        status, data, _ = server.request("POST", "/v1/files", form, {"Content-Type": "multipart/form-data; boundary=b"})
+        self.assertEqual(status, 200, data)
+        status, batch = server.post("/v1/batches", {"input_file_id": json.loads(data)["id"], "endpoint": "/v1/completions"})
+        self.assertEqual(status, 200, batch)
+        return batch
+
     def test_a_batch_goes_on_with_the_next_server(self):
         with tempfile.TemporaryDirectory() as folder:
             lines = "\n".join(json.dumps({"custom_id": f"n{n}", "method": "POST", "url": "/v1/completions",
                                            "body": {"prompt": f"{n} bottles", "max_tokens": 60, "ignore_eos": True, "temperature": 0}}) for n in range(40))
             settings = (f"server.files={folder}", "scheduler.max_sequences=4")
             with Server(*settings) as server:
-                form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="in"\r\n\r\n' + lines.encode() + b"\r\n--b--\r\n"
-                status, data, _ = server.request("POST", "/v1/files", form, {"Content-Type": "multipart/form-data; boundary=b"})
-                self.assertEqual(status, 200, data)
-                _, batch = server.post("/v1/batches", {"input_file_id": json.loads(data)["id"], "endpoint": "/v1/completions"})
+                batch = self.begin(server, lines)
                 self.done(server, batch, lambda counts: counts["completed"] >= 3)
                 status, answer = server.post("/v1/completions", SHORT)  # others go first
                 self.assertEqual(status, 200, answer)
