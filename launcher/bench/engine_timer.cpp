@@ -31,7 +31,7 @@ std::optional<JobTiming> EngineTimer::run(const BenchJob& job) {
 
 std::optional<JobTiming> EngineTimer::run(const std::vector<BatchShape>& sequences) {
   std::vector<Request> requests;
-  for (const BatchShape& shape : sequences) requests.push_back(make_request(shape, requests.size()));
+  for (const BatchShape& shape : sequences) requests.push_back(make_request(shape));
   JobTiming timing;
   const uint64_t steps_before = engine_.stats().steps;
   const SteadyClock::time_point start = SteadyClock::now();
@@ -57,8 +57,8 @@ std::optional<JobTiming> EngineTimer::run(const std::vector<BatchShape>& sequenc
   return timing;
 }
 
-Request EngineTimer::make_request(const BatchShape& shape, size_t index) const {
-  std::minstd_rand random(static_cast<unsigned>(index) + 1);  // the same tokens in every run
+Request EngineTimer::make_request(const BatchShape& shape) {
+  std::minstd_rand random(++last_seed_);  // tokens that no request had before: the prefix cache has none of them
   Request request;
   for (int32_t i = 0; i < shape.prompt; ++i) request.prompt.push_back(static_cast<int32_t>(random() % static_cast<unsigned>(vocab_size_)));
   request.max_tokens = shape.generated;

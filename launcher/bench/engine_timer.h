@@ -37,11 +37,12 @@ class EngineTimer {
   std::optional<JobTiming> run(const std::vector<BatchShape>& sequences);
 
  private:
-  Request make_request(const BatchShape& shape, size_t index) const;
+  Request make_request(const BatchShape& shape);
   void cancel_all(const std::vector<SequenceId>& ids);
 
   Engine& engine_;
   int32_t vocab_size_;
+  uint32_t last_seed_ = 0;
   std::function<bool()> interrupted_;
 };
 

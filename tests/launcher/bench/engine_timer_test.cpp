@@ -43,6 +43,14 @@ TEST(EngineTimerTest, GeneratesEveryTokenThatIsAskedFor) {
   }
 }
 
+TEST(EngineTimerTest, ARepeatComputesItsPromptsAgain) {
+  with_engine(1, [](Engine& engine, int32_t vocab_size) {
+    EngineTimer timer(engine, vocab_size, [] { return false; });
+    for (int repeat = 0; repeat < 3; ++repeat) ASSERT_TRUE(timer.run(BenchJob{BenchKind::kPrefill, 1, 400, 1, 0}));
+    EXPECT_EQ(engine.stats().sources.computed, 3 * 400);
+  });
+}
+
 TEST(EngineTimerTest, ThePromptsOfABatchEndWithTheLastFirstToken) {
   with_engine(1, [](Engine& engine, int32_t vocab_size) {
     EngineTimer timer(engine, vocab_size, [] { return false; });
