@@ -149,6 +149,8 @@ class Backend {
   virtual bool reads_host_pages() const { return true; }
   /// The queue that ops run on (a cudaStream_t), for collectives between devices; null where ops have run when they return.
   virtual void* stream() const { return nullptr; }
+  /// Calls body(0) to body(count - 1), in any order, by the host threads that ops run on: host work between ops. Waits for all.
+  virtual void for_each(int64_t count, FunctionRef<void(int64_t)> body);
   /// Measures the machine, with this backend's threads and instructions, for about half a second; `set_bytes`: see MachineLimits.
   virtual MachineLimits measure_limits(size_t set_bytes);
 
@@ -206,6 +208,10 @@ class Backend {
 inline size_t Backend::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions&) const {
   const DTypeInfo& info = dtype_info(dtype);
   return static_cast<size_t>(rows) * static_cast<size_t>(cols) * info.block_bytes / info.block_elements;
+}
+
+inline void Backend::for_each(int64_t count, FunctionRef<void(int64_t)> body) {
+  for (int64_t i = 0; i < count; ++i) body(i);
 }
 
 inline MachineLimits Backend::measure_limits(size_t) { return {}; }

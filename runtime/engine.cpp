@@ -10,6 +10,7 @@
 #include "kernels/base/error.h"
 #include "runtime/sampling/mask_maker.h"
 #include "runtime/sampling/sampler.h"
+#include "runtime/sampling/token_draw.h"
 #include "runtime/scheduler.h"
 #include "runtime/trace_writer.h"
 #include "runtime/worker.h"
@@ -45,6 +46,15 @@ void check_digests(const StepPlan& plan, const std::vector<StepReport>& reports,
   }
 }
 
+bool samples(const PlanRow& row) { return row.output == RowOutput::kCandidates || row.output == RowOutput::kFullLogits; }
+
+/// Every rank's view of an output position.
+std::vector<PositionReport*> position_of(std::vector<StepReport>& reports, size_t index) {
+  std::vector<PositionReport*> parts;
+  for (StepReport& report : reports) parts.push_back(&report.positions.at(index));
+  return parts;
+}
+
 }  // namespace
 
 struct Engine::Impl {
@@ -56,8 +66,9 @@ struct Engine::Impl {
   void drain(std::vector<SequenceEvent>& events);
   void step(std::vector<SequenceEvent>& events);
   void publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events);
-  void publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events);
-  void commit_token(const PlanRow& row, const PositionLogits& logits, SequenceEvent& event);
+  void publish_prompt_logprobs(const PlanRow& row, std::vector<StepReport>& reports, size_t first, std::vector<SequenceEvent>& events);
+  std::vector<TokenDraw> draw_tokens(const StepPlan& plan, std::vector<StepReport>& reports);
+  void commit_token(const PlanRow& row, const TokenDraw& draw, SequenceEvent& event);
   void count(const StepPlan& plan, const std::vector<StepReport>& reports);
   StepPlan make_plan();
   void move_pages();
@@ -253,23 +264,41 @@ void Engine::Impl::count(const StepPlan& plan, const std::vector<StepReport>& re
   stats.kv_tokens += static_cast<uint64_t>(scheduler.tokens_in_frames());
 }
 
-void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events) {
+// The next token of every row that yields one, in the plan's order. A row is drawn from its logits and its own sequence alone, so all rows are drawn
+// at once, by all threads: at a temperature that is a pass over the whole vocabulary.
+std::vector<TokenDraw> Engine::Impl::draw_tokens(const StepPlan& plan, std::vector<StepReport>& reports) {
+  std::vector<TokenDraw> draws;
+  bool costly = false;
   size_t next = 0;  // output position
   for (const PlanRow& row : plan.rows) {
-    std::vector<PositionLogits> logits;
-    for (int32_t i = 0; i < row.num_outputs(); ++i, ++next) {
-      std::vector<PositionReport*> parts;
-      for (StepReport& report : reports) parts.push_back(&report.positions.at(next));
-      logits.push_back(join_positions(parts));
+    if (samples(row)) {
+      const Sequence& sequence = scheduler.sequence(row);
+      draws.push_back({position_of(reports, next), &sequence.request, sequence.tokens, masks.mask(sequence.id)});
+      costly = costly || row.output == RowOutput::kFullLogits;
     }
-    if (row.output == RowOutput::kTokenLogprobs) publish_prompt_logprobs(row, logits, events);
-    const bool sampled_row = row.output == RowOutput::kCandidates || row.output == RowOutput::kFullLogits;
+    next += static_cast<size_t>(row.num_outputs());
+  }
+  const auto count = static_cast<int64_t>(draws.size());
+  if (costly) {
+    worker.backend().for_each(count, [&](int64_t i) { draws[static_cast<size_t>(i)].draw(); });
+  } else {
+    for (TokenDraw& draw : draws) draw.draw();
+  }
+  return draws;
+}
+
+void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events) {
+  const std::vector<TokenDraw> draws = draw_tokens(plan, reports);
+  size_t next = 0, next_draw = 0;
+  for (const PlanRow& row : plan.rows) {
+    if (row.output == RowOutput::kTokenLogprobs) publish_prompt_logprobs(row, reports, next, events);
+    next += static_cast<size_t>(row.num_outputs());
     const Sequence& sequence = scheduler.sequence(row);
     SequenceEvent event;
     event.id = sequence.id;
     event.sources = sequence.sources;
-    if (sampled_row) {
-      commit_token(row, logits.front(), event);
+    if (samples(row)) {
+      commit_token(row, draws[next_draw++], event);
     } else {
       event.finish = scheduler.commit(row, std::nullopt);
     }
@@ -278,32 +307,30 @@ void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& report
   }
 }
 
-// Samples the token after a row. A constrained sequence that no token can follow ends without one.
-void Engine::Impl::commit_token(const PlanRow& row, const PositionLogits& logits, SequenceEvent& event) {
-  const Sequence& sequence = scheduler.sequence(row);
-  const TokenMask* mask = masks.mask(sequence.id);
-  if (mask != nullptr && !can_go_on(*mask, sequence.request, sequence.tokens)) {
-    event.finish = mask->may_end ? FinishReason::kStop : FinishReason::kError;
-    if (!mask->may_end) event.error = mask->problem.empty() ? "no token of the model's vocabulary can follow under the grammar of the request" : mask->problem;
+// A constrained sequence that no token can follow ends without one.
+void Engine::Impl::commit_token(const PlanRow& row, const TokenDraw& draw, SequenceEvent& event) {
+  if (!draw.sampled) {
+    const TokenMask& mask = *draw.mask;
+    event.finish = mask.may_end ? FinishReason::kStop : FinishReason::kError;
+    if (!mask.may_end) event.error = mask.problem.empty() ? "no token of the model's vocabulary can follow under the grammar of the request" : mask.problem;
     scheduler.commit(row, std::nullopt);
     scheduler.cancel(event.id);
     return;
   }
-  SampledToken sampled = sample_token(logits, sequence.request, sequence.tokens, mask);
-  event.token = sampled.token;
-  event.logprob = sampled.logprob;
-  event.top = std::move(sampled.top);
+  event.token = draw.sampled->token;
+  event.logprob = draw.sampled->logprob;
+  event.top = draw.sampled->top;
   ++stats.generated_tokens;
   event.finish = scheduler.commit(row, event.token);
-  if (mask != nullptr && event.finish == FinishReason::kNone) masks.advance(event.id, event.token);
+  if (draw.mask != nullptr && event.finish == FinishReason::kNone) masks.advance(event.id, event.token);
 }
 
-void Engine::Impl::publish_prompt_logprobs(const PlanRow& row, std::span<PositionLogits> logits, std::vector<SequenceEvent>& events) {
+void Engine::Impl::publish_prompt_logprobs(const PlanRow& row, std::vector<StepReport>& reports, size_t first, std::vector<SequenceEvent>& events) {
   Sequence& sequence = scheduler.sequence(row);
   for (int32_t i = 0; i < row.num_tokens; ++i) {
     const int32_t position = row.first_position + i;
     if (position < sequence.prompt_logprobs_sent) continue;
-    const PositionLogits& at = logits[static_cast<size_t>(i)];
+    const PositionLogits at = join_positions(position_of(reports, first + static_cast<size_t>(i)));
     SequenceEvent event;
     event.id = sequence.id;
     event.is_prompt = true;

@@ -28,6 +28,7 @@ class Worker {
 
   /// Executes the plan with all other ranks. Returns every rank's report on rank 0, nothing elsewhere.
   std::vector<StepReport> execute(const StepPlan& plan);
+  Backend& backend() { return backend_; }
 
  private:
   void apply(const StepPlan& plan);

@@ -80,6 +80,10 @@ std::unique_ptr<PageMover> CpuBackend::make_page_mover(const PageMoverOptions& o
   return std::make_unique<CpuPageMover>(options, std::move(host_pool), choose_copy_page(isa_));
 }
 
+void CpuBackend::for_each(int64_t count, FunctionRef<void(int64_t)> body) {
+  pool_.parallel_for(count, 1, [&](int64_t index, int64_t) { body(index); });
+}
+
 MachineLimits CpuBackend::measure_limits(size_t set_bytes) {
   MachineLimits limits = measure_multiply_adds(pool_, isa_);
   limits.memory_bytes = memory_probe_bytes();

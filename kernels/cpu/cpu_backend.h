@@ -33,6 +33,7 @@ class CpuBackend : public Backend {
   void write(void* dst, std::span<const std::byte> src) override;
   void read(const void* src, std::span<std::byte> dst) override;
   std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) override;
+  void for_each(int64_t count, FunctionRef<void(int64_t)> body) override;
   MachineLimits measure_limits(size_t set_bytes) override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const override;

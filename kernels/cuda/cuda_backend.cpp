@@ -15,7 +15,7 @@
 namespace terrace {
 
 CudaBackend::CudaBackend(const BackendOptions& options)
-    : device_(options.device), options_(options), arrays_(device_), selector_(device_), linear_(device_, options), attention_(device_, options), graphs_(device_) {}
+    : device_(options.device), options_(options), arrays_(device_), selector_(device_), host_threads_(options.num_threads, false), linear_(device_, options, host_threads_), attention_(device_, options), graphs_(device_) {}
 
 CudaBackend::~CudaBackend() = default;
 
@@ -48,6 +48,10 @@ std::unique_ptr<PageMover> CudaBackend::make_page_mover(const PageMoverOptions& 
 bool CudaBackend::reads_host_pages() const {
   const cudaDeviceProp& device = device_.properties();
   return device.unifiedAddressing != 0 && device.canUseHostPointerForRegisteredMem != 0;
+}
+
+void CudaBackend::for_each(int64_t count, FunctionRef<void(int64_t)> body) {
+  host_threads_.parallel_for(count, 1, [&](int64_t index, int64_t) { body(index); });
 }
 
 MachineLimits CudaBackend::measure_limits(size_t set_bytes) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/base/thread_pool.h"
 #include "kernels/cuda/cuda_attention.h"
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_graphs.h"
@@ -33,6 +34,7 @@ class CudaBackend : public Backend {
   std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) override;
   bool reads_host_pages() const override;
   void* stream() const override;
+  void for_each(int64_t count, FunctionRef<void(int64_t)> body) override;
   MachineLimits measure_limits(size_t set_bytes) override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const override;
@@ -61,6 +63,7 @@ class CudaBackend : public Backend {
   StepBatch batch_;  // of the step
   StepArrays arrays_;
   CudaSelector selector_;
+  ThreadPool host_threads_;
   CudaLinear linear_;
   CudaAttention attention_;
   CudaGraphs graphs_;

@@ -47,12 +47,12 @@ class Scratch {
 struct CudaLinear::State {
   CudaDevice& device;
   Numerics numerics;
-  ThreadPool pool;  // packs weights
+  ThreadPool& pool;
   Scratch converted, largest, dequantised, factor, partials;
   std::vector<DeviceProduct> products;  // of the call under way
   std::optional<CublasMatmul> library;  // made when first needed
 
-  State(CudaDevice& on, const BackendOptions& options) : device(on), numerics(options.numerics), pool(options.num_threads, false) {}
+  State(CudaDevice& on, const BackendOptions& options, ThreadPool& threads) : device(on), numerics(options.numerics), pool(threads) {}
 
   DeviceRows convert(MatrixView x, bool one_scale);
   void multiply_by_library(const DeviceProduct& product);
@@ -119,7 +119,10 @@ void CudaLinear::State::multiply_in_splits(DeviceProduct product) {
   launch_gemm(product, device.stream());
 }
 
-CudaLinear::CudaLinear(CudaDevice& device, const BackendOptions& options) : state_(std::make_unique<State>(device, options)) { prepare_gemm(); }
+CudaLinear::CudaLinear(CudaDevice& device, const BackendOptions& options, ThreadPool& pool)
+    : state_(std::make_unique<State>(device, options, pool)) {
+  prepare_gemm();
+}
 
 CudaLinear::~CudaLinear() = default;
 

@@ -12,10 +12,12 @@
 namespace terrace {
 
 class CudaDevice;
+class ThreadPool;
 
 class CudaLinear {
  public:
-  CudaLinear(CudaDevice& device, const BackendOptions& options);
+  /// `pool` packs weights; both outlive this.
+  CudaLinear(CudaDevice& device, const BackendOptions& options, ThreadPool& pool);
   ~CudaLinear();
   std::unique_ptr<Weight> pack(const HostMatrix& matrix, const PackOptions& options);
   size_t packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions& options) const;
