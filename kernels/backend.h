@@ -241,15 +241,15 @@ inline void Backend::gated_linear(MatrixView x, const LinearOutput& gate, const 
   activate_gate(gate.out, up.out, activation);
 }
 
-/// Whether a row's bits may depend on the other rows of the call (LAW 4). The CPU is always invariant.
-enum class Numerics { kInvariant, kFast };
+/// Whether a row's bits may depend on the other rows of the call (LAW 4). kAuto: kInvariant on the CPU, kFast on CUDA.
+enum class Numerics { kAuto, kInvariant, kFast };
 
 struct BackendOptions {
   int num_threads = 1;
   bool spin = true;      // false where ranks outnumber cores: waiting threads yield
   std::string isa;       // "", or a cap: scalar avx2 avx512 vnni amx (TERRACE_ISA)
   int device = 0;        // CUDA: this rank's number among the ranks of its host
-  Numerics numerics = Numerics::kFast;  // CUDA
+  Numerics numerics = Numerics::kAuto;
   bool graphs = true;    // CUDA: record decode steps and replay them
 };
 

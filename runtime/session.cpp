@@ -88,7 +88,7 @@ BackendOptions backend_options(const Config& config, const RankGroup& group) {
   options.num_threads = threads_per_rank(config, group);
   options.spin = group.spin;
   options.device = group.local_rank;
-  options.numerics = config.numerics == "invariant" ? Numerics::kInvariant : Numerics::kFast;
+  options.numerics = config.numerics == "invariant" ? Numerics::kInvariant : config.numerics == "fast" ? Numerics::kFast : Numerics::kAuto;
   options.graphs = config.graphs;
   return options;
 }

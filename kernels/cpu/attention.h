@@ -12,7 +12,7 @@
 
 namespace terrace {
 
-const AttentionKernels& attention_kernels(Isa isa);
+const AttentionKernels& attention_kernels(Isa isa, Numerics numerics = Numerics::kInvariant);
 
 class PagedAttention {
  public:

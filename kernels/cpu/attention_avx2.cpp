@@ -3,6 +3,6 @@
 
 namespace terrace {
 
-const AttentionKernels kAvx2Attention = {run_tiles<Avx2Lanes, Avx2Lanes>, run_merge<Avx2Lanes>};
+const AttentionKernels kAvx2Attention = {run_tiles<FloatTiles<Avx2Lanes, Avx2Lanes>>, run_merge<Avx2Lanes>};
 
 }  // namespace terrace

@@ -198,14 +198,14 @@ void cap_row(float* scores, int32_t n, float soft_cap) {
 template <class Lanes>
 float softmax_row(float* scores, int32_t n, float& sum) {
   constexpr float kMinusInfinity = -__builtin_inff();
-  const int32_t padded = (n + kLanes - 1) / kLanes * kLanes;
+  const int32_t padded = (n + Lanes::kWidth - 1) / Lanes::kWidth * Lanes::kWidth;
   for (int32_t j = n; j < padded; ++j) scores[j] = kMinusInfinity;
   Lanes most = Lanes::load(scores);
-  for (int32_t j = kLanes; j < padded; j += kLanes) most = Lanes::max(most, Lanes::load(scores + j));
+  for (int32_t j = Lanes::kWidth; j < padded; j += Lanes::kWidth) most = Lanes::max(most, Lanes::load(scores + j));
   const float largest = Lanes::largest(most);
   const Lanes offset = Lanes::broadcast(largest);
   Lanes total = Lanes::zero();
-  for (int32_t j = 0; j < padded; j += kLanes) {
+  for (int32_t j = 0; j < padded; j += Lanes::kWidth) {
     const Lanes weight = exp_below(Lanes::load(scores + j) - offset);
     weight.store(scores + j);
     total = total + weight;

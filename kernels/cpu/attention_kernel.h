@@ -10,9 +10,11 @@
 //
 // Speed: rows (tokens x heads of the group) go through register tiles (attention_blocks.h). Few rows (decode) read K
 // and V as they lie in the page, the KV heads in turn, so that memory is read in long runs. Many rows (prefill) share
-// keys that are transposed to floats once, and values widened once.
+// keys that are transposed to floats once, and values widened once (attention_packing.h); in Numerics::kFast they may
+// be pairs of bfloat16 instead (attention_pairs.h), whose bits depend on the tile.
 #pragma once
 
+#include "kernels/cpu/attention_packing.h"
 #include "kernels/cpu/attention_rows.h"
 
 namespace terrace {
@@ -152,21 +154,15 @@ class DirectTiles {
   TileRows<Lanes, Wide> rows_[kHeadsTogether];
 };
 
-/// A tile whose K and V are turned into floats, some keys at a time.
-template <class Lanes, class Wide, class Key, class Value>
-class WideTile {
+/// A tile whose K and V are packed first, some keys at a time, for all of its rows.
+template <class Rows, class Packing, class Key, class Value>
+class PackedTile {
  public:
-  explicit WideTile(const AttentionTile& tile)
+  explicit PackedTile(const AttentionTile& tile)
       : t_(tile),
-        dims_(TileRows<Lanes, Wide>::padded(tile.head_dim)),
-        chunk_keys_(chunk_keys(dims_)),
-        wide_(tile.scratch + TileRows<Lanes, Wide>::scratch_floats(tile.num_tokens * tile.num_heads, tile.head_dim)) {}
-
-  /// Keys that are widened at a time: 16 KiB of floats stay in L1.
-  static int32_t chunk_keys(int32_t dims) {
-    const int32_t keys = 4096 / dims / kColumns * kColumns;
-    return keys < kColumns ? kColumns : keys < kAttentionSplit ? keys : kAttentionSplit;
-  }
+        dims_(Rows::padded(tile.head_dim)),
+        chunk_keys_(Packing::chunk_keys(dims_)),
+        packed_(tile.scratch + Rows::scratch_floats(tile.num_tokens * tile.num_heads, tile.head_dim)) {}
 
   void run() {
     rows_.begin(t_);
@@ -175,15 +171,16 @@ class WideTile {
       const int32_t num_keys = keys_in_piece(t_, piece_);
       rows_.begin_piece(piece_, num_keys);
       for_each_chunk(num_keys, false, [this](int32_t key, int32_t count) {
-        transpose_keys(key, count);
-        rows_.score_transposed(wide_, key, count);
+        pack_keys(key, count);
+        rows_.score_packed(packed_, key, count);
       });
       apply_scales<Key>(t_, piece_, t_.k_scales, rows_);
       rows_.softmax();
       apply_scales<Value>(t_, piece_, t_.v_scales, rows_);
+      rows_.pack_weights();
       for_each_chunk(num_keys, true, [this](int32_t key, int32_t count) {
-        widen_values(key, count);
-        rows_.weigh_floats(wide_, key, count);
+        pack_values(key, count);
+        rows_.weigh_packed(packed_, key, count);
       });
       rows_.fold();
     }
@@ -230,80 +227,77 @@ class WideTile {
     return page_rows<Element>(t_, position / t_.page_tokens, offset) + position % t_.page_tokens * t_.head_dim;
   }
 
-  /// Eight elements from dim d on; zeros beyond head_dim.
-  template <class Element>
-  Lanes load(const Element* row, int32_t d) const {
-    if (d + kLanes <= t_.head_dim) return Lanes::load(row + d);
-    Element tail[kLanes] = {};
-    for (int32_t i = d; i < t_.head_dim; ++i) tail[i - d] = row[i];
-    return Lanes::load(tail);
-  }
-
-  /// Blocks of kColumns keys, each [dims_, kColumns]. Others stand in for the keys of the gap, and for those that fill up
-  /// the last block.
-  void transpose_keys(int32_t key, int32_t count) {
+  /// Blocks of kColumns keys. Others stand in for the keys of the gap, and for those that fill up the last block.
+  void pack_keys(int32_t key, int32_t count) {
     const int32_t last = key + count - 1;
     const int32_t beside_gap = gap_.end <= last ? gap_.end : gap_.begin - 1;
-    float* block = wide_;
-    for (int32_t begin = 0; begin < count; begin += kColumns, block += kColumns * dims_) {
+    float* block = packed_;
+    for (int32_t begin = 0; begin < count; begin += kColumns, block += Packing::block_floats(dims_)) {
       const Key* rows[kColumns];
       for (int32_t i = 0; i < kColumns; ++i) {
         const int32_t wanted = begin + i < count ? key + begin + i : last;
         rows[i] = row_of<Key>(in_gap(wanted) ? beside_gap : wanted, 0);
       }
-      for (int32_t d = 0; d < dims_; d += kLanes) {
-        for (int32_t half = 0; half < kColumns; half += kLanes) {
-          Lanes square[kLanes];
-#pragma GCC unroll 8
-          for (int i = 0; i < kLanes; ++i) square[i] = load(rows[half + i], d);
-          Lanes::transpose(square);
-#pragma GCC unroll 8
-          for (int i = 0; i < kLanes; ++i) square[i].store(block + (d + i) * kColumns + half);
-        }
-      }
+      Packing::pack_keys(rows, t_.head_dim, dims_, block);
     }
   }
 
-  void widen_values(int32_t key, int32_t count) {
-    for (int32_t j = 0; j < count; ++j) {
-      if (in_gap(key + j)) continue;
-      const Value* row = row_of<Value>(key + j, t_.v_offset);
-      for (int32_t d = 0; d < dims_; d += kLanes) load(row, d).store(wide_ + j * dims_ + d);
+  /// Some rows at a time, of which those in the gap or beyond the last are none.
+  void pack_values(int32_t key, int32_t count) {
+    constexpr int32_t kTogether = Packing::kValuesTogether;
+    for (int32_t begin = 0; begin < count; begin += kTogether) {
+      const Value* rows[kTogether];
+      for (int32_t i = 0; i < kTogether; ++i) {
+        const bool none = begin + i >= count || in_gap(key + begin + i);
+        rows[i] = none ? nullptr : row_of<Value>(key + begin + i, t_.v_offset);
+      }
+      Packing::pack_values(rows, t_.head_dim, dims_, packed_ + begin / kTogether * dims_);
     }
   }
 
   const AttentionTile& t_;
   const int32_t dims_;  // head_dim, rounded up to whole lanes
   const int32_t chunk_keys_;
-  float* wide_;  // [chunk_keys_ / kColumns, dims_, kColumns] of K or [chunk_keys_, dims_] of V
+  float* packed_;  // chunk_keys_ of K or V
   int32_t piece_ = 0;
   KeyGap gap_;  // of the tile, counted from the piece's begin
-  TileRows<Lanes, Wide> rows_;
+  Rows rows_;
 };
 
 inline bool is_direct(const AttentionTile& tile) {
   return tile.num_tokens * tile.num_heads <= kDirectRows && tile.head_dim % kLanes == 0;
 }
 
-template <class Lanes, class Wide, class Key, class Value>
+/// The tiles of an ISA: few rows by DirectTiles, more by packed K and V.
+template <class LanesOf, class WideOf>
+struct FloatTiles {
+  using Lanes = LanesOf;
+  using Wide = WideOf;
+  template <class Key, class Value>
+  static void run_many(const AttentionTile& tile) {
+    PackedTile<TileRows<Lanes, Wide>, FloatPacking<Lanes>, Key, Value>(tile).run();
+  }
+};
+
+template <class Tiles, class Key, class Value>
 void run_tiles_of(const TileGroup& now, const TileGroup& next) {
   bool direct = true;
   for (int32_t h = 0; h < now.count; ++h) direct = direct && is_direct(now.tiles[h]);
-  if (direct) return DirectTiles<Lanes, Wide, Key, Value>(now, next).run();
-  for (int32_t h = 0; h < now.count; ++h) WideTile<Lanes, Wide, Key, Value>(now.tiles[h]).run();
+  if (direct) return DirectTiles<typename Tiles::Lanes, typename Tiles::Wide, Key, Value>(now, next).run();
+  for (int32_t h = 0; h < now.count; ++h) Tiles::template run_many<Key, Value>(now.tiles[h]);
 }
 
-template <class Lanes, class Wide>
+template <class Tiles>
 void run_tiles(const TileGroup& now, const TileGroup& next) {
   const KvFormat format = now.tiles->format;
   switch (format.k) {
-    case KvType::kF32: return run_tiles_of<Lanes, Wide, float, float>(now, next);
-    case KvType::kF16: return run_tiles_of<Lanes, Wide, F16, F16>(now, next);
-    case KvType::kBF16: return run_tiles_of<Lanes, Wide, BF16, BF16>(now, next);
+    case KvType::kF32: return run_tiles_of<Tiles, float, float>(now, next);
+    case KvType::kF16: return run_tiles_of<Tiles, F16, F16>(now, next);
+    case KvType::kBF16: return run_tiles_of<Tiles, BF16, BF16>(now, next);
     case KvType::kQ8: break;
   }
-  if (format.v == KvType::kQ8) return run_tiles_of<Lanes, Wide, Q8, Q8>(now, next);
-  run_tiles_of<Lanes, Wide, Q8, F16>(now, next);
+  if (format.v == KvType::kQ8) return run_tiles_of<Tiles, Q8, Q8>(now, next);
+  run_tiles_of<Tiles, Q8, F16>(now, next);
 }
 
 template <class Lanes>

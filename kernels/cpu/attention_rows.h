@@ -65,8 +65,8 @@ class TileRows {
     });
   }
 
-  /// The same for keys transposed to floats, in blocks of kColumns: kt[block][d][kColumns]. `key` is a multiple of it.
-  void score_transposed(const float* kt, int32_t key, int32_t count) {
+  /// The same for keys packed by FloatPacking. `key` is a multiple of kColumns.
+  void score_packed(const float* kt, int32_t key, int32_t count) {
     for_each_block<kWideRows>([&](int32_t row, auto rows) {
       const int32_t wanted = wanted_keys(row + rows.value - 1, key, count);
       float* scores = scores_ + row * kAttentionSplit + key;
@@ -92,19 +92,7 @@ class TileRows {
     }
   }
 
-  void softmax() {
-    for (int32_t row = first_row_; row < end_row_; ++row) {
-      float* scores = scores_ + row * kAttentionSplit;
-      const int32_t first = first_key(row), end = end_key(row);
-      const int32_t begin = num_sinks_ > 0 ? 0 : first / kLanes * kLanes;
-      if (t_->soft_cap > 0) cap_row<Lanes>(scores + begin, end - begin, t_->soft_cap);
-      for (int32_t j = num_sinks_; j < first; ++j) {
-        if (j >= begin) scores[j] = -__builtin_inff();
-      }
-      piece_lse_[row] = softmax_row<Lanes>(scores + begin, end - begin, piece_sum_[row]);
-    }
-    for (int32_t row = first_row_; row < end_row_; ++row) piece_lse_[row] += log_one<Lanes>(piece_sum_[row]);
-  }
+  void softmax() { softmax_by<Lanes>(); }
 
   /// Adds the values of `count` keys from `key`, weighed, which lie as in a page.
   template <class Element>
@@ -112,8 +100,11 @@ class TileRows {
     weigh_blocks<Lanes, Element, 3>(v, ahead, key, count);
   }
 
-  /// The same for values turned to floats.
-  void weigh_floats(const float* v, int32_t key, int32_t count) {
+  /// Before weigh_packed().
+  void pack_weights() {}
+
+  /// The same for values packed by FloatPacking.
+  void weigh_packed(const float* v, int32_t key, int32_t count) {
     weigh_blocks<Wide, float, kWideRows>(v, nullptr, key, count);
   }
 
@@ -150,7 +141,23 @@ class TileRows {
     }
   }
 
- private:
+ protected:
+  /// In vectors of V, whose order the sums have.
+  template <class V>
+  void softmax_by() {
+    for (int32_t row = first_row_; row < end_row_; ++row) {
+      float* scores = scores_ + row * kAttentionSplit;
+      const int32_t first = first_key(row), end = end_key(row);
+      const int32_t begin = num_sinks_ > 0 ? 0 : first / V::kWidth * V::kWidth;
+      if (t_->soft_cap > 0) cap_row<Lanes>(scores + begin, end - begin, t_->soft_cap);
+      for (int32_t j = num_sinks_; j < first; ++j) {
+        if (j >= begin) scores[j] = -__builtin_inff();
+      }
+      piece_lse_[row] = softmax_row<V>(scores + begin, end - begin, piece_sum_[row]);
+    }
+    for (int32_t row = first_row_; row < end_row_; ++row) piece_lse_[row] += log_one<Lanes>(piece_sum_[row]);
+  }
+
   template <int kRows>
   struct Count {
     static constexpr int value = kRows;

@@ -2,12 +2,12 @@
 
 namespace terrace {
 
-const AttentionKernels kScalarAttention = {run_tiles<ScalarLanes, ScalarLanes>, run_merge<ScalarLanes>};
+const AttentionKernels kScalarAttention = {run_tiles<FloatTiles<ScalarLanes, ScalarLanes>>, run_merge<ScalarLanes>};
 
 size_t attention_scratch_floats(int32_t rows, int32_t head_dim) {
-  const int32_t dims = TileRows<ScalarLanes, ScalarLanes>::padded(head_dim);
-  const int32_t wide_floats = WideTile<ScalarLanes, ScalarLanes, float, float>::chunk_keys(dims) * dims;
-  return static_cast<size_t>(TileRows<ScalarLanes, ScalarLanes>::scratch_floats(rows, head_dim) + wide_floats);
+  using Rows = TileRows<ScalarLanes, ScalarLanes>;
+  const int32_t dims = Rows::padded(head_dim);
+  return static_cast<size_t>(Rows::scratch_floats(rows, head_dim) + FloatPacking<ScalarLanes>::chunk_keys(dims) * dims);
 }
 
 }  // namespace terrace

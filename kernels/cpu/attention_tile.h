@@ -86,5 +86,6 @@ struct AttentionKernels {
 extern const AttentionKernels kScalarAttention;
 extern const AttentionKernels kAvx2Attention;
 extern const AttentionKernels kAvx512Attention;
+extern const AttentionKernels kBf16Attention;  // of Numerics::kFast
 
 }  // namespace terrace

@@ -42,15 +42,18 @@ CpuBackend::CpuBackend(const BackendOptions& options, Isa isa)
       pool_(options.num_threads, options.spin),
       rows_(isa >= Isa::kAvx2 ? kAvx2RowOps : kScalarRowOps),
       linear_(linear_kernels(isa), pool_),
-      attention_(pool_, attention_kernels(isa)),
+      bf16_(&attention_kernels(isa, options.numerics) == &kBf16Attention),
+      attention_(pool_, attention_kernels(isa, options.numerics)),
       selector_(pool_, rows_) {
   pool_.run([](int) { flush_subnormals(); });
 }
 
 std::string CpuBackend::describe() const {
   const int threads = pool_.num_threads();
-  return fmt::format("cpu {}, {} thread{}", isa_name(isa_), threads, threads == 1 ? "" : "s");
+  return fmt::format("cpu {}{}, {} thread{}", isa_name(isa_), bf16_ ? " with bf16" : "", threads, threads == 1 ? "" : "s");
 }
+
+std::string CpuBackend::arithmetic() const { return bf16_ ? "cpu arithmetic 1, bf16" : "cpu arithmetic 1"; }
 
 Buffer CpuBackend::allocate(size_t bytes) {
   if (bytes == 0) return {};

@@ -26,8 +26,8 @@ class CpuBackend : public Backend {
   CpuBackend(const BackendOptions& options, Isa isa);
 
   std::string describe() const override;
-  /// Neither the ISA nor the threads (LAW 4). The number is raised by whoever changes any bit of K or V.
-  std::string arithmetic() const override { return "cpu arithmetic 1"; }
+  /// Neither the ISA nor the threads (LAW 4), but whether Numerics::kFast has found bfloat16. The number is raised by whoever changes any bit of K or V.
+  std::string arithmetic() const override;
   Buffer allocate(size_t bytes) override;
   Buffer upload(std::span<const float> values) override;
   void write(void* dst, std::span<const std::byte> src) override;
@@ -69,6 +69,7 @@ class CpuBackend : public Backend {
   LinearOps linear_;
   StepBatch batch_;
   RopeTable rope_;
+  bool bf16_;  // attention multiplies it
   PagedAttention attention_;
   TopSelector selector_;
 };

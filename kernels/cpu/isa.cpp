@@ -59,6 +59,13 @@ Isa choose_isa(std::string_view cap, Isa offered) {
   return isa;
 }
 
+bool has_fast_bf16() {
+  constexpr unsigned kBf16 = 1u << 5, kTile = 1u << 24;  // CPUID 7.1 EAX, 7.0 EDX
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (detect_isa() < Isa::kVnni || __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0 || (eax & kBf16) == 0) return false;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kTile) == 0;
+}
+
 Isa configured_isa(std::string_view option) {
   const char* variable = std::getenv("TERRACE_ISA");
   return choose_isa(option.empty() && variable != nullptr ? std::string_view(variable) : option);

@@ -136,13 +136,13 @@ size_t CudaLinear::packed_bytes(DType dtype, int64_t rows, int64_t cols, const P
 
 size_t CudaLinear::scratch_bytes() const {
   constexpr size_t kRowBytes = size_t{128} << 20;  // e.g. 2,048 rows of 28,672 columns, and what the scratch grew out of
-  return kRowBytes + (state_->numerics == Numerics::kFast ? kSliceBytes + CublasMatmul::kWorkspaceBytes : 0);
+  return kRowBytes + (state_->numerics != Numerics::kInvariant ? kSliceBytes + CublasMatmul::kWorkspaceBytes : 0);
 }
 
 void CudaLinear::run(MatrixView x, std::span<const LinearOutput> outputs) {
   for (const LinearOutput& output : outputs) check(x, output);
   if (x.rows == 0 || outputs.empty()) return;
-  const bool fast = state_->numerics == Numerics::kFast;
+  const bool fast = state_->numerics != Numerics::kInvariant;
   const bool by_library = fast && x.rows > kMostTileRows;
   const DeviceRows rows = state_->convert(x, by_library);
   std::vector<DeviceProduct>& products = state_->products;

@@ -22,7 +22,12 @@ AttentionCase::Geometry geometry(int32_t sequences, int32_t depth, int32_t num_t
           .num_tokens = num_tokens, .page_tokens = kPageTokens};
 }
 
-std::unique_ptr<Backend> backend_with(int64_t threads) { return make_backend("cpu", {static_cast<int>(threads), true, ""}); }
+std::unique_ptr<Backend> backend_with(int64_t threads, Numerics numerics = Numerics::kInvariant) {
+  BackendOptions options;
+  options.num_threads = static_cast<int>(threads);
+  options.numerics = numerics;
+  return make_backend("cpu", options);
+}
 
 /// One layer of a decode step: {threads, sequences, depth, format of kKvFormats}. Bytes: K and V read.
 void decode(benchmark::State& state) {
@@ -43,18 +48,18 @@ BENCHMARK(decode)
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 
-/// One layer of a prefill of the last {threads, tokens, depth} tokens. "FLOPS": of both products.
+/// One layer of a prefill of the last {threads, tokens, depth, numerics: fast} tokens. "FLOPS": of both products.
 void prefill(benchmark::State& state) {
   const auto tokens = static_cast<int32_t>(state.range(1));
   const auto depth = static_cast<int32_t>(state.range(2));
-  const auto backend = backend_with(state.range(0));
+  const auto backend = backend_with(state.range(0), state.range(3) != 0 ? Numerics::kFast : Numerics::kInvariant);
   AttentionCase attention(*backend, geometry(1, depth, tokens));
   for (auto _ : state) attention.run();
   const double pairs = static_cast<double>(tokens) * (depth - tokens) + 0.5 * tokens * (tokens + 1);
   state.counters["FLOPS"] =
       benchmark::Counter(pairs * kQHeads * kHeadDim * 4, benchmark::Counter::kIsIterationInvariantRate);
 }
-BENCHMARK(prefill)->ArgsProduct({{1, 2}, {512}, {512, 4096}})->UseRealTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(prefill)->ArgsProduct({{1, 2}, {512}, {512, 4096}, {0, 1}})->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 /// {threads, rows, columns}, the 64 largest.
 void select_top(benchmark::State& state) {

@@ -38,6 +38,14 @@ TEST_F(GoldenModelTest, PerplexityStaysWithinThreePerMille) {
   EXPECT_NEAR(perplexity_ratio(config_, read_perplexity("perplexity_smollm2.json")), 1.0, 0.003);
 }
 
+TEST_F(GoldenModelTest, FastNumericsKeepTheSameBars) {
+  config_.numerics = "fast";
+  const GoldenDifference difference = score_goldens(config_, goldens_);
+  EXPECT_LE(difference.mean, 0.026);
+  EXPECT_GE(difference.same_top, 0.97);
+  EXPECT_NEAR(perplexity_ratio(config_, read_perplexity("perplexity_smollm2.json")), 1.0, 0.003);
+}
+
 TEST_F(GoldenModelTest, GreedyTokensAgreeOn1And2And3And9Ranks) {
   const std::vector<Golden> few(goldens_.begin(), goldens_.begin() + 3);
   config_.parallel.threads = 1;

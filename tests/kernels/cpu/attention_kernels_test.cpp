@@ -114,23 +114,53 @@ class TileWorld {
   std::vector<float> q_;
 };
 
+constexpr Shape kShapes[] = {{1, 3, 64, 300, 16},  {2, 3, 64, 300, 16},   {7, 3, 64, 270, 16},      {33, 1, 64, 290, 32},
+                             {11, 4, 80, 265, 16}, {5, 9, 20, 33, 16},    {64, 2, 16, 513, 8},      {3, 7, 128, 17, 1},
+                             {1, 5, 96, 511, 64},  {13, 1, 256, 40, 256}, {20, 3, 64, 530, 16, 512},
+                             {1, 3, 64, 300, 16, 0, {7, 0}, 2.0f},     {7, 3, 64, 270, 16, 0, {33, 4}},     {33, 1, 64, 290, 32, 0, {1, 17}, 1.0f},
+                             {11, 4, 80, 265, 16, 0, {100, 1}},        {64, 2, 16, 513, 8, 256, {40, 0}},   {20, 3, 64, 300, 16, 0, {50, 20}, 3.0f},
+                             {64, 2, 40, 900, 1, 0, {300, 260}, 0.5f}, {13, 1, 256, 40, 256, 0, {5, 3}, 9.0f}};
+
 TEST(AttentionKernelsTest, EveryIsaYieldsTheScalarBits) {
-  const Shape shapes[] = {{1, 3, 64, 300, 16},  {2, 3, 64, 300, 16},   {7, 3, 64, 270, 16},      {33, 1, 64, 290, 32},
-                          {11, 4, 80, 265, 16}, {5, 9, 20, 33, 16},    {64, 2, 16, 513, 8},      {3, 7, 128, 17, 1},
-                          {1, 5, 96, 511, 64},  {13, 1, 256, 40, 256}, {20, 3, 64, 530, 16, 512},
-                          {1, 3, 64, 300, 16, 0, {7, 0}, 2.0f},     {7, 3, 64, 270, 16, 0, {33, 4}},     {33, 1, 64, 290, 32, 0, {1, 17}, 1.0f},
-                          {11, 4, 80, 265, 16, 0, {100, 1}},        {64, 2, 16, 513, 8, 256, {40, 0}},   {20, 3, 64, 300, 16, 0, {50, 20}, 3.0f},
-                          {64, 2, 40, 900, 1, 0, {300, 260}, 0.5f}, {13, 1, 256, 40, 256, 0, {5, 3}, 9.0f}};
   const std::vector<NamedKernels> faster = faster_kernels();
   if (faster.empty()) GTEST_SKIP() << "this machine runs the scalar kernels only";
   for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
-    for (const Shape& shape : shapes) {
+    for (const Shape& shape : kShapes) {
       const TileWorld world(shape, format);
       const std::vector<float> expected = world.run(kScalarAttention);
       for (const float value : expected) ASSERT_TRUE(std::isfinite(value));
       for (const NamedKernels& other : faster) {
         EXPECT_TRUE(same_bits(expected, world.run(other.kernels)))
             << kv_format_name(format) << " " << other.name << ": " << shape.num_tokens << " tokens, " << shape.num_heads << " heads of " << shape.head_dim;
+      }
+    }
+  }
+}
+
+/// Queries, keys, weights and values lose up to 2^-9 of themselves each. Values are at most 1, scores are sums of up to 256 products.
+TEST(AttentionKernelsTest, PairsOfBfloat16StayNearTheScalarResults) {
+  std::vector<NamedKernels> all = {{"loops", kLoopPairsAttention}};
+  if (has_fast_bf16()) all.push_back({"avx512_bf16", kBf16Attention});
+  std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+  for (const int32_t head_dim : {32, 64, 96, 160, 256}) {
+    shapes.push_back({43, 1, head_dim, 301, 16});
+    shapes.push_back({20, 3, head_dim, 530, 16, 256, {37, 5}, 3.0f});
+  }
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+    for (const Shape& shape : shapes) {
+      const TileWorld world(shape, format);
+      const std::vector<float> expected = world.run(kScalarAttention);
+      for (const NamedKernels& pairs : all) {
+        const std::vector<float> actual = world.run(pairs.kernels);
+        double most = 0, sum = 0;
+        for (size_t i = 0; i < expected.size(); ++i) {
+          ASSERT_TRUE(std::isfinite(actual[i]));
+          most = std::max<double>(most, std::abs(actual[i] - expected[i]));
+          sum += std::abs(actual[i] - expected[i]);
+        }
+        const bool exact = shape.num_tokens * shape.num_heads <= 30 || shape.head_dim % 32 != 0;
+        EXPECT_LE(most, exact ? 0 : 0.05) << kv_format_name(format) << " " << pairs.name << ": " << shape.num_tokens << " tokens, " << shape.head_dim;
+        EXPECT_LE(sum / static_cast<double>(expected.size()), 0.004);
       }
     }
   }
