@@ -16,7 +16,7 @@ import sys
 LLAMA = os.environ["LLAMA_BIN"]
 TERRACE = os.environ["TERRACE"]
 OPENVINO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openvino_bench.py")
-PROGRAMS = ["terrace", "llama.cpp", "llama.cpp, fa off", "OpenVINO GenAI"]
+PROGRAMS = ["terrace", "terrace, fast", "llama.cpp", "llama.cpp, fa off", "OpenVINO GenAI"]
 
 
 @dataclasses.dataclass
@@ -43,11 +43,11 @@ class Bench:
         self.threads = threads
         self.last_share = None  # of_bound of the last terrace figure
 
-    def terrace(self, arguments, rate, ranks=1):
+    def terrace(self, arguments, rate, ranks=1, numerics="auto"):
         mpirun = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
         report = json.loads(run_json(
             mpirun + [TERRACE, "bench", self.model, "--repeat", "1", "--format", "json", "--progress", "none",
-                      "--set", f"parallel.threads={max(1, self.threads // ranks)}", *arguments]))
+                      "--set", f"parallel.threads={max(1, self.threads // ranks)}", "--set", f"numerics={numerics}", *arguments]))
         if rate == "load":
             return report["load"]["first_token_s"]
         result = report["results"][0]
@@ -61,12 +61,12 @@ class Bench:
         return self.terrace(["--prompt", "none", "--batch", "none", "--depth", str(depth), "--decode", str(tokens)],
                             "generated after the prompts", ranks)
 
-    def terrace_prefill(self, tokens):
-        return self.terrace(["--prompt", str(tokens), "--batch", "none", "--depth", "none"], "prompt")
+    def terrace_prefill(self, tokens, numerics="auto"):
+        return self.terrace(["--prompt", str(tokens), "--batch", "none", "--depth", "none"], "prompt", numerics=numerics)
 
-    def terrace_batch(self, sequences, prompt, generated, ranks=1):
+    def terrace_batch(self, sequences, prompt, generated, ranks=1, numerics="auto"):
         return self.terrace(["--prompt", "none", "--depth", "none", "--batch", str(sequences), "--batch-shape", f"{prompt}+{generated}"],
-                            "generated", ranks)
+                            "generated", ranks, numerics)
 
     def llama(self, prompt, generated, depth=0, flash="auto"):
         out = run_json([f"{LLAMA}/llama-bench", "-m", self.model, "-t", str(self.threads), "-p", str(prompt), "-n", str(generated), "-d", str(depth),
@@ -105,6 +105,7 @@ def make_rows(bench, quick):
 
     def prefill(length):
         return {"terrace": lambda: bench.terrace_prefill(length),
+                "terrace, fast": lambda: bench.terrace_prefill(length, "fast"),
                 "llama.cpp": lambda: bench.llama(length, 0),
                 "llama.cpp, fa off": lambda: bench.llama(length, 0, 0, "off"),
                 "OpenVINO GenAI": lambda: bench.openvino(1, length, 1, "prompt_per_s")}
@@ -121,6 +122,7 @@ def make_rows(bench, quick):
         Row("prefill8k", f"prefill of {long:,}, tok/s", prefill(long), 6.0),
         Row("batch", f"{batch}, generated tok/s of the whole job",
             {"terrace": lambda: bench.terrace_batch(sequences, *shape),
+             "terrace, fast": lambda: bench.terrace_batch(sequences, *shape, numerics="fast"),
              "llama.cpp": lambda: bench.llama_batch(sequences, *shape),
              "llama.cpp, fa off": lambda: bench.llama_batch(sequences, *shape, "off"),
              "OpenVINO GenAI": lambda: bench.openvino(sequences, *shape, "generated_per_s")}, 3.3),
