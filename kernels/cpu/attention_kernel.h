@@ -162,7 +162,7 @@ class PackedTile {
       : t_(tile),
         dims_(Rows::padded(tile.head_dim)),
         chunk_keys_(Packing::chunk_keys(dims_)),
-        packed_(tile.scratch + Rows::scratch_floats(tile.num_tokens * tile.num_heads, tile.head_dim)) {}
+        packed_(tile.scratch + Rows::scratch_floats(Rows::room(tile), tile.head_dim)) {}
 
   void run() {
     rows_.begin(t_);
@@ -245,7 +245,8 @@ class PackedTile {
   /// Some rows at a time, of which those in the gap or beyond the last are none.
   void pack_values(int32_t key, int32_t count) {
     constexpr int32_t kTogether = Packing::kValuesTogether;
-    for (int32_t begin = 0; begin < count; begin += kTogether) {
+    const int32_t end = (count + Packing::kValuesMultiple - 1) / Packing::kValuesMultiple * Packing::kValuesMultiple;
+    for (int32_t begin = 0; begin < end; begin += kTogether) {
       const Value* rows[kTogether];
       for (int32_t i = 0; i < kTogether; ++i) {
         const bool none = begin + i >= count || in_gap(key + begin + i);

@@ -20,6 +20,7 @@ Lanes load_dims(const Element* row, int32_t d, int32_t head_dim) {
 template <class Lanes>
 struct FloatPacking {
   static constexpr int32_t kValuesTogether = 1;
+  static constexpr int32_t kValuesMultiple = 1;  // of keys that are packed, the last of them perhaps none
 
   /// Keys that are packed at a time: 16 KiB stay in L1.
   static int32_t chunk_keys(int32_t dims) {

@@ -19,18 +19,22 @@ class TileRows {
     return static_cast<int64_t>(rows) * (4 * padded(head_dim) + kAttentionSplit + 3);
   }
 
-  void begin(const AttentionTile& tile) {
+  /// Rows that there is memory for, of which those beyond the tile's own may hold anything.
+  static int32_t room(const AttentionTile& tile) { return tile.num_tokens * tile.num_heads; }
+
+  void begin(const AttentionTile& tile) { begin(tile, room(tile)); }
+  void begin(const AttentionTile& tile, int32_t room) {
     t_ = &tile;
     dims_ = padded(tile.head_dim);
     num_rows_ = tile.num_tokens * tile.num_heads;
     q_ = tile.scratch;
-    piece_out_ = q_ + num_rows_ * dims_;
-    state_ = piece_out_ + num_rows_ * dims_;
-    scores_ = state_ + num_rows_ * dims_;
-    q_sinks_ = scores_ + num_rows_ * kAttentionSplit;
-    state_lse_ = q_sinks_ + num_rows_ * dims_;
-    piece_lse_ = state_lse_ + num_rows_;
-    piece_sum_ = piece_lse_ + num_rows_;
+    piece_out_ = q_ + room * dims_;
+    state_ = piece_out_ + room * dims_;
+    scores_ = state_ + room * dims_;
+    q_sinks_ = scores_ + room * kAttentionSplit;
+    state_lse_ = q_sinks_ + room * dims_;
+    piece_lse_ = state_lse_ + room;
+    piece_sum_ = piece_lse_ + room;
     load_queries(tile.q, tile.q_stride, q_);
     if (tile.q_sinks != nullptr) load_queries(tile.q_sinks, tile.q_sinks_stride, q_sinks_);
   }
@@ -74,9 +78,9 @@ class TileRows {
       for (; j < wanted && sinks_apart(key + j, kColumns) > 0; j += kColumns) {
         float behind[rows.value * kColumns];  // the block's scores with q_, of which those behind the sinks hold
         score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
-        copy_scores<rows.value>(scores + j, kAttentionSplit, 0, behind, kColumns);
+        copy_scores(rows.value, scores + j, kAttentionSplit, 0, behind, kColumns);
         score_columns<Wide, rows.value>(q_sinks_ + row * dims_, kt + j * dims_, dims_, scores + j);
-        copy_scores<rows.value>(behind, kColumns, sinks_apart(key + j, kColumns), scores + j, kAttentionSplit);
+        copy_scores(rows.value, behind, kColumns, sinks_apart(key + j, kColumns), scores + j, kAttentionSplit);
       }
       for (; j < wanted; j += kColumns)
         score_columns<Wide, rows.value>(q_ + row * dims_, kt + j * dims_, dims_, scores + j);
@@ -192,9 +196,8 @@ class TileRows {
     return sinks < 0 ? 0 : sinks < count ? sinks : count;
   }
   /// Columns [begin, kColumns) of a block of scores, whose rows lie so far apart.
-  template <int kRows>
-  static void copy_scores(const float* from, int32_t from_stride, int32_t begin, float* to, int32_t to_stride) {
-    for (int32_t r = 0; r < kRows; ++r) {
+  static void copy_scores(int32_t rows, const float* from, int32_t from_stride, int32_t begin, float* to, int32_t to_stride) {
+    for (int32_t r = 0; r < rows; ++r) {
       for (int32_t j = begin; j < kColumns; ++j) to[r * to_stride + j] = from[r * from_stride + j];
     }
   }

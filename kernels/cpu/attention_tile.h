@@ -86,6 +86,7 @@ struct AttentionKernels {
 extern const AttentionKernels kScalarAttention;
 extern const AttentionKernels kAvx2Attention;
 extern const AttentionKernels kAvx512Attention;
-extern const AttentionKernels kBf16Attention;  // of Numerics::kFast
+extern const AttentionKernels kBf16Attention;  // of Numerics::kFast, as the next
+extern const AttentionKernels kAmxAttention;
 
 }  // namespace terrace

@@ -42,7 +42,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, Isa isa)
       pool_(options.num_threads, options.spin),
       rows_(isa >= Isa::kAvx2 ? kAvx2RowOps : kScalarRowOps),
       linear_(linear_kernels(isa), pool_),
-      bf16_(&attention_kernels(isa, options.numerics) == &kBf16Attention),
+      bf16_(&attention_kernels(isa, options.numerics) != &attention_kernels(isa)),
       attention_(pool_, attention_kernels(isa, options.numerics)),
       selector_(pool_, rows_) {
   pool_.run([](int) { flush_subnormals(); });
@@ -53,7 +53,7 @@ std::string CpuBackend::describe() const {
   return fmt::format("cpu {}{}, {} thread{}", isa_name(isa_), bf16_ ? " with bf16" : "", threads, threads == 1 ? "" : "s");
 }
 
-std::string CpuBackend::arithmetic() const { return bf16_ ? "cpu arithmetic 1, bf16" : "cpu arithmetic 1"; }
+std::string CpuBackend::arithmetic() const { return !bf16_ ? "cpu arithmetic 1" : isa_ >= Isa::kAmx ? "cpu arithmetic 1, bf16 by tiles" : "cpu arithmetic 1, bf16"; }
 
 Buffer CpuBackend::allocate(size_t bytes) {
   if (bytes == 0) return {};

@@ -59,6 +59,12 @@ Isa choose_isa(std::string_view cap, Isa offered) {
   return isa;
 }
 
+bool has_amx_bf16() {
+  constexpr unsigned kTileBf16 = 1u << 22;  // CPUID 7.0 EDX
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return detect_isa() >= Isa::kAmx && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kTileBf16) != 0;
+}
+
 bool has_fast_bf16() {
   constexpr unsigned kBf16 = 1u << 5, kTile = 1u << 24;  // CPUID 7.1 EAX, 7.0 EDX
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;

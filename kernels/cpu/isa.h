@@ -17,6 +17,9 @@ Isa detect_isa();
 /// Throws kInvalidValue for an unknown name or a level above what the machine offers.
 Isa choose_isa(std::string_view cap, Isa offered = detect_isa());
 
+/// Whether AMX, where it is, has tiles of bfloat16.
+bool has_amx_bf16();
+
 /// Whether there are products of bfloat16 pairs at twice the rate of floats: with AVX512_BF16, but not beside AMX, whose makers run them at half of it.
 bool has_fast_bf16();
 

@@ -139,8 +139,9 @@ TEST(AttentionKernelsTest, EveryIsaYieldsTheScalarBits) {
 
 /// Queries, keys, weights and values lose up to 2^-9 of themselves each. Values are at most 1, scores are sums of up to 256 products.
 TEST(AttentionKernelsTest, PairsOfBfloat16StayNearTheScalarResults) {
-  std::vector<NamedKernels> all = {{"loops", kLoopPairsAttention}};
+  std::vector<NamedKernels> all = {{"loops", kLoopPairsAttention}, {"tiles as loops", kLoopTilesAttention}};
   if (has_fast_bf16()) all.push_back({"avx512_bf16", kBf16Attention});
+  if (has_amx_bf16()) all.push_back({"amx", kAmxAttention});
   std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
   for (const int32_t head_dim : {32, 64, 96, 160, 256}) {
     shapes.push_back({43, 1, head_dim, 301, 16});
@@ -154,7 +155,7 @@ TEST(AttentionKernelsTest, PairsOfBfloat16StayNearTheScalarResults) {
         const std::vector<float> actual = world.run(pairs.kernels);
         double most = 0, sum = 0;
         for (size_t i = 0; i < expected.size(); ++i) {
-          ASSERT_TRUE(std::isfinite(actual[i]));
+          ASSERT_TRUE(std::isfinite(actual[i])) << pairs.name << ": " << shape.num_tokens << " tokens, " << shape.num_heads << " heads of " << shape.head_dim << ", number " << i;
           most = std::max<double>(most, std::abs(actual[i] - expected[i]));
           sum += std::abs(actual[i] - expected[i]);
         }

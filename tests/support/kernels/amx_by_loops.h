@@ -1,4 +1,4 @@
-// The AMX intrinsics of kernels/cpu/linear_amx.cpp as plain loops, one set of tile registers per thread. Semantics after the Intel
+// The AMX intrinsics of kernels/cpu/linear_amx.cpp and tile_products.h as plain loops, one set of tile registers per thread. Semantics after the Intel
 // Intrinsics Guide; an access outside what was configured aborts, as it would fault. Include it in place of the real ones: it renames them.
 #pragma once
 
@@ -63,6 +63,28 @@ inline void tile_dpbsud(int sums_index, int a_index, int b_index) {
   }
 }
 
+/// sums += pairs of bfloat16 of a, by pairs of b whose row k holds elements 2 k and 2 k + 1 of each column.
+inline void tile_dpbf16ps(int sums_index, int a_index, int b_index) {
+  TileRegister& sums = tile(sums_index);
+  const TileRegister& a = tile(a_index);
+  const TileRegister& b = tile(b_index);
+  if (a.rows != sums.rows || b.row_bytes != sums.row_bytes || a.row_bytes != 4 * b.rows) std::abort();
+  const auto element = [](const uint8_t* from) {
+    const uint32_t bits = static_cast<uint32_t>(from[0] | from[1] << 8) << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+  };
+  for (int m = 0; m < sums.rows; ++m) {
+    for (int n = 0; n < sums.row_bytes / 4; ++n) {
+      float sum;
+      std::memcpy(&sum, sums.bytes[m] + 4 * n, 4);
+      for (int k = 0; k < a.row_bytes / 2; ++k) sum += element(a.bytes[m] + 2 * k) * element(b.bytes[k / 2] + 4 * n + k % 2 * 2);
+      std::memcpy(sums.bytes[m] + 4 * n, &sum, 4);
+    }
+  }
+}
+
 }  // namespace terrace::testing
 
 #undef _tile_loadconfig
@@ -71,9 +93,11 @@ inline void tile_dpbsud(int sums_index, int a_index, int b_index) {
 #undef _tile_loadd
 #undef _tile_stored
 #undef _tile_dpbsud
+#undef _tile_dpbf16ps
 #define _tile_loadconfig ::terrace::testing::tile_loadconfig
 #define _tile_release ::terrace::testing::tile_release
 #define _tile_zero ::terrace::testing::tile_zero
 #define _tile_loadd ::terrace::testing::tile_loadd
 #define _tile_stored ::terrace::testing::tile_stored
 #define _tile_dpbsud ::terrace::testing::tile_dpbsud
+#define _tile_dpbf16ps ::terrace::testing::tile_dpbf16ps

@@ -1,5 +1,10 @@
+#include <immintrin.h>  // before amx_by_loops.h, which renames parts of it
+
 #include "kernels/base/half.h"
 #include "kernels/cpu/attention_pairs.h"
+#include "tests/support/kernels/amx_by_loops.h"
+
+#include "kernels/cpu/tile_products.h"
 #include "tests/support/kernels/emulated_attention.h"
 
 namespace terrace {
@@ -73,6 +78,7 @@ struct LoopPairs {
 
 }  // namespace
 
-const AttentionKernels kLoopPairsAttention = {run_tiles<PairTiles<ScalarLanes, LoopPairs>>, run_merge<ScalarLanes>};
+const AttentionKernels kLoopPairsAttention = {run_tiles<PairTiles<ScalarLanes, LoopPairs, VectorProducts<LoopPairs>>>, run_merge<ScalarLanes>};
+const AttentionKernels kLoopTilesAttention = {run_tiles<PairTiles<ScalarLanes, LoopPairs, TileProducts>>, run_merge<ScalarLanes>};
 
 }  // namespace terrace
