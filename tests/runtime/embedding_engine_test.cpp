@@ -2,9 +2,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <fstream>
-
 #include "comm/group.h"
 #include "kernels/backend.h"
 #include "kernels/page_layout.h"
@@ -45,16 +42,6 @@ std::vector<float> vector_of(const std::vector<SequenceEvent>& events) {
 }
 
 std::vector<float> pooled_alone(const Config& config, const Request& request, int ranks = 1) { return vector_of(run_engine(config, ranks, {request}).at(1)); }
-
-double cosine(std::span<const float> a, std::span<const float> b) {
-  double ab = 0, aa = 0, bb = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ab += double{a[i]} * double{b[i]};
-    aa += double{a[i]} * double{a[i]};
-    bb += double{b[i]} * double{b[i]};
-  }
-  return ab / std::sqrt(aa * bb);
-}
 
 // A model whose output head begins with the identity: its first logits are its hidden states. Float weights, so that products with ones and zeros are exact.
 constexpr int kHidden = 64;
