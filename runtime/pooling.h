@@ -16,8 +16,9 @@ class HiddenStateMean {
   /// `states`: one or more of `width` values each, one after another.
   void add(std::span<const float> states, size_t width) {
     sum_.resize(width);
-    for (size_t i = 0; i < states.size(); ++i) sum_[i % width] += static_cast<double>(states[i]);
-    count_ += static_cast<int64_t>(states.size() / width);
+    for (; !states.empty(); states = states.subspan(width), ++count_) {
+      for (size_t i = 0; i < width; ++i) sum_[i] += static_cast<double>(states[i]);
+    }
   }
   std::vector<float> mean() const {
     std::vector<float> mean;
