@@ -58,6 +58,8 @@ BatchRunner::Options runner_options(Session& session, const Config& config, cons
   result.context.tokenizer = session.tokenizer();
   result.context.chat_template = session.chat_template();
   result.context.defaults = config.sampling;
+  result.context.pooling = default_pooling(config.embeddings, session.model());
+  result.context.hidden_size = session.model().hidden_size;
   // What a chat may fill by default; a stream's end is for the request to say.
   result.context.max_sequence_tokens = std::min(session.engine().max_sequence_tokens(), session.model().context_length);
   result.context.now_unix = std::time(nullptr);

@@ -123,6 +123,8 @@ std::vector<ConfigKey> serving_keys() {
        "Default of requests: sample from so many most likely tokens; 0 is all."},
       {"sampling.min_p", real_value([](Config& c) -> double& { return c.sampling.min_p; }, 0, 1),
        "Default of requests: drop tokens less likely than this share of the most likely one."},
+      {"embeddings.pooling", choice_value([](Config& c) -> S& { return c.embeddings.pooling; }, {"auto", "mean", "last"}),
+       "Default of requests: an embedding is the mean of all tokens' hidden states, or the last token's. `auto`: as the model file says, else the mean."},
   };
 }
 

@@ -63,6 +63,8 @@ ServedModel served_model(Session& session, const Config& config, EngineLoop& loo
           .tokenizer = session.tokenizer(),
           .chat_template = session.chat_template(),
           .defaults = config.sampling,
+          .pooling = default_pooling(config.embeddings, session.model()),
+          .hidden_size = session.model().hidden_size,
           .max_sequence_tokens = std::min(session.engine().max_sequence_tokens(), session.model().context_length),
           .max_sequences = config.scheduler.max_sequences,
           .loop = &loop};

@@ -89,6 +89,10 @@ struct SamplingSection {  // defaults of requests that do not say
   double min_p = 0.0;
 };
 
+struct EmbeddingsSection {  // likewise
+  std::string pooling = "auto";  // auto | mean | last
+};
+
 /// `terrace serve`. Plain HTTP on loopback unless told otherwise.
 struct ServerSection {
   std::string host = "127.0.0.1";
@@ -119,6 +123,7 @@ struct Config {
   CacheSection cache;
   SchedulerSection scheduler;
   SamplingSection sampling;
+  EmbeddingsSection embeddings;
   ServerSection server;
   std::string trace = "none";            // a file for the run's time-line
 };

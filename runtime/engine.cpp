@@ -67,6 +67,7 @@ struct Engine::Impl {
   void step(std::vector<SequenceEvent>& events);
   void publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events);
   void publish_prompt_logprobs(const PlanRow& row, std::vector<StepReport>& reports, size_t first, std::vector<SequenceEvent>& events);
+  void pool_states(const StepPlan& plan, const StepReport& report);
   std::vector<TokenDraw> draw_tokens(const StepPlan& plan, std::vector<StepReport>& reports);
   void commit_token(const PlanRow& row, const TokenDraw& draw, SequenceEvent& event);
   void count(const StepPlan& plan, const std::vector<StepReport>& reports);
@@ -222,7 +223,7 @@ void Engine::Impl::drain(std::vector<SequenceEvent>& events) {
     SequenceEvent event;
     event.id = id;
     if (request.constraint != nullptr) masks.begin(id, request.constraint);
-    const bool nothing_to_do = request.max_tokens == 0 && (!request.prompt_logprobs || request.prompt.size() == 1);
+    const bool nothing_to_do = request.max_tokens == 0 && !request.pooling && (!request.prompt_logprobs || request.prompt.size() == 1);
     if (nothing_to_do && !request.prompt.empty()) {
       event.finish = FinishReason::kLength;
       events.push_back(std::move(event));
@@ -288,6 +289,7 @@ std::vector<TokenDraw> Engine::Impl::draw_tokens(const StepPlan& plan, std::vect
 }
 
 void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events) {
+  pool_states(plan, reports.front());
   const std::vector<TokenDraw> draws = draw_tokens(plan, reports);
   size_t next = 0, next_draw = 0;
   for (const PlanRow& row : plan.rows) {
@@ -300,10 +302,24 @@ void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& report
     if (samples(row)) {
       commit_token(row, draws[next_draw++], event);
     } else {
+      if (row.num_states() > 0 && row.first_position + row.num_tokens == sequence.num_prompt()) event.pooled = sequence.states.mean();
       event.finish = scheduler.commit(row, std::nullopt);
     }
     if (event.finish != FinishReason::kNone) stats.sources += event.sources;
     if (event.token >= 0 || event.finish != FinishReason::kNone) events.push_back(std::move(event));
+  }
+}
+
+void Engine::Impl::pool_states(const StepPlan& plan, const StepReport& report) {
+  size_t num_states = 0;
+  for (const PlanRow& row : plan.rows) num_states += static_cast<size_t>(row.num_states());
+  if (num_states == 0) return;
+  const size_t width = report.hidden_states.size() / num_states;
+  size_t begin = 0;
+  for (const PlanRow& row : plan.rows) {
+    const size_t size = static_cast<size_t>(row.num_states()) * width;
+    if (size > 0) scheduler.sequence(row).states.add(std::span(report.hidden_states).subspan(begin, size), width);
+    begin += size;
   }
 }
 

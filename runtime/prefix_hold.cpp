@@ -7,7 +7,7 @@
 namespace terrace {
 
 void PrefixHold::take(Sequence& sequence) {
-  if (sequence.request.prompt_logprobs && sequence.prompt_logprobs_sent < sequence.num_prompt() - 1) return;  // every position is wanted
+  if (sequence.needs_every_position()) return;
   forget_lost(sequence);
   const size_t held = sequence.prefix.size();
   find_more(sequence);

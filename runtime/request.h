@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/cache/retention.h"
+#include "runtime/pooling.h"
 
 namespace terrace {
 
@@ -39,6 +40,7 @@ struct Request {
   std::vector<int32_t> stop_tokens;  // end the sequence when sampled; empty with ignore_eos
   std::optional<int32_t> logprobs;   // log-probabilities of output tokens and of so many alternatives (0..20)
   bool prompt_logprobs = false;      // the same for prompt tokens 1..n-1 (echo)
+  std::optional<Pooling> pooling;    // no tokens follow: the prompt's hidden states are pooled into one vector
   int32_t cache_priority = kDefaultPriority;       // of its pages when it has ended: those of lower ones leave a full tier first; 0..100
   std::string cache_salt;            // cached pages are shared only between requests of equal salt
   std::shared_ptr<TokenConstraint> constraint;  // of this sequence alone; nullptr: any token may come
@@ -77,6 +79,7 @@ struct SequenceEvent {
   std::vector<TokenLogprob> top;  // largest first
   FinishReason finish = FinishReason::kNone;
   TokenSources sources;           // up to this event
+  std::vector<float> pooled;      // at the end of a request with pooling: [hidden_size], not normalised
   std::string error;              // of kError: a sentence
 };
 

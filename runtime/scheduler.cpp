@@ -41,12 +41,14 @@ Scheduler::Scheduler(const Options& options)
       prefix_hold_(tiers_, options.page_tokens, in_sight_.num_shareable(), options.fetch),
       by_slot_(static_cast<size_t>(options.max_sequences)) {}
 
-int32_t Scheduler::max_sequence_tokens() const {
-  // The last token's K and V are never needed, so a sequence may be one longer than its pages.
+// The last token's K and V are never needed, so a sequence may be one longer than its pages.
+int32_t Scheduler::max_sequence_tokens() const { return std::min(options_.context_length, max_positions() + 1); }
+
+// Positions of one sequence that can have K and V.
+int32_t Scheduler::max_positions() const {
   if (in_sight_.most_at_a_time(options_.context_length) <= options_.num_frames) return options_.context_length;
   const int64_t frames = options_.in_place ? std::max(options_.num_frames, options_.num_host_frames) : options_.num_frames;
-  const int64_t pool = frames * options_.page_tokens + 1;
-  return static_cast<int32_t>(std::min<int64_t>(options_.context_length, pool));
+  return static_cast<int32_t>(std::min<int64_t>(options_.context_length, frames * options_.page_tokens));
 }
 
 std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
@@ -56,6 +58,10 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
   if (longest > options_.context_length) {
     return fmt::format("the prompt's {} tokens and max_tokens {} exceed the model's context of {} tokens", prompt, request.max_tokens,
                        options_.context_length);
+  }
+  if (request.pooling && prompt > max_positions()) {
+    return fmt::format("the text's {} tokens need {} KV pages, but the pool has {}: raise cache.{} or give a shorter text", prompt,
+                       in_sight_.most_at_a_time(prompt), pages_for(max_positions()), options_.in_place ? "host" : "device");
   }
   if (longest > max_sequence_tokens()) {
     return fmt::format("the prompt's {} tokens and max_tokens {} need {} KV pages, but the pool has {}: raise cache.{} or lower max_tokens",
@@ -248,7 +254,7 @@ bool Scheduler::find_room_for(const Sequence& sequence) {
 // The first page that it would have to compute is about to be computed by a running sequence: better to wait for it than to do it twice.
 bool Scheduler::is_computing_for(const Sequence& waiting) const {
   const size_t next = waiting.prefix.size();
-  if (!tiers_.keeps_pages() || next >= waiting.keys.size() || static_cast<int64_t>(next) >= in_sight_.num_shareable()) return false;
+  if (!tiers_.keeps_pages() || waiting.needs_every_position() || next >= waiting.keys.size() || static_cast<int64_t>(next) >= in_sight_.num_shareable()) return false;
   return std::ranges::any_of(running_, [&](const SequencePtr& other) {
     return other->num_computed < other->num_prompt() && static_cast<size_t>(other->num_published) <= next && next < other->keys.size() &&
            other->keys[next] == waiting.keys[next];
@@ -283,6 +289,10 @@ void Scheduler::add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) 
     row.output = RowOutput::kTokenLogprobs;
     row.num_top = static_cast<uint8_t>(std::max(sequence.request.logprobs.value_or(0), 1));
     ++tokens_sent;
+  } else if (sequence.request.pooling == Pooling::kMean) {
+    row.output = RowOutput::kHiddenStates;
+  } else if (sequence.request.pooling) {
+    row.output = end == sequence.num_tokens() ? RowOutput::kLastHiddenState : RowOutput::kNone;
   } else if (end == sequence.num_tokens()) {
     row.output = needs_full_logits(sequence.request) ? RowOutput::kFullLogits : RowOutput::kCandidates;
     row.num_top = kNumCandidates;
@@ -310,6 +320,8 @@ FinishReason Scheduler::commit(const PlanRow& row, std::optional<int32_t> token)
     } else if (sequence.num_output() >= request.max_tokens) {
       finish = FinishReason::kLength;
     }
+  } else if (request.pooling) {
+    if (sequence.num_computed == sequence.num_prompt()) finish = FinishReason::kStop;
   } else if (request.max_tokens == 0 && sequence.num_computed >= sequence.num_prompt() - 1) {
     finish = FinishReason::kLength;
   }
@@ -331,6 +343,7 @@ void Scheduler::stop_running(Sequence& sequence) {
   by_slot_[static_cast<size_t>(sequence.slot)] = nullptr;
   sequence.slot = -1;
   sequence.num_computed = 0;
+  sequence.states.clear();
 }
 
 void Scheduler::to_waiting(size_t running_index) {

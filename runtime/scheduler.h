@@ -48,7 +48,7 @@ class Scheduler {
   };
   explicit Scheduler(const Options& options);
 
-  /// Longest sequence that fits the context and the pool, in tokens.
+  /// Longest sequence that fits the context and the pool, in tokens. Of a prompt that is pooled also the last token must have its page.
   int32_t max_sequence_tokens() const;
   /// Queues a sequence, or says in a sentence why it can never run.
   std::optional<std::string> submit(SequenceId id, Request request);
@@ -92,6 +92,7 @@ class Scheduler {
   bool is_computing_for(const Sequence& waiting) const;
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
+  int32_t max_positions() const;
   void stop_running(Sequence& sequence);
   void to_waiting(size_t running_index);
   int32_t pages_for(int32_t positions) const { return (positions + options_.page_tokens - 1) / options_.page_tokens; }

@@ -33,6 +33,7 @@ struct Sequence {
   int32_t num_published = 0;          // leading pages that were offered to the cache or came from it
   std::vector<size_t> on_device;      // of the published pages, the ones whose device copy its rows read; ascending
   int32_t num_let_go = 0;             // pages behind the sinks that have fallen out of the window and have no frame any more
+  HiddenStateMean states;             // of a request with pooling: those that count, as far as it has been computed
 
   // While waiting: the leading pages that were found in the cache. Held, and on their way to the device.
   std::vector<PageId> prefix;
@@ -42,6 +43,10 @@ struct Sequence {
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
   int32_t num_prompt() const { return static_cast<int32_t>(request.prompt.size()); }
+  /// Something is wanted of each position of the prompt, so none may come from the cache.
+  bool needs_every_position() const {
+    return request.pooling == Pooling::kMean || (request.prompt_logprobs && prompt_logprobs_sent < num_prompt() - 1);
+  }
   int32_t num_output() const { return num_tokens() - num_prompt(); }
   bool running() const { return slot >= 0; }
 };

@@ -92,7 +92,7 @@ void SequencePages::adopt_prefix(Sequence& sequence) {
 
 // Where a cached page begins as the sequence goes on, its first rows are the sequence's too: K and V of a position don't depend on what follows.
 void SequencePages::copy_partial_page(Sequence& sequence, StepPlan& plan) {
-  if (!tiers_.keeps_pages() || sequence.request.prompt_logprobs) return;
+  if (!tiers_.keeps_pages() || sequence.request.prompt_logprobs || sequence.needs_every_position()) return;
   const auto begin = static_cast<size_t>(sequence.num_computed);
   const std::span<const int32_t> wanted = std::span<const int32_t>(sequence.tokens).subspan(begin, sequence.tokens.size() - 1 - begin);
   const PageKey& parent = sequence.num_published == 0 ? sequence.root : sequence.keys[static_cast<size_t>(sequence.num_published) - 1];

@@ -129,7 +129,7 @@ StepPlan decode_plan(std::span<const std::byte> bytes) {
   if (slot.size() != num_rows || row_tokens.size() != num_rows || output.size() != num_rows || num_top.size() != num_rows) in.fail();
   int64_t num_tokens = 0;
   for (size_t i = 0; i < num_rows; ++i) {
-    if (output[i] > static_cast<uint8_t>(RowOutput::kTokenLogprobs) || row_tokens[i] == 0 || first_position[i] < 0) in.fail();
+    if (output[i] > static_cast<uint8_t>(RowOutput::kLastHiddenState) || row_tokens[i] == 0 || first_position[i] < 0) in.fail();
     plan.rows.push_back({slot[i], first_position[i], row_tokens[i], static_cast<RowOutput>(output[i]), num_top[i]});
     num_tokens += row_tokens[i] + (plan.rows.back().output == RowOutput::kTokenLogprobs ? 1 : 0);
   }

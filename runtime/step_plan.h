@@ -15,7 +15,7 @@
 namespace terrace {
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5054;  // "TPLN"
-inline constexpr uint16_t kPlanVersion = 2;
+inline constexpr uint16_t kPlanVersion = 3;
 
 enum class StepKind : uint16_t { kRun = 0, kStop = 1 };
 
@@ -25,6 +25,8 @@ enum class RowOutput : uint8_t {
   kCandidates = 1,   // last position: log-sum-exp parts and the largest logits
   kFullLogits = 2,   // last position: the same and the rank's whole slice of the logits
   kTokenLogprobs = 3,  // every position: as kCandidates, and the logit of the token that follows
+  kHiddenStates = 4,   // every position: the hidden state after the final norm, which is the same on every rank; rank 0 alone returns it
+  kLastHiddenState = 5,  // last position: likewise
 };
 
 enum class SlotAction : uint8_t { kOpen = 0, kClose = 1 };
@@ -51,8 +53,11 @@ struct PlanRow {
   RowOutput output = RowOutput::kNone;
   uint8_t num_top = 0;  // candidates wanted, for an output
 
+  /// Positions whose hidden state is returned.
+  int32_t num_states() const { return output == RowOutput::kHiddenStates ? num_tokens : output == RowOutput::kLastHiddenState ? 1 : 0; }
+  /// Positions whose logits are.
   int32_t num_outputs() const {
-    if (output == RowOutput::kNone) return 0;
+    if (output == RowOutput::kNone || num_states() > 0) return 0;
     return output == RowOutput::kTokenLogprobs ? num_tokens : 1;
   }
 };

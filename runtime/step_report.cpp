@@ -34,6 +34,7 @@ Bytes encode(const StepReport& report) {
     out.put_array<TokenLogit>(position.top);
     out.put_array<float>(position.full);
   }
+  out.put_array<float>(report.hidden_states);
   return out.take();
 }
 
@@ -61,6 +62,7 @@ StepReport decode_report(std::span<const std::byte> bytes) {
     position.top = in.get_array<TokenLogit>();
     position.full = in.get_array<float>();
   }
+  report.hidden_states = in.get_array<float>();
   if (!in.at_end()) in.fail();
   return report;
 }

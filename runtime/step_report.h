@@ -1,4 +1,4 @@
-// What one rank answers to a step: the digest of what it did, its part of the logits of every output position, timings.
+// What one rank answers to a step: the digest of what it did, its part of the logits of every output position, hidden states where they are wanted, timings.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,7 @@ struct StepReport {
   std::vector<MoveResult> moves;  // page moves of this and earlier plans that have ended
   std::string tables;        // only when the digest differs from the plan's: this rank's tables, for the diff
   std::vector<PositionReport> positions;  // in the order of the plan's rows
+  std::vector<float> hidden_states;  // [PlanRow::num_states() of the plan's rows, hidden_size]; rank 0's only
 };
 
 Bytes encode(const StepReport& report);

@@ -40,6 +40,7 @@ std::vector<StepReport> Worker::execute(const StepPlan& plan) {
     build_batch(plan);
     decoder_.forward({tokens_, positions_, kv_page_, runs_, frames_}, kv_);
     report_outputs(plan, report);
+    if (control_.rank() == 0) report_states(plan, report);
     decoder_.check_sums();
   }
   // A step of no rows is made only to see moves end.
@@ -158,6 +159,18 @@ void Worker::report_outputs(const StepPlan& plan, StepReport& report) {
     const size_t count = std::min(kGroup, rows.size() - begin);
     report_positions(std::span(rows).subspan(begin, count), std::span(targets).subspan(begin, count),
                      std::span<const PlanRow* const>(plan_rows).subspan(begin, count), report);
+  }
+}
+
+void Worker::report_states(const StepPlan& plan, StepReport& report) {
+  const auto width = static_cast<size_t>(decoder_.model().hidden_size);
+  for (size_t r = 0; r < plan.rows.size(); ++r) {
+    const int32_t count = plan.rows[r].num_states();
+    if (count == 0) continue;
+    const size_t begin = report.hidden_states.size();
+    report.hidden_states.resize(begin + static_cast<size_t>(count) * width);
+    const int32_t end = runs_[r].first_token + plan.rows[r].num_tokens;
+    backend_.download(decoder_.hidden_states(end - count, count), report.hidden_states.data() + begin);
   }
 }
 

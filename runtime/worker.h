@@ -37,6 +37,7 @@ class Worker {
   void build_batch(const StepPlan& plan);
   void push_frames(const StepPlan& plan, const PlanRow& row);
   void report_outputs(const StepPlan& plan, StepReport& report);
+  void report_states(const StepPlan& plan, StepReport& report);
   void report_positions(std::span<const int32_t> rows, std::span<const int32_t> targets, std::span<const PlanRow* const> plan_rows,
                         StepReport& report);
 

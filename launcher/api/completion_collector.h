@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/api/answer_collector.h"
 #include "launcher/api/completion_request.h"
 #include "launcher/api/tool_calls.h"
 #include "runtime/request.h"
@@ -16,21 +17,19 @@
 
 namespace terrace {
 
-class CompletionCollector {
+class CompletionCollector final : public AnswerCollector {
  public:
   /// `request` and `tokenizer` outlive the collector.
   CompletionCollector(const CompletionRequest& request, const Tokenizer& tokenizer);
 
-  /// Takes an event of choice `index`. True when the choice met a stop string: its sequence is to be cancelled.
-  /// Throws ApiError(400) for a sequence that the engine refused.
-  bool accept(int32_t index, const SequenceEvent& event);
-  bool done() const { return num_finished_ == request_.num_choices(); }
-  int64_t prompt_tokens() const;
-  int64_t completion_tokens() const;
+  /// True when the choice met a stop string.
+  bool accept(int32_t index, const SequenceEvent& event) override;
+  bool done() const override { return num_finished_ == request_.num_choices(); }
+  int64_t prompt_tokens() const override;
+  int64_t completion_tokens() const override;
   /// Of the prompts' tokens, those that were not computed for this request.
   int64_t cached_tokens() const;
-  /// The body of the response; `created` in seconds since 1970.
-  boost::json::object response(const std::string& id, const std::string& model, int64_t created) const;
+  boost::json::object response(const std::string& id, const std::string& model, int64_t created) const override;
   /// The choices of a stream's next chunk: what each has said since the last call, and its end. Empty while nothing new is certain.
   boost::json::array take_deltas();
   boost::json::object usage() const;

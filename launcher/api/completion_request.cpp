@@ -10,6 +10,7 @@
 #include "kernels/base/error.h"
 #include "launcher/api/api_error.h"
 #include "launcher/api/field_reader.h"
+#include "launcher/api/prompt_list.h"
 #include "runtime/text/chat_prompt.h"
 
 namespace terrace {
@@ -18,43 +19,14 @@ namespace {
 namespace json = boost::json;
 
 constexpr int32_t kMaxChoices = 128;
-constexpr int32_t kMaxPrompts = 1024;
+constexpr size_t kMaxPrompts = 1024;
 constexpr int32_t kMaxTopLogprobs = 20;
 constexpr size_t kMaxStops = 16;
 
-std::vector<int32_t> read_token_ids(const json::array& array, const CompletionContext& context, const FieldReader& fields) {
-  std::vector<int32_t> ids;
-  for (const json::value& item : array) {
-    json::error_code error;
-    const auto id = item.to_number<int32_t>(error);
-    if (error || id < 0 || id >= context.tokenizer->vocab_size()) {
-      fields.fail("prompt", fmt::format("made of token ids from 0 to {}", context.tokenizer->vocab_size() - 1));
-    }
-    ids.push_back(id);
-  }
-  return ids;
-}
-
-void add_prompt(CompletionRequest& request, const json::value& prompt, const CompletionContext& context, const FieldReader& fields) {
-  if (prompt.is_string()) {
-    request.prompt_texts.emplace_back(prompt.as_string());
-    request.prompts.push_back(context.tokenizer->encode(request.prompt_texts.back()));
-  } else if (prompt.is_array()) {
-    request.prompt_texts.emplace_back();
-    request.prompts.push_back(read_token_ids(prompt.as_array(), context, fields));
-  } else {
-    fields.fail("prompt", "a string, an array of token ids, or an array of either");
-  }
-  if (request.prompts.back().empty()) fields.fail("prompt", "at least one token long");
-}
-
 void read_prompt(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
-  const json::value* prompt = fields.value("prompt");
-  if (prompt == nullptr) fields.fail("prompt", "given");
-  const bool many = prompt->is_array() && !prompt->as_array().empty() && !prompt->as_array().front().is_number();
-  if (!many) return add_prompt(request, *prompt, context, fields);
-  if (prompt->as_array().size() > kMaxPrompts) fields.fail("prompt", fmt::format("at most {} prompts", kMaxPrompts));
-  for (const json::value& item : prompt->as_array()) add_prompt(request, item, context, fields);
+  PromptList list = read_prompts(fields, "prompt", kMaxPrompts, *context.tokenizer);
+  request.prompts = std::move(list.tokens);
+  request.prompt_texts = std::move(list.texts);
 }
 
 void read_messages(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
@@ -152,13 +124,6 @@ void read_lengths(CompletionRequest& request, FieldReader& fields, const Complet
   request.base.min_tokens = static_cast<int32_t>(fields.integer("min_tokens", 0, request.base.max_tokens).value_or(0));
 }
 
-void read_queueing(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
-  if (!context.serving) return;
-  constexpr int64_t kMost = 1 << 20;
-  request.priority = static_cast<int32_t>(fields.integer("priority", -kMost, kMost).value_or(0));
-  request.timeout_seconds = fields.number("timeout", 0, 1e6).value_or(0);
-}
-
 void read_stream(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
   request.stream = fields.boolean("stream").value_or(false);
   if (request.stream && !context.serving) fields.fail("stream", "false: a batch line has no stream");
@@ -172,12 +137,6 @@ void read_stream(CompletionRequest& request, FieldReader& fields, const Completi
 }
 
 }  // namespace
-
-std::optional<Endpoint> endpoint_of(std::string_view url) {
-  if (url == "/v1/completions") return Endpoint::kCompletions;
-  if (url == "/v1/chat/completions") return Endpoint::kChatCompletions;
-  return std::nullopt;
-}
 
 Request CompletionRequest::choice(int32_t index) const {
   Request request = base;
@@ -194,11 +153,11 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   request.model = fields.string("model").value_or("");
   for (const char* ignored : {"user", "metadata", "store", "service_tier"}) fields.ignore(ignored);
   read_stream(request, fields, context);
-  read_queueing(request, fields, context);
+  if (context.serving) request.queueing = read_queueing(fields);
   try {
     endpoint == Endpoint::kCompletions ? read_prompt(request, fields, context) : read_messages(request, fields, context);
-  } catch (const Error& error) {  // the tokenizer's: text that is not UTF-8
-    throw ApiError(400, error.what(), endpoint == Endpoint::kCompletions ? "prompt" : "messages");
+  } catch (const Error& error) {  // the tokenizer's: a chat's text that is not UTF-8
+    throw ApiError(400, error.what(), "messages");
   }
   request.n = static_cast<int32_t>(fields.integer("n", 1, kMaxChoices).value_or(1));
   read_lengths(request, fields, context);
@@ -211,8 +170,7 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
     request.echo = fields.boolean("echo").value_or(false);
   }
   request.base.prompt_logprobs = request.echo && request.base.logprobs.has_value();
-  request.base.cache_salt = fields.string("cache_salt").value_or("");
-  request.base.cache_priority = static_cast<int32_t>(fields.integer("cache_priority", 0, 100).value_or(kDefaultPriority));
+  read_cache_fields(fields, request.base);
   request.return_token_ids = fields.boolean("return_token_ids").value_or(false);
   fields.finish();
   return request;

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "launcher/api/answer_form.h"
+#include "launcher/api/common_fields.h"
+#include "launcher/api/endpoint.h"
 #include "runtime/config.h"
 #include "runtime/request.h"
 #include "runtime/text/chat_template.h"
@@ -17,13 +19,8 @@
 
 namespace terrace {
 
-enum class Endpoint { kCompletions, kChatCompletions };
-
-/// nullopt for any other url.
-std::optional<Endpoint> endpoint_of(std::string_view url);
-
 struct CompletionRequest {
-  Endpoint endpoint = Endpoint::kCompletions;
+  Endpoint endpoint = Endpoint::kCompletions;  // or kChatCompletions
   std::string model;
   std::vector<std::vector<int32_t>> prompts;  // token ids; one for chat
   std::vector<std::string> prompt_texts;      // for echo; empty strings for prompts given as ids
@@ -35,8 +32,7 @@ struct CompletionRequest {
   bool stream = false;         // the answer goes out as it is made
   bool include_usage = false;  // and its last chunk tells the tokens
   bool return_token_ids = false;
-  int32_t priority = 0;        // of a served request: the smaller goes first
-  double timeout_seconds = 0;  // of a served request, to its last token; 0: none
+  Queueing queueing;
 
   int32_t num_choices() const { return n * static_cast<int32_t>(prompts.size()); }
   /// The engine's request of choice `index` (prompt index / n), with a state of the grammar of its own.
@@ -52,10 +48,12 @@ struct CompletionContext {
   int32_t max_sequence_tokens = 0;  // chat's default max_tokens fills the rest of it
   uint64_t default_seed = 0;        // of a request that names none
   int64_t now_unix = 0;             // what chat templates see as the date
+  Pooling pooling = Pooling::kMean;  // of embeddings, where the request names none
+  int32_t hidden_size = 0;           // of the model: the dimensions of an embedding
   bool serving = false;             // a client waits: it may ask for a stream, a priority, a timeout
 };
 
-/// Throws ApiError(400).
+/// `endpoint`: one of the two. Throws ApiError(400).
 CompletionRequest read_completion_request(Endpoint endpoint, const boost::json::object& body, const CompletionContext& context);
 
 }  // namespace terrace

@@ -5,8 +5,16 @@
 namespace terrace {
 namespace {
 
-// What completions and chats have in common.
-constexpr const char* kRequestFields = R"json(     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
+// What requests to the engine have in common.
+constexpr const char* kCommonFields = R"json(     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
+     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
+     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
+     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
+     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
+     "user": {})json";
+
+// What completions and chats have, too.
+constexpr const char* kRequestFields = R"json(
      "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
      "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
      "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
@@ -24,11 +32,6 @@ constexpr const char* kRequestFields = R"json(     "model": {"type": ["string", 
      "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
      "return_token_ids": {"type": ["boolean", "null"]},
      "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
-     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
-     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
-     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
-     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
-     "user": {},
      "metadata": {},
      "store": {},
      "service_tier": {})json";
@@ -65,6 +68,24 @@ std::string_view openapi_document() {
     "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}}},
     "responses": {
      "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Chat"}}, "text/event-stream": {"schema": {"description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
+     "400": {"$ref": "#/components/responses/Error"},
+     "401": {"$ref": "#/components/responses/Error"},
+     "404": {"$ref": "#/components/responses/Error"},
+     "408": {"$ref": "#/components/responses/Error"},
+     "413": {"$ref": "#/components/responses/Error"},
+     "415": {"$ref": "#/components/responses/Error"},
+     "429": {"$ref": "#/components/responses/Error"},
+     "500": {"$ref": "#/components/responses/Error"},
+     "503": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/embeddings": {
+   "post": {
+    "summary": "A vector for each text",
+    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingRequest"}}}},
+    "responses": {
+     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Embeddings"}}}},
      "400": {"$ref": "#/components/responses/Error"},
      "401": {"$ref": "#/components/responses/Error"},
      "404": {"$ref": "#/components/responses/Error"},
@@ -271,7 +292,7 @@ std::string_view openapi_document() {
       ]
      },
 )json") +
-                                      kRequestFields + R"json(,
+                                      kCommonFields + "," + kRequestFields + R"json(,
      "max_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
      "max_completion_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
      "echo": {"type": ["boolean", "null"], "description": "The prompt before the answer"},
@@ -285,7 +306,7 @@ std::string_view openapi_document() {
     "properties": {
      "messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}}, "minItems": 1},
 )json" +
-                                      kRequestFields + R"json(,
+                                      kCommonFields + "," + kRequestFields + R"json(,
      "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
      "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
      "logprobs": {"type": ["boolean", "null"]},
@@ -342,6 +363,45 @@ std::string_view openapi_document() {
      }
     }
    },
+   "EmbeddingRequest": {
+    "type": "object",
+    "required": ["input"],
+    "additionalProperties": false,
+    "properties": {
+     "input": {
+      "description": "Texts, or token ids",
+      "anyOf": [
+       {"type": "string", "minLength": 1},
+       {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": 2048},
+       {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+       {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}, "minItems": 1, "maxItems": 2048}
+      ]
+     },
+)json" +
+                                      kCommonFields + R"json(,
+     "encoding_format": {"enum": ["float", "base64", null], "description": "base64: of the values as little-endian 32-bit floats"},
+     "dimensions": {"type": ["integer", "null"], "minimum": 1, "description": "So many leading values, made length 1 again; at most the model's own"},
+     "pooling": {"enum": ["mean", "last", null], "description": "Of the tokens' hidden states: their mean, or the last token's; embeddings.pooling unless said"}
+    }
+   },
+   "Embeddings": {
+    "type": "object",
+    "required": ["object", "data", "model", "usage"],
+    "properties": {
+     "object": {"const": "list"},
+     "data": {
+      "type": "array",
+      "description": "In the order of the inputs",
+      "items": {
+       "type": "object",
+       "required": ["object", "index", "embedding"],
+       "properties": {"object": {"const": "embedding"}, "index": {"type": "integer"}, "embedding": {"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string"}], "description": "Of Euclidean length 1"}}
+      }
+     },
+     "model": {"type": "string"},
+     "usage": {"type": "object", "required": ["prompt_tokens", "total_tokens"], "properties": {"prompt_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"}}}
+    }
+   },
    "Models": {
     "type": "object",
     "required": ["object", "data"],
@@ -385,7 +445,7 @@ std::string_view openapi_document() {
     "type": "object",
     "required": ["input_file_id", "endpoint"],
     "additionalProperties": false,
-    "properties": {"input_file_id": {"type": "string"}, "endpoint": {"enum": ["/v1/completions", "/v1/chat/completions"]}, "completion_window": {"enum": ["24h", null]}, "metadata": {"type": ["object", "null"]}}
+    "properties": {"input_file_id": {"type": "string"}, "endpoint": {"enum": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}, "completion_window": {"enum": ["24h", null]}, "metadata": {"type": ["object", "null"]}}
    },
    "Files": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}}},
    "Batches": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/Batch"}}}},

@@ -10,7 +10,6 @@
 
 #include "launcher/api/api_error.h"
 #include "launcher/api/json_body.h"
-#include "launcher/batch/batch_request.h"
 
 namespace terrace {
 namespace {
@@ -66,7 +65,7 @@ void BatchRunner::start(const BatchLine& line) {
     const json::object object = parse_json_object(input_.text(line), "the line");
     job->request = read_batch_request(object, context);
     if (!options_.url.empty() && object.at("url").as_string() != options_.url) throw ApiError(400, fmt::format("'url' must be {}, as the batch says", options_.url), "url");
-    job->collector = std::make_unique<CompletionCollector>(job->request, *context.tokenizer);
+    job->collector = job->request.make_collector(*context.tokenizer);
     for (int32_t i = 0; i < job->request.num_choices(); ++i) {
       const SequenceId id = engine_.submit(job->request.choice(i));
       job->sequences.push_back(id);
@@ -96,8 +95,8 @@ void BatchRunner::handle(const SequenceEvent& event) {
   if (!job.collector->done()) return;
   summary_.prompt_tokens += job.collector->prompt_tokens();
   summary_.completion_tokens += job.collector->completion_tokens();
-  const std::string& model = job.request.model.empty() ? options_.model_name : job.request.model;
-  const std::string id = fmt::format("{}-{:016x}", job.request.endpoint == Endpoint::kCompletions ? "cmpl" : "chatcmpl", hash_of(job.line->custom_id));
+  const std::string& model = job.request.model().empty() ? options_.model_name : job.request.model();
+  const std::string id = fmt::format("{}-{:016x}", job.request.id_prefix(), hash_of(job.line->custom_id));
   write_response(*job.line, 200, job.collector->response(id, model, std::time(nullptr)));
 }
 

@@ -8,10 +8,10 @@
 #include <string>
 #include <unordered_map>
 
-#include "launcher/api/completion_collector.h"
-#include "launcher/api/completion_request.h"
+#include "launcher/api/answer_collector.h"
 #include "launcher/batch/batch_input.h"
 #include "launcher/batch/batch_output.h"
+#include "launcher/batch/batch_request.h"
 #include "launcher/batch/sequence_runner.h"
 #include "launcher/progress.h"
 
@@ -47,8 +47,8 @@ class BatchRunner {
   // One line in flight.
   struct Job {
     const BatchLine* line = nullptr;
-    CompletionRequest request;
-    std::unique_ptr<CompletionCollector> collector;
+    BatchRequest request;
+    std::unique_ptr<AnswerCollector> collector;
     std::vector<SequenceId> sequences;
   };
   struct Place {

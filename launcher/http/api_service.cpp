@@ -18,6 +18,7 @@
 #include "launcher/api/openapi.h"
 #include "launcher/api/token_lists.h"
 #include "launcher/http/completion_answer.h"
+#include "launcher/http/embedding_answer.h"
 #include "launcher/http/file_api.h"
 #include "launcher/http/local_name.h"
 #include "launcher/http/web_page.h"
@@ -61,7 +62,7 @@ void refuse_other_sites(const HttpRequest& request) {
 struct ApiService::Route {
   http::verb method;
   std::string_view path;
-  std::function<Reply(const ApiService&, const Exchange&)> reply;  // empty: a completion
+  std::function<Reply(const ApiService&, const Exchange&)> reply;  // empty: the engine's
   bool needs_key = true;
   bool logged = true;  // but for what is asked for every few seconds
   bool json = true;    // what a POST sends
@@ -75,6 +76,7 @@ const std::vector<ApiService::Route>& ApiService::routes() {
   static const std::vector<Route> all = {
       {verb::post, "/v1/completions", {}},
       {verb::post, "/v1/chat/completions", {}},
+      {verb::post, "/v1/embeddings", {}},
       {verb::get, "/v1/models", &ApiService::list_models},
       {verb::post, "/tokenize", &ApiService::tokenize},
       {verb::post, "/detokenize", &ApiService::detokenize},
@@ -166,7 +168,12 @@ asio::awaitable<void> ApiService::answer(Exchange& exchange, const Route& route,
     co_await exchange.reply(std::move(reply));
   } else {
     const auto served = model();
-    co_await answer_completion(exchange, *served, *endpoint_of(exchange.path()), record);
+    const Endpoint endpoint = *endpoint_of(exchange.path());
+    if (endpoint == Endpoint::kEmbeddings) {
+      co_await answer_embeddings(exchange, *served, record);
+    } else {
+      co_await answer_completion(exchange, *served, endpoint, record);
+    }
   }
 }
 

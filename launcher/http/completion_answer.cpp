@@ -2,21 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <chrono>
 #include <ctime>
-#include <memory>
 #include <random>
 
-#include "kernels/base/clock.h"
 #include "launcher/api/api_error.h"
 #include "launcher/api/completion_collector.h"
 #include "launcher/api/json_body.h"
-#include "launcher/serve/engine_loop.h"
+#include "launcher/http/job_ticket.h"
 
 namespace terrace {
 namespace {
@@ -27,40 +21,21 @@ namespace json = boost::json;
 // A client or proxy that hears nothing for long gives up; a comment line keeps it there.
 constexpr auto kHeartbeat = std::chrono::seconds(15);
 
-// A request's place in the engine, given up when it goes out of scope.
-class Ticket {
- public:
-  Ticket(EngineLoop& loop, JobId id) : loop_(loop), id_(id) {}
-  ~Ticket() {
-    if (!ended_) loop_.cancel(id_);
-  }
-  Ticket(const Ticket&) = delete;
-  Ticket& operator=(const Ticket&) = delete;
-  void cancel_choice(int32_t choice) { loop_.cancel_choice(id_, choice); }
-  void ended() { ended_ = true; }
-
- private:
-  EngineLoop& loop_;
-  JobId id_;
-  bool ended_ = false;
-};
-
 // One request from its body to the end of its answer. (Arguments of an awaited call are named objects throughout: GCC 12 destroys some temporaries there twice,
 // as gcc.gnu.org/PR104031 and its kin say.)
 class CompletionAnswer {
  public:
   CompletionAnswer(Exchange& exchange, const ServedModel& model, CompletionRequest request, AccessRecord& record)
-      : exchange_(exchange), model_(model), request_(std::move(request)), record_(record), collector_(request_, *model.tokenizer),
-        wake_(std::make_shared<asio::steady_timer>(exchange.executor())) {
+      : exchange_(exchange), model_(model), request_(std::move(request)), record_(record), collector_(request_, *model.tokenizer) {
     const bool chat = request_.endpoint == Endpoint::kChatCompletions;
     id_ = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", exchange.id);
     record_.prompt_tokens = collector_.prompt_tokens();
   }
 
   asio::awaitable<void> run() {
-    Ticket ticket(*model_.loop, submit());
+    JobTicket ticket(*model_.loop, exchange_, choices(), request_.queueing, record_);
     while (true) {
-      const Mailbox::Mail mail = mailbox_->take();
+      const Mailbox::Mail mail = ticket.take();
       take(mail, ticket);
       if (mail.error) {
         ticket.ended();
@@ -68,9 +43,7 @@ class CompletionAnswer {
       }
       if (collector_.done()) break;
       if (request_.stream && !mail.items.empty()) co_await send_deltas();
-      if (mailbox_->size() > 0) continue;
-      wake_->expires_after(kHeartbeat);
-      const auto [woken] = co_await wake_->async_wait(asio::as_tuple(asio::use_awaitable));
+      const bool woken = co_await ticket.wait(kHeartbeat);
       if (woken || !request_.stream) continue;
       std::string comment = ": waiting\n\n";
       co_await send(std::move(comment));
@@ -80,23 +53,13 @@ class CompletionAnswer {
   }
 
  private:
-  JobId submit() {
-    Job job;
-    for (int32_t i = 0; i < request_.num_choices(); ++i) job.choices.push_back(request_.choice(i));
-    job.owner = exchange_.owner;
-    job.priority = request_.priority;
-    if (request_.timeout_seconds > 0) job.deadline_us = record_.begun_us + static_cast<int64_t>(request_.timeout_seconds * 1e6);
-    const auto wake = [executor = exchange_.executor(), timer = std::weak_ptr(wake_)] {
-      asio::post(executor, [timer] {
-        if (const auto there = timer.lock()) there->cancel();
-      });
-    };
-    mailbox_ = std::make_shared<Mailbox>(wake);
-    job.mailbox = mailbox_;
-    return model_.loop->submit(std::move(job));
+  std::vector<Request> choices() const {
+    std::vector<Request> choices;
+    for (int32_t i = 0; i < request_.num_choices(); ++i) choices.push_back(request_.choice(i));
+    return choices;
   }
 
-  void take(const Mailbox::Mail& mail, Ticket& ticket) {
+  void take(const Mailbox::Mail& mail, JobTicket& ticket) {
     if (!mail.items.empty()) record_.times = mail.times;
     for (const Mailbox::Item& item : mail.items) {
       if (collector_.accept(item.choice, item.event)) ticket.cancel_choice(item.choice);
@@ -164,8 +127,6 @@ class CompletionAnswer {
   CompletionRequest request_;
   AccessRecord& record_;
   CompletionCollector collector_;
-  std::shared_ptr<asio::steady_timer> wake_;
-  std::shared_ptr<Mailbox> mailbox_;
   std::string id_;
   int64_t created_ = std::time(nullptr);
 };
@@ -179,17 +140,22 @@ CompletionContext completion_context(const ServedModel& model) {
   context.grammars = model.grammars;
   context.defaults = model.defaults;
   context.max_sequence_tokens = model.max_sequence_tokens;
+  context.pooling = model.pooling;
+  context.hidden_size = model.hidden_size;
   context.default_seed = std::random_device{}();
   context.now_unix = std::time(nullptr);
   context.serving = true;
   return context;
 }
 
+void expect_model(const ServedModel& model, const std::string& name) {
+  if (name.empty() || name == model.name) return;
+  throw ApiError(404, fmt::format("the model '{}' is not served here; this is '{}'", name, model.name), "model", "model_not_found");
+}
+
 asio::awaitable<void> answer_completion(Exchange& exchange, const ServedModel& model, Endpoint endpoint, AccessRecord& record) {
   CompletionRequest request = read_completion_request(endpoint, parse_json_object(exchange.request().body(), "the body"), completion_context(model));
-  if (!request.model.empty() && request.model != model.name) {
-    throw ApiError(404, fmt::format("the model '{}' is not served here; this is '{}'", request.model, model.name), "model", "model_not_found");
-  }
+  expect_model(model, request.model);
   CompletionAnswer answer(exchange, model, std::move(request), record);
   co_await answer.run();
 }

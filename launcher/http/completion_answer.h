@@ -11,6 +11,8 @@
 namespace terrace {
 
 CompletionContext completion_context(const ServedModel& model);
+/// Throws ApiError(404) where a request names another model.
+void expect_model(const ServedModel& model, const std::string& name);
 
 /// Throws ApiError for what is refused before an answer has begun. When it is cancelled, so is the request.
 boost::asio::awaitable<void> answer_completion(Exchange& exchange, const ServedModel& model, Endpoint endpoint, AccessRecord& record);

@@ -75,7 +75,7 @@ json::object BatchJobs::create(const json::object& body) {
   const std::string input = fields.string("input_file_id").value_or("");
   if (!files_.find(input)) throw ApiError(404, fmt::format("there is no file '{}'", input), "input_file_id", "not_found");
   const std::string endpoint = fields.string("endpoint").value_or("");
-  if (!endpoint_of(endpoint)) fields.fail("endpoint", "\"/v1/completions\" or \"/v1/chat/completions\"");
+  if (!endpoint_of(endpoint)) fields.fail("endpoint", kEndpointUrls);
   if (fields.string("completion_window").value_or("24h") != "24h") fields.fail("completion_window", "\"24h\"");
   const json::value* metadata = fields.value("metadata");
   if (metadata != nullptr && !metadata->is_object()) fields.fail("metadata", "an object");

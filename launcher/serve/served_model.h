@@ -5,6 +5,7 @@
 #include <string>
 
 #include "runtime/config.h"
+#include "runtime/pooling.h"
 #include "runtime/text/chat_template.h"
 #include "runtime/text/tokenizer.h"
 
@@ -21,6 +22,8 @@ struct ServedModel {
   const Tokenizer* tokenizer = nullptr;
   const ChatTemplate* chat_template = nullptr;  // nullptr: the model carries none
   SamplingSection defaults;
+  Pooling pooling = Pooling::kMean;  // of embeddings, where the request names none
+  int32_t hidden_size = 0;
   int32_t max_sequence_tokens = 0;
   int32_t max_sequences = 0;
   GrammarCompiler* grammars = nullptr;

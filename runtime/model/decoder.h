@@ -26,6 +26,8 @@ class Decoder {
   void forward(const StepBatch& batch, const KvPool& kv);
   /// Logits of `rows` (indices in the batch; at most kMaxOutputs), [rows, shard.vocab]. Valid until the next call.
   MatrixView logits(std::span<const int32_t> rows);
+  /// After the final norm, of `count` tokens of the batch from `first` on, [count, hidden_size]. Equal on every rank; valid until the next forward().
+  MatrixView hidden_states(int64_t first, int64_t count) const { return {activations_.normed.row(first), count, activations_.normed.cols, activations_.normed.stride}; }
 
   const ModelConfig& model() const { return model_; }
   const Shard& shard() const { return shard_; }

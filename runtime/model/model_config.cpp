@@ -202,6 +202,12 @@ int32_t read_vocab_size(const GgufFile& file, const KeyReader& keys) {
   return keys.find_int("vocab_size", static_cast<int64_t>(tokens->size()), kMaxVocab);
 }
 
+// llama.cpp's numbers: 0 none, 1 mean, 2 the first token, 3 the last, 4 a score. A first token sees nothing but itself here, so 2 says no more than 0.
+std::optional<Pooling> read_pooling(const GgufFile& file, const KeyReader& keys) {
+  const int64_t type = file.find_int(keys.full_name("pooling_type")).value_or(0);
+  return type == 1 ? std::optional(Pooling::kMean) : type == 3 ? std::optional(Pooling::kLast) : std::nullopt;
+}
+
 }  // namespace
 
 ModelConfig read_model_config(const GgufFile& file) {
@@ -235,6 +241,7 @@ ModelConfig read_model_config(const GgufFile& file) {
   const double default_scale = 1 / std::sqrt(static_cast<double>(is_27b ? default_dim : model.head_dim));
   model.attention_scale = static_cast<float>(keys.find_positive_float("attention.scale", default_scale));
   model.tied_head = file.find_tensor("output.weight") == nullptr;
+  model.pooling = read_pooling(file, keys);
   model.rope = read_rope(file, keys, architecture.rope_style, model);
   if (architecture.gemma3) read_gemma3(keys, model);
   if (const std::string problem = find_geometry_problem(model); !problem.empty()) keys.unsupported(problem);
@@ -284,6 +291,11 @@ void set_attention_window(const AttentionSection& attention, ModelConfig& model)
   std::fill(model.windows.begin(), model.windows.end(), attention.window);
   model.sinks = attention.sinks;
   model.endless = true;
+}
+
+Pooling default_pooling(const EmbeddingsSection& embeddings, const ModelConfig& model) {
+  if (embeddings.pooling == "auto") return model.pooling.value_or(Pooling::kMean);
+  return embeddings.pooling == "last" ? Pooling::kLast : Pooling::kMean;
 }
 
 std::string model_title(const ModelConfig& model) {

@@ -10,6 +10,7 @@
 #include "kernels/backend.h"
 #include "runtime/config.h"
 #include "runtime/model/gguf.h"
+#include "runtime/pooling.h"
 
 namespace terrace {
 
@@ -37,6 +38,8 @@ struct ModelConfig {
   float attention_scale = 0;  // multiplies q.k
   bool tied_head = false;     // the output head is the embedding table
   RopeConfig rope;
+
+  std::optional<Pooling> pooling;  // where the file says how its embeddings are made
 
   // What Gemma 3 does differently.
   float embedding_scale = 1;  // multiplies the embedding's rows
@@ -67,6 +70,9 @@ ModelConfig make_dummy_model_config(const GeometryConfig& geometry);
 
 /// Gives every layer the user's window, if there is one. kInvalidValue where the model has windows of its own, or where this one leaves its context.
 void set_attention_window(const AttentionSection& attention, ModelConfig& model);
+
+/// How an embedding is made where a request doesn't say.
+Pooling default_pooling(const EmbeddingsSection& embeddings, const ModelConfig& model);
 
 /// For people: "Smollm2 135M (llama)"; a dummy is "random weights (llama)".
 std::string model_title(const ModelConfig& model);

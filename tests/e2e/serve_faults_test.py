@@ -37,6 +37,14 @@ class VanishingClientsTest(unittest.TestCase):
             server.wait_until(idle, "idle")
             self.assertEqual(server.end(), 0)
 
+    def test_texts_to_embed_go_with_their_client(self):
+        with Server("scheduler.max_sequences=2") as server:
+            body = {"input": [list(range(100 + n, 3000 + n)) for n in range(40)]}
+            with raw_request(server, body, "/v1/embeddings"):
+                server.wait_until(lambda stats: stats["running"] > 0, "busy")
+            server.wait_until(idle, "idle", 5)  # the whole would take many times as long
+            self.assertLess(server.stats()["prompt_tokens"], 40 * 2900 / 2)
+
     def test_a_queued_request_goes_with_its_client(self):
         with Server("scheduler.max_sequences=1") as server:
             with server.stream("/v1/completions", LONG) as first:
@@ -166,10 +174,10 @@ class BatchesTest(unittest.TestCase):
 class raw_request:
     """A request whose answer nobody waits for: the connection is closed at the end of the block."""
 
-    def __init__(self, server, body):
+    def __init__(self, server, body, path="/v1/completions"):
         data = json.dumps(body).encode()
         self.client = socket.create_connection(("127.0.0.1", server.port))
-        self.client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        self.client.sendall(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data)
 
     def __enter__(self):
         time.sleep(0.1)

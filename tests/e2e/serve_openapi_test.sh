@@ -14,7 +14,7 @@ trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
 for _ in $(seq 600); do grep -q "serving on" "$work/log" && break; sleep 0.1; done
 url=$(sed -n 's/^serving on //p' "$work/log")
 cd "$work"  # where it leaves its notes
-timeout 200 "$schemathesis" run "$url/openapi.json" --url "$url" --seed 1 --generation-deterministic --max-examples "$examples" \
+timeout 200 "$schemathesis" run "$url/openapi.json" --url "$url" --seed 1 --generation-deterministic --max-examples "$examples" --request-timeout 60 \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance --phases examples,coverage,fuzzing >"$work/out" 2>&1 || fail "$(tail -150 "$work/out")"
 kill -0 $server || fail "the server ended: $(tail "$work/log")"
 kill $server

@@ -35,6 +35,23 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(answer["error"]["param"], param)
         return answer["error"]
 
+    def test_embeds(self):
+        for body in ({"input": "Hello there"}, {"input": [[1, 2, 3]], "model": "tiny", "timeout": 50}):
+            status, answer = self.server.post("/v1/embeddings", body)
+            self.assertEqual(status, 200, answer)
+            self.assertEqual((answer["object"], answer["model"], len(answer["data"])), ("list", "tiny", 1))
+            self.assertAlmostEqual(sum(value * value for value in answer["data"][0]["embedding"]), 1, places=5)
+        self.refused(400, "/v1/embeddings", {}, "input")
+        self.refused(400, "/v1/embeddings", {"input": ""}, "input")
+        self.assertIn("2048", self.refused(400, "/v1/embeddings", {"input": ["a"] * 2049}, "input")["message"])
+        self.assertIn("8193 tokens", self.refused(400, "/v1/embeddings", {"input": ["a", [1] * 8193]}, "input")["message"])
+        self.assertIn("576", self.refused(400, "/v1/embeddings", {"input": "a", "dimensions": 577}, "dimensions")["message"])
+        self.refused(400, "/v1/embeddings", {"input": "a", "pooling": "cls"}, "pooling")
+        self.refused(400, "/v1/embeddings", {"input": "a", "encoding_format": "hex"}, "encoding_format")
+        self.refused(400, "/v1/embeddings", {"input": "a", "max_tokens": 1}, "max_tokens")
+        self.refused(404, "/v1/embeddings", {"input": "a", "model": "other"}, "model")
+        self.refused(408, "/v1/embeddings", {"input": [[1] * 8000] * 4, "timeout": 0.01}, "timeout")
+
     def test_answers_a_chat(self):
         status, answer = self.server.post("/v1/chat/completions", CHAT)
         self.assertEqual(status, 200, answer)

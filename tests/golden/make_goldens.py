@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the golden files of this folder again from the model and the reference programs; see README.md.
 
-    make_goldens.py MODEL.gguf [tokenizer|generation|perplexity|chat|dequantize ...]      default: all
+    make_goldens.py MODEL.gguf [tokenizer|generation|perplexity|embeddings|chat|dequantize ...]      default: all
 """
 
 import argparse
@@ -58,6 +58,11 @@ class Model:
         with self.torch.no_grad():
             return self.model(self.torch.tensor([ids]), past_key_values=past, use_cache=True)
 
+    def hidden_states(self, ids):
+        """After the final norm, [tokens, hidden]."""
+        with self.torch.no_grad():
+            return self.model.model(self.torch.tensor([ids])).last_hidden_state[0].double()
+
     def greedy(self, prompt_ids, num_steps):
         """End-of-sequence tokens do not stop it."""
         row = {"tokens": [], "logprobs": [], "margins": [], "top5_ids": [], "top5_logprobs": []}
@@ -101,6 +106,19 @@ def make_perplexity(args):
     print("perplexity", head["perplexity"])
     write_json("perplexity_smollm2.json", head, "sequences",
                [{"ids": ids, "logprobs": [round(v, 5) for v in chosen.tolist()]}])
+
+
+def make_embeddings(args):
+    """Of every fifth prompt of generation_smollm2.json in order of length, the shortest and the longest among them."""
+    prompts = sorted(json.loads((HERE / "generation_smollm2.json").read_text())["prompts"], key=lambda prompt: len(prompt["prompt_ids"]))
+    unit = args.reference.torch.nn.functional.normalize
+    rows = []
+    for prompt in prompts[::5]:
+        states = args.reference.hidden_states(prompt["prompt_ids"])
+        rows.append({"name": prompt["name"], "ids": prompt["prompt_ids"]})
+        for pooling, vector in ("mean", states.mean(0)), ("last", states[-1]):
+            rows[-1][pooling] = [round(v, 5) for v in unit(vector, dim=0).tolist()]
+    write_json("embeddings_smollm2.json", args.head, "texts", rows)
 
 
 def make_chat(args):
@@ -147,8 +165,8 @@ def make_dequantize(args):
     write_json("dequantize.json", {"gguf_py": True}, "formats", rows)
 
 
-MAKERS = {"tokenizer": make_tokenizer, "generation": make_generation, "perplexity": make_perplexity, "chat": make_chat,
-          "dequantize": make_dequantize}
+MAKERS = {"tokenizer": make_tokenizer, "generation": make_generation, "perplexity": make_perplexity, "embeddings": make_embeddings,
+          "chat": make_chat, "dequantize": make_dequantize}
 
 
 def main():
@@ -160,9 +178,9 @@ def main():
     if unknown := set(what) - set(MAKERS):
         parser.error(f"nothing called {sorted(unknown)}; there are {list(MAKERS)}")
     args.head = {"model": args.model.name, "model_sha256": hashlib.sha256(args.model.read_bytes()).hexdigest()}
-    if set(what) - {"dequantize"}:
+    if set(what) - {"embeddings", "dequantize"}:
         args.tokenizer = Tokenizer(args.model)
-    if set(what) & {"generation", "perplexity"}:
+    if set(what) & {"generation", "perplexity", "embeddings"}:
         args.reference = Model(args.model)
     for name in what:
         MAKERS[name](args)

@@ -86,6 +86,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"sampling.top_p", "0.25"},
     {"sampling.top_k", "40"},
     {"sampling.min_p", "0.125"},
+    {"embeddings.pooling", "last"},
 };
 
 std::string as_yaml(const std::string& path, const std::string& value) {

@@ -1,6 +1,7 @@
 // The books of the tiered cache under random schedules: sequences that begin alike, small pools, slow and failing moves. CacheWorld checks every position.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <set>
 
@@ -36,6 +37,10 @@ class CacheScheduleTest : public ::testing::TestWithParam<int> {
     for (int i = pick(0, 8); i > 0; --i) request.prompt.push_back(pick(1000, 1001));
     request.max_tokens = pick(1, 30);
     request.prompt_logprobs = pick(0, 8) == 0;
+    if (!request.prompt_logprobs && pick(0, 6) == 0) {
+      request.pooling = pick(0, 1) > 0 ? Pooling::kMean : Pooling::kLast;
+      request.max_tokens = 0;
+    }
     if (pick(0, 6) == 0) request.cache_salt = std::string(1, 't');
     request.cache_priority = pick(0, 3) == 0 ? pick(0, 100) : kDefaultPriority;
     request.sampling.temperature = 0;
@@ -60,6 +65,7 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
                     .num_slots = options.max_sequences, .window = options.window, .num_ranks = options.num_ranks, .fail_one_in = pick(0, 2) == 0 ? 5 : 0,
                     .seed = static_cast<uint32_t>(GetParam())});
   std::set<SequenceId> in_flight;
+  std::map<SequenceId, int32_t> num_states;  // of a mean, since it was begun last
   SequenceId next_id = 1;
   int to_submit = 60;
   int steps = 0;
@@ -90,6 +96,14 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
       const SequenceId id = sequence.id;
       const bool sampled = row.output == RowOutput::kCandidates || row.output == RowOutput::kFullLogits;
       const int32_t token = 1000 + sequence.num_output() % 2;  // answers begin alike too
+      if (sequence.request.pooling == Pooling::kMean) {  // every position, one after another
+        if (row.first_position == 0) num_states[id] = 0;
+        ASSERT_EQ(row.num_states(), row.num_tokens);
+        ASSERT_EQ(row.first_position, num_states[id]);
+        num_states[id] += row.num_states();
+      } else if (sequence.request.pooling) {
+        ASSERT_EQ(row.num_states(), row.first_position + row.num_tokens == sequence.num_prompt() ? 1 : 0);
+      }
       if (scheduler.commit(row, sampled ? std::optional(token) : std::nullopt) != FinishReason::kNone) in_flight.erase(id);
     }
   }

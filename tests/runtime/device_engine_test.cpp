@@ -240,6 +240,31 @@ TEST_F(DeviceEngineTest, EightBitPagesGiveTheTokensOfTheCpu) {
   }
 }
 
+// Hidden states come down beside logits, also those of a decode's recorded step.
+TEST_F(DeviceEngineTest, PooledHiddenStatesAreTheCpusAndOfEqualBitsHoweverChunked) {
+  std::vector<Request> requests = some_requests();
+  requests.push_back(make_request(3, 30, 0));
+  requests.push_back(make_request(4, 30, 0));
+  requests[2].pooling = Pooling::kMean;
+  requests[3].pooling = Pooling::kLast;
+  Config config = device_config();
+  config.backend = "cpu";
+  const Outputs wanted = run_engine(config, 1, requests);
+  const Outputs found = run_engine(device_config(), 1, requests);
+  config = device_config();
+  config.scheduler = {.max_tokens_per_step = 7, .max_sequences = 4};
+  const Outputs chunked = run_engine(config, 1, requests);
+  const Outputs shared = run_engine(device_config(), 2, requests);
+  for (const SequenceId id : {SequenceId{3}, SequenceId{4}}) {
+    ASSERT_EQ(found.at(id).back().pooled.size(), 128u);
+    EXPECT_EQ(chunked.at(id).back().pooled, found.at(id).back().pooled);
+    for (size_t i = 0; i < 128; ++i) {
+      EXPECT_NEAR(found.at(id).back().pooled[i], wanted.at(id).back().pooled[i], 0.02);
+      EXPECT_NEAR(shared.at(id).back().pooled[i], wanted.at(id).back().pooled[i], 0.02);
+    }
+  }
+}
+
 TEST_F(DeviceEngineTest, WholeRowsOfLogitsAndScoresOfGivenTokensComeFromTheDevice) {
   Request sampled = make_request(1, 9, 2);  // top-p without top-k takes whole rows
   sampled.sampling.temperature = 0.8f;

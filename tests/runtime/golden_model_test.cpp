@@ -1,4 +1,5 @@
 // The real models against transformers in float32 on the dequantised weights (tests/golden/README.md): what the shipped defaults lose.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -51,6 +52,17 @@ TEST_F(GoldenModelTest, GreedyTokensAgreeOn1And2And3And9Ranks) {
   config_.parallel.threads = 1;
   expect_golden_tokens(config_, 1, goldens_, 0.5f, kAllTokens);
   for (const int ranks : {2, 3, 9}) expect_golden_tokens(config_, ranks, few, 0.5f, 24);  // ranks outnumber the cores: keep it short
+}
+
+TEST_F(GoldenModelTest, EmbeddingsAreThoseOfFloat32On1And2Ranks) {
+  const std::vector<GoldenEmbedding> goldens = read_embeddings("embeddings_smollm2.json");
+  ASSERT_EQ(goldens.size(), 6u);
+  for (const int ranks : {1, 2}) {
+    const LeastSimilarity least = least_similarity(config_, ranks, goldens);
+    EXPECT_GE(least.mean, 0.9995);
+    EXPECT_GE(least.last, 0.999);
+    RecordProperty(fmt::format("least_of_{}_ranks", ranks), fmt::format("mean {:.6f}, last {:.6f}", least.mean, least.last));
+  }
 }
 
 /// Gemma 3 270M: skipped without TERRACE_TEST_GEMMA (scripts/setup.sh --with-gemma). Two of the prompts are longer than its window of 512.

@@ -48,6 +48,28 @@ TEST(SchedulerTest, ChunksALongPromptUnderTheTokenBudget) {
   EXPECT_EQ(scheduler.frames_in_use(), 0);
 }
 
+TEST(SchedulerTest, APooledTextEndsWithItsLastTokenAndAsksForNoLogits) {
+  for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
+    Scheduler::Options options = small_options();
+    options.max_tokens_per_step = 16;
+    Scheduler scheduler(options);
+    Request request = make_request(33, 0);
+    request.pooling = pooling;
+    ASSERT_FALSE(scheduler.submit(1, request));
+    std::vector<std::pair<int, int>> rows;
+    while (scheduler.busy()) {
+      const StepPlan plan = decode_plan(encode(scheduler.plan()));
+      ASSERT_EQ(plan.rows.size(), 1u);
+      EXPECT_EQ(plan.rows[0].num_outputs(), 0);
+      rows.emplace_back(plan.rows[0].num_tokens, plan.rows[0].num_states());
+      const FinishReason finish = scheduler.commit(plan.rows[0], std::nullopt);
+      EXPECT_EQ(finish, rows.size() == 3 ? FinishReason::kStop : FinishReason::kNone);
+    }
+    const bool mean = pooling == Pooling::kMean;
+    EXPECT_EQ(rows, (std::vector<std::pair<int, int>>{{16, mean ? 16 : 0}, {16, mean ? 16 : 0}, {1, 1}}));
+  }
+}
+
 TEST(SchedulerTest, MixesDecodesBeforePromptChunks) {
   Scheduler scheduler(small_options());
   scheduler.submit(1, make_request(4, 8));

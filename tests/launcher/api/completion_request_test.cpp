@@ -225,10 +225,11 @@ TEST_F(CompletionRequestTest, ChatNamesWhatIsWrongWithTheMessages) {
   refuses(R"({"messages": [{"role": "user", "content": "hi"}]})", "use /v1/completions");
 }
 
-TEST_F(CompletionRequestTest, KnowsTheTwoEndpoints) {
+TEST_F(CompletionRequestTest, KnowsTheEndpoints) {
   EXPECT_EQ(endpoint_of("/v1/completions"), Endpoint::kCompletions);
   EXPECT_EQ(endpoint_of("/v1/chat/completions"), Endpoint::kChatCompletions);
-  EXPECT_EQ(endpoint_of("/v1/embeddings"), std::nullopt);
+  EXPECT_EQ(endpoint_of("/v1/embeddings"), Endpoint::kEmbeddings);
+  EXPECT_EQ(endpoint_of("/v1/embedding"), std::nullopt);
   EXPECT_EQ(endpoint_of(""), std::nullopt);
 }
 

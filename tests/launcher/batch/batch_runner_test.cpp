@@ -37,7 +37,9 @@ std::string mixed_input() {
          "\n" +
          completion("scored", R"("prompt":"hello the hello","max_tokens":0,"echo":true,"logprobs":2)") +
          completion("long", R"("prompt":["ab","the"],"n":2,"max_tokens":100000)") +
-         R"({"custom_id":"url","method":"POST","url":"/v1/embeddings","body":{}})" "\n" +
+         R"({"custom_id":"url","method":"POST","url":"/v1/moderations","body":{}})" "\n" +
+         R"({"custom_id":"vectors","method":"POST","url":"/v1/embeddings","body":{"input":["ab","the"],"dimensions":8}})" "\n" +
+         R"({"custom_id":"wide","method":"POST","url":"/v1/embeddings","body":{"input":"ab","dimensions":65}})" "\n" +
          R"({"custom_id":"method","method":"GET","url":"/v1/completions","body":{"prompt":"a"}})" "\n" +
          R"({"custom_id":"body","method":"POST","url":"/v1/completions"})" "\n" +
          R"({"custom_id":"extra","method":"POST","url":"/v1/completions","body":{"prompt":"a"},"prioriti":1})" "\n" +
@@ -45,8 +47,8 @@ std::string mixed_input() {
          completion("last", R"("prompt":"1 2","max_tokens":3,"min_tokens":3,"logit_bias":{"97":50})");
 }
 
-constexpr int64_t kNumLines = 13;
-constexpr int64_t kNumFailed = 8;
+constexpr int64_t kNumLines = 15;
+constexpr int64_t kNumFailed = 9;
 
 class BatchRunnerTest : public ::testing::Test {
  protected:
@@ -84,6 +86,7 @@ class BatchRunnerTest : public ::testing::Test {
     options.context.tokenizer = session.tokenizer();
     options.context.chat_template = session.chat_template();
     options.context.max_sequence_tokens = session.engine().max_sequence_tokens();
+    options.context.hidden_size = session.model().hidden_size;
     options.model_name = "tiny";
     options.max_in_flight = 3;
     options.signal = &signal_;
@@ -137,19 +140,19 @@ TEST_F(BatchRunnerTest, AnswersEveryLineAndFailsBrokenOnesAlone) {
   const auto lines = results(output());
   EXPECT_EQ(lines.size(), static_cast<size_t>(kNumLines));
   const std::string body = "/response/body";
-  for (const char* good : {"greedy", "chat", "choices", "scored", "last"}) {
+  for (const char* good : {"greedy", "chat", "choices", "scored", "vectors", "last"}) {
     EXPECT_EQ(at(lines, good, "/response/status_code"), 200) << good;
     EXPECT_TRUE(at(lines, good, "/error").is_null());
     EXPECT_EQ(at(lines, good, body + "/model"), "tiny");
   }
-  const std::pair<const char*, const char*> refused[] = {{"unknown", "max_token"}, {"long", "prompt"}, {"url", "url"},
+  const std::pair<const char*, const char*> refused[] = {{"unknown", "max_token"}, {"long", "prompt"}, {"url", "url"}, {"wide", "dimensions"},
                                                          {"method", "method"},     {"body", "body"},   {"extra", "prioriti"}};
   for (const auto& [id, param] : refused) {
     EXPECT_EQ(at(lines, id, "/response/status_code"), 400) << id;
     EXPECT_EQ(at(lines, id, body + "/error/param"), param) << id;
     EXPECT_TRUE(at(lines, id, "/error").is_null());
   }
-  for (const char* unreadable : {"line:3", "line:13"}) {
+  for (const char* unreadable : {"line:3", "line:15"}) {
     EXPECT_TRUE(at(lines, unreadable, "/response").is_null()) << unreadable;
     EXPECT_EQ(at(lines, unreadable, "/error/code"), "invalid_value") << unreadable;
   }
@@ -157,6 +160,8 @@ TEST_F(BatchRunnerTest, AnswersEveryLineAndFailsBrokenOnesAlone) {
   EXPECT_EQ(at(lines, "choices", body + "/choices").as_array().size(), 4u);
   EXPECT_EQ(at(lines, "scored", body + "/choices/0/text"), "hello the hello");
   EXPECT_EQ(at(lines, "scored", body + "/choices/0/logprobs/token_logprobs").as_array().size(), 3u);
+  EXPECT_EQ(at(lines, "vectors", body + "/data/1/embedding").as_array().size(), 8u);
+  EXPECT_EQ(at(lines, "vectors", body + "/usage/prompt_tokens"), at(lines, "vectors", body + "/usage/total_tokens"));
   EXPECT_EQ(at(lines, "last", body + "/choices/0/text"), "aaa");  // biased
 }
 

@@ -8,6 +8,7 @@
 
 #include "launcher/api/api_error.h"
 #include "launcher/api/completion_request.h"
+#include "launcher/api/embedding_request.h"
 #include "launcher/http/api_service.h"
 #include "tests/support/runtime/tiny_vocabulary.h"
 
@@ -38,20 +39,28 @@ TEST(OpenApiTest, NamesOnlyFieldsThatAreRead) {
   CompletionContext context;
   context.tokenizer = tokenizer.get();
   context.max_sequence_tokens = 100;
+  context.hidden_size = 4;
   context.serving = true;
   const ChatTemplate chat_template("{{ messages[0].content }}a", "", "");
   context.chat_template = &chat_template;
-  const std::pair<const char*, Endpoint> requests[] = {{"CompletionRequest", Endpoint::kCompletions}, {"ChatRequest", Endpoint::kChatCompletions}};
+  const std::pair<const char*, Endpoint> requests[] = {
+      {"CompletionRequest", Endpoint::kCompletions}, {"ChatRequest", Endpoint::kChatCompletions}, {"EmbeddingRequest", Endpoint::kEmbeddings}};
   for (const auto& [name, endpoint] : requests) {
     for (const auto& [field, schema] : document.at("components").at("schemas").at(name).at("properties").as_object()) {
       json::object body;
       if (endpoint == Endpoint::kCompletions) {
         body["prompt"] = "a";
+      } else if (endpoint == Endpoint::kEmbeddings) {
+        body["input"] = "a";
       } else {
         body["messages"] = json::array{json::object{{"role", "user"}, {"content", "a"}}};
       }
       body.emplace(field, nullptr);
-      EXPECT_NO_THROW(read_completion_request(endpoint, body, context)) << name << "." << field;
+      if (endpoint == Endpoint::kEmbeddings) {
+        EXPECT_NO_THROW(read_embedding_request(body, context)) << name << "." << field;
+      } else {
+        EXPECT_NO_THROW(read_completion_request(endpoint, body, context)) << name << "." << field;
+      }
     }
   }
 }

@@ -67,6 +67,19 @@ TEST(ModelConfigTest, TakesKvHeadsAsAnArrayWhereAllLayersAgree) {
   expect_refused(llama_keys().add_i32s("llama.attention.head_count_kv", {}), ErrorCode::kModelCorrupt, "head_count_kv is 0");
 }
 
+TEST(ModelConfigTest, PoolsAsTheUserSaysElseAsTheFileElseTheMean) {
+  const auto pooling = [](const char* wanted, uint32_t type) {
+    EmbeddingsSection section;
+    section.pooling = wanted;
+    return default_pooling(section, read(llama_keys().add_u32("llama.pooling_type", type)));
+  };
+  EXPECT_EQ(default_pooling({}, read(llama_keys())), Pooling::kMean);
+  for (const uint32_t type : {0u, 1u, 2u, 4u, 99u}) EXPECT_EQ(pooling("auto", type), Pooling::kMean) << type;
+  EXPECT_EQ(pooling("auto", 3), Pooling::kLast);
+  EXPECT_EQ(pooling("mean", 3), Pooling::kMean);
+  EXPECT_EQ(pooling("last", 1), Pooling::kLast);
+}
+
 TEST(ModelConfigTest, RunsQwen2WithHalvesRope) {
   GgufBuilder builder;
   builder.add_string("general.architecture", "qwen2")

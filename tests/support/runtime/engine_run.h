@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ Outputs run_engine(const Config& config, int ranks, const std::vector<Request>& 
 
 /// Greedy, with 3 log-probabilities a token.
 Request greedy_request(int seed, int prompt_tokens, int max_tokens, int vocab_size);
+
+double cosine(std::span<const float> a, std::span<const float> b);
 
 /// Tokens, log-probabilities and how it ended.
 void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what);

@@ -46,6 +46,15 @@ GoldenSequence read_perplexity(const std::string& file) {
   return {list<int32_t>(sequence.at("ids")), list<float>(sequence.at("logprobs"))};
 }
 
+std::vector<GoldenEmbedding> read_embeddings(const std::string& file) {
+  std::vector<GoldenEmbedding> goldens;
+  const json::value root = read_json(file);
+  for (const json::value& item : root.at("texts").as_array()) {
+    goldens.push_back({std::string(item.at("name").as_string()), list<int32_t>(item.at("ids")), list<float>(item.at("mean")), list<float>(item.at("last"))});
+  }
+  return goldens;
+}
+
 Request scoring_request(const std::vector<int32_t>& ids) {
   Request request;
   request.prompt = ids;
@@ -98,6 +107,25 @@ double perplexity_ratio(const Config& config, const GoldenSequence& sequence) {
   fmt::print("perplexity {:.4f}, float32 {:.4f}: {:+.3f} %\n", std::exp(-found / tokens), std::exp(-expected / tokens),
              100 * (std::exp((expected - found) / tokens) - 1));
   return std::exp((expected - found) / tokens);
+}
+
+LeastSimilarity least_similarity(const Config& config, int ranks, const std::vector<GoldenEmbedding>& goldens) {
+  std::vector<Request> requests;
+  for (const GoldenEmbedding& golden : goldens) {
+    for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
+      Request& request = requests.emplace_back();
+      request.prompt = golden.ids;
+      request.max_tokens = 0;
+      request.pooling = pooling;
+    }
+  }
+  const Outputs outputs = run_engine(config, ranks, requests);
+  LeastSimilarity least;
+  for (size_t i = 0; i < goldens.size(); ++i) {
+    least.mean = std::min(least.mean, cosine(outputs.at(2 * i + 1).back().pooled, goldens[i].mean));
+    least.last = std::min(least.last, cosine(outputs.at(2 * i + 2).back().pooled, goldens[i].last));
+  }
+  return least;
 }
 
 void expect_golden_tokens(const Config& config, int ranks, const std::vector<Golden>& goldens, float margin, int32_t most_tokens) {

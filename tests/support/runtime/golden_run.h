@@ -26,6 +26,13 @@ struct GoldenSequence {
 };
 GoldenSequence read_perplexity(const std::string& file);
 
+struct GoldenEmbedding {
+  std::string name;
+  std::vector<int32_t> ids;
+  std::vector<float> mean, last;  // [hidden_size], length 1
+};
+std::vector<GoldenEmbedding> read_embeddings(const std::string& file);
+
 /// Asks for the log-probability of each of `ids` but the first.
 Request scoring_request(const std::vector<int32_t>& ids);
 
@@ -40,6 +47,13 @@ GoldenDifference score_goldens(const Config& config, const std::vector<Golden>& 
 
 /// The engine's perplexity of `sequence` over the golden one.
 double perplexity_ratio(const Config& config, const GoldenSequence& sequence);
+
+/// The least cosine similarity of the engine's pooled hidden states to the golden ones.
+struct LeastSimilarity {
+  double mean = 1;
+  double last = 1;
+};
+LeastSimilarity least_similarity(const Config& config, int ranks, const std::vector<GoldenEmbedding>& goldens);
 
 /// Greedy generation gives the golden tokens, up to the first whose margin (nats) is below `margin`; `most_tokens` of each at most.
 void expect_golden_tokens(const Config& config, int ranks, const std::vector<Golden>& goldens, float margin, int32_t most_tokens);
