@@ -9,9 +9,8 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/error.h"
 #include "runtime/sampling/mask_maker.h"
-#include "runtime/sampling/sampler.h"
-#include "runtime/sampling/token_draw.h"
 #include "runtime/scheduler.h"
+#include "runtime/step_publisher.h"
 #include "runtime/trace_writer.h"
 #include "runtime/worker.h"
 
@@ -46,15 +45,6 @@ void check_digests(const StepPlan& plan, const std::vector<StepReport>& reports,
   }
 }
 
-bool samples(const PlanRow& row) { return row.output == RowOutput::kCandidates || row.output == RowOutput::kFullLogits; }
-
-/// Every rank's view of an output position.
-std::vector<PositionReport*> position_of(std::vector<StepReport>& reports, size_t index) {
-  std::vector<PositionReport*> parts;
-  for (StepReport& report : reports) parts.push_back(&report.positions.at(index));
-  return parts;
-}
-
 }  // namespace
 
 struct Engine::Impl {
@@ -65,11 +55,6 @@ struct Engine::Impl {
 
   void drain(std::vector<SequenceEvent>& events);
   void step(std::vector<SequenceEvent>& events);
-  void publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events);
-  void publish_prompt_logprobs(const PlanRow& row, std::vector<StepReport>& reports, size_t first, std::vector<SequenceEvent>& events);
-  void pool_states(const StepPlan& plan, const StepReport& report);
-  std::vector<TokenDraw> draw_tokens(const StepPlan& plan, std::vector<StepReport>& reports);
-  void commit_token(const PlanRow& row, const TokenDraw& draw, SequenceEvent& event);
   void count(const StepPlan& plan, const std::vector<StepReport>& reports);
   StepPlan make_plan();
   void move_pages();
@@ -82,6 +67,7 @@ struct Engine::Impl {
   Scheduler scheduler;
   MaskMaker masks;
   EngineStats stats;
+  StepPublisher publisher{scheduler, masks, worker.backend(), stats};
   Clock& clock = steady_clock();
   TraceWriter::StepTimes times;  // of the step in progress
 
@@ -170,7 +156,7 @@ void Engine::Impl::step(std::vector<SequenceEvent>& events) {
   const StepPlan plan = make_plan();
   std::vector<StepReport> reports = run(plan);
   count(plan, reports);
-  publish(plan, reports, events);
+  publisher.publish(plan, reports, events);
   trace_step(plan, reports);
 }
 
@@ -263,99 +249,6 @@ void Engine::Impl::count(const StepPlan& plan, const std::vector<StepReport>& re
   stats.skew_us += most - least;
   stats.frame_token_slots += static_cast<uint64_t>(scheduler.frames_in_use()) * static_cast<uint64_t>(options.cache.page_tokens);
   stats.kv_tokens += static_cast<uint64_t>(scheduler.tokens_in_frames());
-}
-
-// The next token of every row that yields one, in the plan's order. A row is drawn from its logits and its own sequence alone, so all rows are drawn
-// at once, by all threads: at a temperature that is a pass over the whole vocabulary.
-std::vector<TokenDraw> Engine::Impl::draw_tokens(const StepPlan& plan, std::vector<StepReport>& reports) {
-  std::vector<TokenDraw> draws;
-  bool costly = false;
-  size_t next = 0;  // output position
-  for (const PlanRow& row : plan.rows) {
-    if (samples(row)) {
-      const Sequence& sequence = scheduler.sequence(row);
-      draws.push_back({position_of(reports, next), &sequence.request, sequence.tokens, masks.mask(sequence.id)});
-      costly = costly || row.output == RowOutput::kFullLogits;
-    }
-    next += static_cast<size_t>(row.num_outputs());
-  }
-  const auto count = static_cast<int64_t>(draws.size());
-  if (costly) {
-    worker.backend().for_each(count, [&](int64_t i) { draws[static_cast<size_t>(i)].draw(); });
-  } else {
-    for (TokenDraw& draw : draws) draw.draw();
-  }
-  return draws;
-}
-
-void Engine::Impl::publish(const StepPlan& plan, std::vector<StepReport>& reports, std::vector<SequenceEvent>& events) {
-  pool_states(plan, reports.front());
-  const std::vector<TokenDraw> draws = draw_tokens(plan, reports);
-  size_t next = 0, next_draw = 0;
-  for (const PlanRow& row : plan.rows) {
-    if (row.output == RowOutput::kTokenLogprobs) publish_prompt_logprobs(row, reports, next, events);
-    next += static_cast<size_t>(row.num_outputs());
-    const Sequence& sequence = scheduler.sequence(row);
-    SequenceEvent event;
-    event.id = sequence.id;
-    event.sources = sequence.sources;
-    if (samples(row)) {
-      commit_token(row, draws[next_draw++], event);
-    } else {
-      if (row.num_states() > 0 && row.first_position + row.num_tokens == sequence.num_prompt()) event.pooled = sequence.states.mean();
-      event.finish = scheduler.commit(row, std::nullopt);
-    }
-    if (event.finish != FinishReason::kNone) stats.sources += event.sources;
-    if (event.token >= 0 || event.finish != FinishReason::kNone) events.push_back(std::move(event));
-  }
-}
-
-void Engine::Impl::pool_states(const StepPlan& plan, const StepReport& report) {
-  size_t num_states = 0;
-  for (const PlanRow& row : plan.rows) num_states += static_cast<size_t>(row.num_states());
-  if (num_states == 0) return;
-  const size_t width = report.hidden_states.size() / num_states;
-  size_t begin = 0;
-  for (const PlanRow& row : plan.rows) {
-    const size_t size = static_cast<size_t>(row.num_states()) * width;
-    if (size > 0) scheduler.sequence(row).states.add(std::span(report.hidden_states).subspan(begin, size), width);
-    begin += size;
-  }
-}
-
-// A constrained sequence that no token can follow ends without one.
-void Engine::Impl::commit_token(const PlanRow& row, const TokenDraw& draw, SequenceEvent& event) {
-  if (!draw.sampled) {
-    const TokenMask& mask = *draw.mask;
-    event.finish = mask.may_end ? FinishReason::kStop : FinishReason::kError;
-    if (!mask.may_end) event.error = mask.problem.empty() ? "no token of the model's vocabulary can follow under the grammar of the request" : mask.problem;
-    scheduler.commit(row, std::nullopt);
-    scheduler.cancel(event.id);
-    return;
-  }
-  event.token = draw.sampled->token;
-  event.logprob = draw.sampled->logprob;
-  event.top = draw.sampled->top;
-  ++stats.generated_tokens;
-  event.finish = scheduler.commit(row, event.token);
-  if (draw.mask != nullptr && event.finish == FinishReason::kNone) masks.advance(event.id, event.token);
-}
-
-void Engine::Impl::publish_prompt_logprobs(const PlanRow& row, std::vector<StepReport>& reports, size_t first, std::vector<SequenceEvent>& events) {
-  Sequence& sequence = scheduler.sequence(row);
-  for (int32_t i = 0; i < row.num_tokens; ++i) {
-    const int32_t position = row.first_position + i;
-    if (position < sequence.prompt_logprobs_sent) continue;
-    const PositionLogits at = join_positions(position_of(reports, first + static_cast<size_t>(i)));
-    SequenceEvent event;
-    event.id = sequence.id;
-    event.is_prompt = true;
-    event.token = sequence.tokens[static_cast<size_t>(position) + 1];
-    event.logprob = at.logprob(at.target_logit);
-    event.top = top_logprobs(at, sequence.request.logprobs.value_or(0));
-    events.push_back(std::move(event));
-  }
-  sequence.prompt_logprobs_sent = std::max(sequence.prompt_logprobs_sent, row.first_position + row.num_tokens);
 }
 
 }  // namespace terrace
