@@ -8,6 +8,7 @@
 #include "kernels/base/half.h"
 #include "kernels/cpu/attention_tile.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/row_ops.h"
 #include "kernels/page_layout.h"
 #include "tests/support/kernels/emulated_attention.h"
 #include "tests/support/kernels/random_matrix.h"
@@ -94,6 +95,10 @@ class TileWorld {
   void store_row(const PageRows& rows, int32_t key, const float* values) {
     std::byte* page = pool_.data() + static_cast<size_t>(key / shape_.page_tokens) * layout_.page_stride;
     std::byte* row = page + layout_.row_offset(rows, 0, 0, key % shape_.page_tokens);
+    if (rows.type == KvType::kQ4) {
+      std::byte* scales = page + layout_.scale_offset(rows, 0, 0, key % shape_.page_tokens);
+      return kScalarRowOps.store_kv(values, shape_.head_dim, rows.type, row, scales);
+    }
     const float scale = 0.01f + 0.001f * static_cast<float>(key % 7);
     if (is_quantised(rows.type)) std::memcpy(page + layout_.scale_offset(rows, 0, 0, key % shape_.page_tokens), &scale, sizeof scale);
     for (int32_t d = 0; d < shape_.head_dim; ++d) {
@@ -123,7 +128,7 @@ TEST(AttentionKernelsTest, EveryIsaYieldsTheScalarBits) {
                           {64, 2, 40, 900, 1, 0, {300, 260}, 0.5f}, {13, 1, 256, 40, 256, 0, {5, 3}, 9.0f}};
   const std::vector<NamedKernels> faster = faster_kernels();
   if (faster.empty()) GTEST_SKIP() << "this machine runs the scalar kernels only";
-  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
     for (const Shape& shape : shapes) {
       const TileWorld world(shape, format);
       const std::vector<float> expected = world.run(kScalarAttention);
