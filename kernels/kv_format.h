@@ -25,6 +25,7 @@ constexpr bool is_quantised(KvType type) { return type == KvType::kQ8 || type ==
 /// A kQ4 row is a whole number of runs of 32 dims (zeros fill the last): 16 bytes, of which byte i holds the codes of dims i (low) and i + 16,
 /// and two f16 scales, one for each 16 dims.
 inline constexpr int32_t kQ4Run = 32;
+inline constexpr int32_t kMostQ4Dims = 2048;
 constexpr int32_t q4_runs(int32_t dims) { return (dims + kQ4Run - 1) / kQ4Run; }
 constexpr int32_t q4_code_bytes(int32_t dims) { return q4_runs(dims) * kQ4Run / 2; }
 constexpr int32_t q4_scales(int32_t dims) { return q4_runs(dims) * 2; }

@@ -28,6 +28,9 @@ size_t scale_bytes(KvType type, int head_dim) {
 
 PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim) {
   if (kv_format_name(format) == "other") throw Error(ErrorCode::kInvalidValue, "no kernel reads such pages: take a KV format of kKvFormats");
+  if (head_dim > kMostQ4Dims && (format.k == KvType::kQ4 || format.v == KvType::kQ4)) {
+    throw Error(ErrorCode::kInvalidValue, "heads of more than 2048 dims have no 4-bit pages: set cache.format to Q8");
+  }
   PageLayout layout;
   layout.k.type = format.k;
   layout.v.type = format.v;

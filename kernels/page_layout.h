@@ -45,7 +45,7 @@ struct PageLayout {
   bool operator==(const PageLayout&) const = default;
 };
 
-/// Throws kInvalidValue for a format without a name.
+/// Throws kInvalidValue for a format without a name, and for 4-bit rows of more than kMostQ4Dims.
 PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim);
 
 /// A format as the configuration writes it: "Q8", "Q8/F16" for 8-bit keys and 16-bit values.

@@ -28,11 +28,11 @@ const Element* page_rows(const AttentionTile& tile, int32_t page, size_t offset)
 }
 
 /// Rows of a page that are packed, from row `first` on, as floats; of the tile's keys or values.
-template <class Wide>
+template <class Lanes, class Wide>
 void unpack_page_rows(const AttentionTile& tile, int32_t page, int32_t first, int32_t count, bool values, float* to) {
   const auto* codes = page_rows<uint8_t>(tile, page, values ? tile.v_offset : 0);
   const F16* scales = page_rows<F16>(tile, page, values ? tile.v_scales : tile.k_scales);
-  unpack_rows<Wide>(codes + first * q4_code_bytes(tile.head_dim), scales + first * q4_scales(tile.head_dim), count, tile.head_dim, to);
+  unpack_rows<Lanes, Wide>(codes + first * q4_code_bytes(tile.head_dim), scales + first * q4_scales(tile.head_dim), count, tile.head_dim, to);
 }
 
 /// The piece after this one in which a key may be seen.
@@ -74,8 +74,13 @@ class PageWalk {
   /// The page of one of the tiles, or of the last where `index` is beyond.
   template <class Element>
   const Element* rows(int32_t index) const {
-    const AttentionTile& tile = now_.tiles[index < now_.count ? index : now_.count - 1];
+    const AttentionTile& tile = this->tile(index);
     return page_rows<Element>(tile, key_ / tile.page_tokens, values_ ? tile.v_offset : 0);
+  }
+  /// The scales of its rows.
+  const F16* scales(int32_t index) const {
+    const AttentionTile& tile = this->tile(index);
+    return page_rows<F16>(tile, key_ / tile.page_tokens, values_ ? tile.v_scales : tile.k_scales);
   }
   void advance() {
     const AttentionTile& tile = *now_.tiles;
@@ -98,6 +103,7 @@ class PageWalk {
   }
 
  private:
+  const AttentionTile& tile(int32_t index) const { return now_.tiles[index < now_.count ? index : now_.count - 1]; }
   void begin() { key_ = now_.tiles->gap.skip(now_.tiles->kv_begin, now_.tiles->page_tokens); }
 
   TileGroup now_, next_;
@@ -152,6 +158,7 @@ class DirectTiles {
         const Element* ahead = ahead_.template rows<Element>(h);
         if constexpr (kIsPacked<Element>) {
           fetch(ahead, static_cast<size_t>(n) * bytes_of_row<Element>(tiles_[h].head_dim));
+          fetch_elements(ahead_.scales(h), n * q4_scales(tiles_[h].head_dim));
           use_unpacked(h, key, n, values, key - piece, use);
         } else {
           use(rows_[h], page_rows<Element>(tiles_[h], key / page_tokens, values ? tiles_[h].v_offset : 0), ahead, key - piece, n);
@@ -169,7 +176,7 @@ class DirectTiles {
     const auto* unpacked = reinterpret_cast<const Unpacked*>(floats);
     for (int32_t i = 0; i < num_keys; i += kColumns) {
       const int32_t n = num_keys - i < kColumns ? num_keys - i : kColumns;
-      unpack_page_rows<Wide>(t, key / t.page_tokens, i, n, values, floats);
+      unpack_page_rows<Lanes, Wide>(t, key / t.page_tokens, i, n, values, floats);
       use(rows_[h], unpacked, unpacked, key_in_piece + i, n);
     }
   }
@@ -265,7 +272,7 @@ class WideTile {
   auto readable_row(int32_t key, bool values, float* floats) const {
     if constexpr (kIsPacked<Element>) {
       const int32_t position = piece_ + key;
-      unpack_page_rows<Wide>(t_, position / t_.page_tokens, position % t_.page_tokens, 1, values, floats);
+      unpack_page_rows<Lanes, Wide>(t_, position / t_.page_tokens, position % t_.page_tokens, 1, values, floats);
       return static_cast<const float*>(floats);
     } else {
       return row_of<Element>(key, values ? t_.v_offset : 0);

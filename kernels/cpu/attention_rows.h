@@ -15,8 +15,9 @@ template <class Lanes, class Wide>
 class TileRows {
  public:
   static int32_t padded(int32_t head_dim) { return (head_dim + kLanes - 1) / kLanes * kLanes; }
+  /// Whole cache lines: what lies behind is aligned too.
   static int64_t scratch_floats(int32_t rows, int32_t head_dim) {
-    return static_cast<int64_t>(rows) * (4 * padded(head_dim) + kAttentionSplit + 3);
+    return (static_cast<int64_t>(rows) * (4 * padded(head_dim) + kAttentionSplit + 3) + 15) / 16 * 16;
   }
 
   void begin(const AttentionTile& tile) {
@@ -111,6 +112,8 @@ class TileRows {
   void weigh(const Element* v, const Element* ahead, int32_t key, int32_t count) {
     weigh_blocks<Lanes, Element, 3>(v, ahead, key, count);
   }
+
+  void weigh(const Unpacked* v, const Unpacked*, int32_t key, int32_t count) { weigh_floats(&v->value, key, count); }
 
   /// The same for values turned to floats.
   void weigh_floats(const float* v, int32_t key, int32_t count) {

@@ -75,11 +75,11 @@ struct ScalarLanes {
     return map([src](int i) { return static_cast<float>(src[i].code); });
   }
   static ScalarLanes load(const Unpacked* src) { return load(&src->value); }
-  /// 32 dims of a row of 4-bit codes with their two scales; every vector type has it.
-  static void unpack(const uint8_t* codes, const F16* scales, float* to) {
+  /// 32 dims of a row of 4-bit codes: levels times the run's two scales; every vector type has it.
+  static void unpack(const uint8_t* codes, const float* scales, float* to) {
     for (int i = 0; i < kQ4Run; ++i) {
       const int code = i < kQ4Run / 2 ? codes[i] & 15 : codes[i - kQ4Run / 2] >> 4;
-      to[i] = static_cast<float>(kQ4Levels[code]) * (f16_to_float(scales[i / (kQ4Run / 2)].bits) * 0x1p-7f);
+      to[i] = static_cast<float>(kQ4Levels[code]) * scales[i / (kQ4Run / 2)];
     }
   }
   void store(float* dst) const {

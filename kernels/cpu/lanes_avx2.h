@@ -26,23 +26,16 @@ struct Avx2Lanes {
     return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(src))))};
   }
   static Avx2Lanes load(const Unpacked* src) { return load(&src->value); }
-  static void unpack(const uint8_t* codes, const F16* scales, float* to) {
+  static void unpack(const uint8_t* codes, const float* scales, float* to) {
     const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kQ4Levels)), nibble = _mm_set1_epi8(15);
     const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
     const __m128i halves[] = {_mm_shuffle_epi8(levels, _mm_and_si128(both, nibble)), _mm_shuffle_epi8(levels, _mm_and_si128(_mm_srli_epi16(both, 4), nibble))};
-    const __m128 pair = q4_scales_of(scales);
-    const __m256 factors[] = {_mm256_broadcastss_ps(pair), _mm256_broadcastss_ps(_mm_movehdup_ps(pair))};
+    const __m256 factors[] = {_mm256_broadcast_ss(scales), _mm256_broadcast_ss(scales + 1)};
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const __m128i eight = i % 2 == 0 ? halves[i / 2] : _mm_unpackhi_epi64(halves[i / 2], halves[i / 2]);
       _mm256_storeu_ps(to + i * kLanes, _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), factors[i / 2]));
     }
-  }
-  /// A run's two scales / 128, the first of the vector.
-  static __m128 q4_scales_of(const F16* scales) {
-    int32_t two;
-    __builtin_memcpy(&two, scales, sizeof two);
-    return _mm_mul_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(two)), _mm_set1_ps(0x1p-7f));
   }
   void store(float* dst) const { _mm256_storeu_ps(dst, reg); }
   void store(F16* dst) const {

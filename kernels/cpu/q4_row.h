@@ -8,18 +8,40 @@
 namespace terrace {
 namespace {
 
+/// `count` scales, what the levels are multiplied by: scale / 128.
+template <class Lanes>
+void load_factors(const F16* scales, int32_t count, float* to) {
+  const Lanes share = Lanes::broadcast(0x1p-7f);
+  int32_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) (Lanes::load(scales + i) * share).store(to + i);
+  if (i == count) return;
+  F16 last[kLanes] = {};
+  float factors[kLanes];
+  for (int32_t j = i; j < count; ++j) last[j - i] = scales[j];
+  (Lanes::load(last) * share).store(factors);
+  for (int32_t j = i; j < count; ++j) to[j] = factors[j - i];
+}
+
 /// Reads `num_rows` rows that lie one after another, as do their scales, into rows of `dims` floats.
-template <class Wide>
+template <class Lanes, class Wide>
 void unpack_rows(const uint8_t* codes, const F16* scales, int32_t num_rows, int32_t dims, float* to) {
-  const int32_t whole = dims / kQ4Run * kQ4Run;
-  for (int32_t row = 0; row < num_rows; ++row, to += dims) {
-    for (int32_t d = 0; d < whole; d += kQ4Run, codes += kQ4Run / 2, scales += 2) Wide::unpack(codes, scales, to + d);
-    if (whole == dims) continue;
-    float last[kQ4Run];
-    Wide::unpack(codes, scales, last);
-    for (int32_t d = whole; d < dims; ++d) to[d] = last[d - whole];
-    codes += kQ4Run / 2;
-    scales += 2;
+  constexpr int32_t kMost = kMostQ4Dims / kQ4Run;  // runs at a time
+  float factors[2 * kMost];
+  const int32_t whole = dims / kQ4Run, runs = q4_runs(dims);
+  const int32_t rows_at_once = kMost / runs;
+  for (; num_rows > 0; num_rows -= rows_at_once, scales += 2 * rows_at_once * runs) {
+    const int32_t rows = num_rows < rows_at_once ? num_rows : rows_at_once;
+    load_factors<Lanes>(scales, 2 * rows * runs, factors);
+    const float* pair = factors;
+    for (int32_t row = 0; row < rows; ++row, to += dims) {
+      for (int32_t run = 0; run < whole; ++run, codes += kQ4Run / 2, pair += 2) Wide::unpack(codes, pair, to + run * kQ4Run);
+      if (whole == runs) continue;
+      float last[kQ4Run];
+      Wide::unpack(codes, pair, last);
+      for (int32_t d = whole * kQ4Run; d < dims; ++d) to[d] = last[d - whole * kQ4Run];
+      codes += kQ4Run / 2;
+      pair += 2;
+    }
   }
 }
 

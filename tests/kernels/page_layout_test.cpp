@@ -52,6 +52,8 @@ TEST(PageLayoutTest, FourBitsTakeAQuarterOf16AndEightBytesARowOf64) {
   EXPECT_EQ(make_page_layout(KvType::kQ4, 16, 1, 1, 80).k.row_bytes, 48u);  // the last run of 32 is filled up
 }
 
+TEST(PageLayoutTest, RefusesHeadsTooLargeFor4Bits) { EXPECT_THROW(make_page_layout(KvType::kQ4, 16, 1, 1, 2049), Error); }
+
 TEST(PageLayoutTest, RefusesAFormatThatNoKernelReads) { EXPECT_THROW(make_page_layout({KvType::kF16, KvType::kQ8}, 16, 1, 1, 64), Error); }
 
 }  // namespace

@@ -109,9 +109,6 @@ inline Ints512 cvtepi8_epi32(__m128i a) {
 inline Ints512 srli_epi32(Ints512 a, int bits) {
   return ints([&](int i) { return _mm256_srli_epi32(a.half[i], bits); });
 }
-inline Floats512 broadcastss_ps(__m128 a) {
-  return floats([&](int) { return _mm256_broadcastss_ps(a); });
-}
 /// Lane index % 16 of `a` for each index.
 inline Floats512 permutexvar_ps(Ints512 index, Floats512 a) {
   uint32_t at[16];
@@ -175,7 +172,6 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 #define _mm512_cvtepu8_epi32 ::terrace::testing::cvtepu8_epi32
 #define _mm512_cvtepi8_epi32 ::terrace::testing::cvtepi8_epi32
 #define _mm512_srli_epi32 ::terrace::testing::srli_epi32
-#define _mm512_broadcastss_ps ::terrace::testing::broadcastss_ps
 #define _mm512_permutexvar_ps ::terrace::testing::permutexvar_ps
 #define _mm512_maddubs_epi16 ::terrace::testing::maddubs_epi16
 #define _mm512_madd_epi16 ::terrace::testing::madd_epi16
