@@ -135,6 +135,8 @@ class Backend {
   virtual std::string describe() const = 0;
   /// What the bits of its results depend on beside the operands: where it is equal, K and V may be taken over from another run.
   virtual std::string arithmetic() const = 0;
+  /// Throws kInvalidValue, naming those that there are, where it has no kernels for such pages.
+  virtual void check_kv_format(KvFormat) const {}
   virtual Buffer allocate(size_t bytes) = 0;
   /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
   virtual Buffer upload(std::span<const float> values) = 0;
@@ -187,7 +189,7 @@ class Backend {
   /// gate.out = activation(x * gate^T) * (x * up^T), with both biases; up.out is scratch.
   virtual void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up, GateActivation activation);
   /// Rotates q and k by the tokens' positions and writes k and v into the tokens' pages. Where keys are quantised, q leaves turned as they
-  /// are stored (rotated_dims), fit for attention() alone.
+  /// are stored (rotated_dims), fit for attention() alone; v may leave turned too.
   virtual void rope_and_store_kv(const RopeKvArgs& args) = 0;
   /// Copies whole pages, one after another, before the ops that follow: copy-on-write.
   virtual void copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) = 0;

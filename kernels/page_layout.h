@@ -1,5 +1,5 @@
 // Where each K and V row lies inside a page (LAW 2): one contiguous block per rank, [layer][K|V][kv_head][token][head_dim], a layer's scales
-// behind its rows, [K|V][kv_head][token] floats.
+// behind its rows, [K|V][kv_head][token]: a float for a row of 8 bits, q4_scales() f16 for one of 4.
 #pragma once
 
 #include <array>
@@ -17,7 +17,8 @@ struct PageRows {
   size_t offset = 0;
   size_t row_bytes = 0;     // one token of one head
   size_t head_stride = 0;   // page_tokens rows
-  size_t scales = 0;        // offset of [num_kv_heads, page_tokens] floats, where is_quantised(type)
+  size_t scales = 0;        // offset of [num_kv_heads, page_tokens] rows' scales, where is_quantised(type)
+  size_t scale_bytes = 0;   // of a row
   bool operator==(const PageRows&) const = default;
 };
 
@@ -37,14 +38,14 @@ struct PageLayout {
     return static_cast<size_t>(layer) * layer_stride + rows.offset + static_cast<size_t>(kv_head) * rows.head_stride +
            static_cast<size_t>(token) * rows.row_bytes;
   }
-  /// Of the row's scale.
+  /// Of the row's scale or scales.
   size_t scale_offset(const PageRows& rows, int layer, int kv_head, int token) const {
-    return static_cast<size_t>(layer) * layer_stride + rows.scales + static_cast<size_t>(kv_head * page_tokens + token) * sizeof(float);
+    return static_cast<size_t>(layer) * layer_stride + rows.scales + static_cast<size_t>(kv_head * page_tokens + token) * rows.scale_bytes;
   }
   bool operator==(const PageLayout&) const = default;
 };
 
-/// Throws kInvalidValue for a format without a name.
+/// Throws kInvalidValue for a format without a name, and for 4-bit rows of more than kMostQ4Dims.
 PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim);
 
 /// A format as the configuration writes it: "Q8", "Q8/F16" for 8-bit keys and 16-bit values.
@@ -55,6 +56,7 @@ struct NamedKvFormat {
 inline constexpr std::array kKvFormats = {
     NamedKvFormat{"F16", KvType::kF16}, NamedKvFormat{"BF16", KvType::kBF16}, NamedKvFormat{"F32", KvType::kF32},
     NamedKvFormat{"Q8", KvType::kQ8},   NamedKvFormat{"Q8/F16", {KvType::kQ8, KvType::kF16}},
+    NamedKvFormat{"Q4", KvType::kQ4},   NamedKvFormat{"Q8/Q4", {KvType::kQ8, KvType::kQ4}},
 };
 /// "other" for one that has no name.
 std::string_view kv_format_name(KvFormat format);

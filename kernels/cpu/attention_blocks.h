@@ -35,6 +35,13 @@ void merge_piece(float* state, float& state_lse, const float* piece, float piece
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(memory) + i, 0, 2);
 }
 
+/// The same for elements that may lie in a page.
+template <class Element>
+[[gnu::always_inline]] inline void fetch_elements(const Element* from, int32_t count) {
+  fetch(from, static_cast<size_t>(count) * sizeof(Element));
+}
+[[gnu::always_inline]] inline void fetch_elements(const Unpacked*, int32_t) {}
+
 /// scores[r][j] = dot(q[r], k[j]), `k` as it lies in a page; rows of q and k lie `dims` apart, a multiple of 8, and
 /// rows of scores kAttentionSplit. Fetches as much from `ahead` on its way.
 template <class Lanes, class Element, int kRows>
@@ -42,7 +49,7 @@ template <class Lanes, class Element, int kRows>
                                   int32_t dims, float* scores) {
   int32_t j = 0;
   for (; j + 4 <= num_keys; j += 4, k += 4 * dims, ahead += 4 * dims) {
-    fetch(ahead, static_cast<size_t>(4 * dims) * sizeof(Element));
+    fetch_elements(ahead, 4 * dims);
     Lanes sum[kRows][4];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -155,7 +162,7 @@ template <class Wide, class Element, int kRows, int kVectors>
   }
 #pragma GCC unroll 4
   for (int32_t j = 0; j < num_keys; ++j) {
-    if (ahead != nullptr) fetch(ahead + j * dims, kVectors * Wide::kWidth * sizeof(Element));
+    if (ahead != nullptr) fetch_elements(ahead + j * dims, kVectors * Wide::kWidth);
     Wide weight[kRows];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) weight[r] = Wide::broadcast(p[r * kAttentionSplit + j]);

@@ -2,8 +2,9 @@
 // is in:
 //   piece = 256 keys from an absolute multiple of 256; s_j = dot(q * scale, k_j) in 8 lanes over head_dim, soft-capped
 //   where wanted; m = max s_j; p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j,
-//   by fma) / l; LSE = m + log l; pieces are merged from left to right. Quantised rows: k_j and v_j are their integers;
-//   s_j is multiplied by the key's scale before it is capped, and p_j by the value's after l is summed.
+//   by fma) / l; LSE = m + log l; pieces are merged from left to right. Rows of 8 bits: k_j and v_j are their integers;
+//   s_j is multiplied by the key's scale before it is capped, and p_j by the value's after l is summed. Rows of 4 bits: as
+//   the floats that unpack_rows() makes of them.
 // Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own, or in
 // the gap of its window, is never part of its arithmetic (it may hold stale NaN); a page in the gap of all rows is not
 // read at all.
@@ -16,6 +17,7 @@
 
 #include "kernels/cpu/attention_packing.h"
 #include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/q4_row.h"
 
 namespace terrace {
 namespace {
@@ -25,6 +27,14 @@ constexpr int32_t kDirectRows = 30;  // up to here, reading 16-bit rows again co
 template <class Element>
 const Element* page_rows(const AttentionTile& tile, int32_t page, size_t offset) {
   return reinterpret_cast<const Element*>(tile.pool + tile.frames[page] * tile.page_stride + offset);
+}
+
+/// Rows of a page that are packed, from row `first` on, as floats; of the tile's keys or values.
+template <class Lanes, class Wide>
+void unpack_page_rows(const AttentionTile& tile, int32_t page, int32_t first, int32_t count, bool values, float* to) {
+  const auto* codes = page_rows<uint8_t>(tile, page, values ? tile.v_offset : 0);
+  const F16* scales = page_rows<F16>(tile, page, values ? tile.v_scales : tile.k_scales);
+  unpack_rows<Lanes, Wide>(codes + first * q4_code_bytes(tile.head_dim), scales + first * q4_scales(tile.head_dim), count, tile.head_dim, to);
 }
 
 /// The piece after this one in which a key may be seen.
@@ -66,8 +76,13 @@ class PageWalk {
   /// The page of one of the tiles, or of the last where `index` is beyond.
   template <class Element>
   const Element* rows(int32_t index) const {
-    const AttentionTile& tile = now_.tiles[index < now_.count ? index : now_.count - 1];
+    const AttentionTile& tile = this->tile(index);
     return page_rows<Element>(tile, key_ / tile.page_tokens, values_ ? tile.v_offset : 0);
+  }
+  /// The scales of its rows.
+  const F16* scales(int32_t index) const {
+    const AttentionTile& tile = this->tile(index);
+    return page_rows<F16>(tile, key_ / tile.page_tokens, values_ ? tile.v_scales : tile.k_scales);
   }
   void advance() {
     const AttentionTile& tile = *now_.tiles;
@@ -90,6 +105,7 @@ class PageWalk {
   }
 
  private:
+  const AttentionTile& tile(int32_t index) const { return now_.tiles[index < now_.count ? index : now_.count - 1]; }
   void begin() { key_ = now_.tiles->gap.skip(now_.tiles->kv_begin, now_.tiles->page_tokens); }
 
   TileGroup now_, next_;
@@ -107,7 +123,7 @@ class DirectTiles {
     const AttentionTile& t = tiles_[0];
     for (int i = 0; i < kPagesAhead; ++i, ahead_.advance()) {
       for (int32_t h = 0; h < count_; ++h)
-        fetch(ahead_.rows<Key>(h), static_cast<size_t>(t.page_tokens * t.head_dim) * sizeof(Key));
+        fetch(ahead_.rows<Key>(h), static_cast<size_t>(t.page_tokens) * bytes_of_row<Key>(t.head_dim));
     }
     for (int32_t h = 0; h < count_; ++h) rows_[h].begin(tiles_[h]);
     for (int32_t piece = t.kv_begin; piece < t.kv_end; piece = next_piece(t, piece)) {
@@ -115,7 +131,7 @@ class DirectTiles {
       for (int32_t h = 0; h < count_; ++h) rows_[h].begin_piece(piece, num_keys);
       for_each_page<Key>(
           piece, num_keys, false,
-          [](auto& rows, const Key* k, const Key* ahead, int32_t key, int32_t n) { rows.score(k, ahead, key, n); });
+          [](auto& rows, const auto* k, const auto* ahead, int32_t key, int32_t n) { rows.score(k, ahead, key, n); });
       for (int32_t h = 0; h < count_; ++h) {
         apply_scales<Key>(tiles_[h], piece, tiles_[h].k_scales, rows_[h]);
         rows_[h].softmax();
@@ -123,7 +139,7 @@ class DirectTiles {
       }
       for_each_page<Value>(
           piece, num_keys, true,
-          [](auto& rows, const Value* v, const Value* ahead, int32_t key, int32_t n) { rows.weigh(v, ahead, key, n); });
+          [](auto& rows, const auto* v, const auto* ahead, int32_t key, int32_t n) { rows.weigh(v, ahead, key, n); });
       for (int32_t h = 0; h < count_; ++h) rows_[h].fold();
     }
     for (int32_t h = 0; h < count_; ++h) rows_[h].write();
@@ -141,10 +157,29 @@ class DirectTiles {
     for (int32_t key = gap.skip(piece, page_tokens); key < end; key = gap.skip(key + page_tokens, page_tokens)) {
       const int32_t n = end - key < page_tokens ? end - key : page_tokens;
       for (int32_t h = 0; h < count_; ++h) {
-        use(rows_[h], page_rows<Element>(tiles_[h], key / page_tokens, values ? tiles_[h].v_offset : 0),
-            ahead_.template rows<Element>(h), key - piece, n);
+        const Element* ahead = ahead_.template rows<Element>(h);
+        if constexpr (kIsPacked<Element>) {
+          fetch(ahead, static_cast<size_t>(n) * bytes_of_row<Element>(tiles_[h].head_dim));
+          fetch_elements(ahead_.scales(h), n * q4_scales(tiles_[h].head_dim));
+          use_unpacked(h, key, n, values, key - piece, use);
+        } else {
+          use(rows_[h], page_rows<Element>(tiles_[h], key / page_tokens, values ? tiles_[h].v_offset : 0), ahead, key - piece, n);
+        }
       }
       ahead_.advance();
+    }
+  }
+
+  /// The same for the rows of one page and head, turned into floats some at a time.
+  template <class Function>
+  [[gnu::always_inline]] void use_unpacked(int32_t h, int32_t key, int32_t num_keys, bool values, int32_t key_in_piece, Function use) {
+    const AttentionTile& t = tiles_[h];
+    float* floats = tiles_[0].scratch + TileRows<Lanes, Wide>::scratch_floats(tiles_[0].num_tokens * tiles_[0].num_heads, t.head_dim);
+    const auto* unpacked = reinterpret_cast<const Unpacked*>(floats);
+    for (int32_t i = 0; i < num_keys; i += kColumns) {
+      const int32_t n = num_keys - i < kColumns ? num_keys - i : kColumns;
+      unpack_page_rows<Lanes, Wide>(t, key / t.page_tokens, i, n, values, floats);
+      use(rows_[h], unpacked, unpacked, key_in_piece + i, n);
     }
   }
 
@@ -162,7 +197,8 @@ class PackedTile {
       : t_(tile),
         dims_(Rows::padded(tile.head_dim)),
         chunk_keys_(Packing::chunk_keys(dims_)),
-        packed_(tile.scratch + Rows::scratch_floats(Rows::room(tile), tile.head_dim)) {}
+        packed_(tile.scratch + Rows::scratch_floats(Rows::room(tile), tile.head_dim)),
+        unpacked_(packed_ + chunk_keys_ / Packing::kValuesTogether * dims_) {}
 
   void run() {
     rows_.begin(t_);
@@ -208,7 +244,7 @@ class PackedTile {
 
   [[gnu::always_inline]] void fetch_chunk(int32_t key, int32_t end, bool values) const {
     end = end - key < chunk_keys_ ? end : key + chunk_keys_;
-    const size_t row_bytes = static_cast<size_t>(t_.head_dim) * (values ? sizeof(Value) : sizeof(Key));
+    const size_t row_bytes = values ? bytes_of_row<Value>(t_.head_dim) : bytes_of_row<Key>(t_.head_dim);
     for (; key < end; ++key) {
       if (in_gap(key)) continue;
       const void* row = row_of<Key>(key, 0);
@@ -224,7 +260,20 @@ class PackedTile {
   template <class Element>
   const Element* row_of(int32_t key, size_t offset) const {
     const int32_t position = piece_ + key;
-    return page_rows<Element>(t_, position / t_.page_tokens, offset) + position % t_.page_tokens * t_.head_dim;
+    const int32_t stride = static_cast<int32_t>(bytes_of_row<Element>(t_.head_dim) / sizeof(Element));
+    return page_rows<Element>(t_, position / t_.page_tokens, offset) + position % t_.page_tokens * stride;
+  }
+
+  /// The key's K or V row as elements that can be loaded: those of the page or, of a packed row, `floats`, which it is turned into.
+  template <class Element>
+  auto readable_row(int32_t key, bool values, float* floats) const {
+    if constexpr (kIsPacked<Element>) {
+      const int32_t position = piece_ + key;
+      unpack_page_rows<typename Rows::LanesType, typename Rows::WideType>(t_, position / t_.page_tokens, position % t_.page_tokens, 1, values, floats);
+      return static_cast<const float*>(floats);
+    } else {
+      return row_of<Element>(key, values ? t_.v_offset : 0);
+    }
   }
 
   /// Blocks of kColumns keys. Others stand in for the keys of the gap, and for those that fill up the last block.
@@ -233,10 +282,10 @@ class PackedTile {
     const int32_t beside_gap = gap_.end <= last ? gap_.end : gap_.begin - 1;
     float* block = packed_;
     for (int32_t begin = 0; begin < count; begin += kColumns, block += Packing::block_floats(dims_)) {
-      const Key* rows[kColumns];
+      decltype(readable_row<Key>(0, false, nullptr)) rows[kColumns];
       for (int32_t i = 0; i < kColumns; ++i) {
         const int32_t wanted = begin + i < count ? key + begin + i : last;
-        rows[i] = row_of<Key>(in_gap(wanted) ? beside_gap : wanted, 0);
+        rows[i] = readable_row<Key>(in_gap(wanted) ? beside_gap : wanted, false, unpacked_ + i * dims_);
       }
       Packing::pack_keys(rows, t_.head_dim, dims_, block);
     }
@@ -247,10 +296,10 @@ class PackedTile {
     constexpr int32_t kTogether = Packing::kValuesTogether;
     const int32_t end = (count + Packing::kValuesMultiple - 1) / Packing::kValuesMultiple * Packing::kValuesMultiple;
     for (int32_t begin = 0; begin < end; begin += kTogether) {
-      const Value* rows[kTogether];
+      decltype(readable_row<Value>(0, true, nullptr)) rows[kTogether];
       for (int32_t i = 0; i < kTogether; ++i) {
         const bool none = begin + i >= count || in_gap(key + begin + i);
-        rows[i] = none ? nullptr : row_of<Value>(key + begin + i, t_.v_offset);
+        rows[i] = none ? nullptr : readable_row<Value>(key + begin + i, true, unpacked_ + i * dims_);
       }
       Packing::pack_values(rows, t_.head_dim, dims_, packed_ + begin / kTogether * dims_);
     }
@@ -259,7 +308,8 @@ class PackedTile {
   const AttentionTile& t_;
   const int32_t dims_;  // head_dim, rounded up to whole lanes
   const int32_t chunk_keys_;
-  float* packed_;  // chunk_keys_ of K or V
+  float* packed_;    // chunk_keys_ of K or V
+  float* unpacked_;  // [kColumns, dims_]: rows of 4-bit codes as floats
   int32_t piece_ = 0;
   KeyGap gap_;  // of the tile, counted from the piece's begin
   Rows rows_;
@@ -295,9 +345,11 @@ void run_tiles(const TileGroup& now, const TileGroup& next) {
     case KvType::kF32: return run_tiles_of<Tiles, float, float>(now, next);
     case KvType::kF16: return run_tiles_of<Tiles, F16, F16>(now, next);
     case KvType::kBF16: return run_tiles_of<Tiles, BF16, BF16>(now, next);
+    case KvType::kQ4: return run_tiles_of<Tiles, Q4, Q4>(now, next);
     case KvType::kQ8: break;
   }
   if (format.v == KvType::kQ8) return run_tiles_of<Tiles, Q8, Q8>(now, next);
+  if (format.v == KvType::kQ4) return run_tiles_of<Tiles, Q8, Q4>(now, next);
   run_tiles_of<Tiles, Q8, F16>(now, next);
 }
 

@@ -14,9 +14,13 @@ namespace {
 template <class Lanes, class Wide>
 class TileRows {
  public:
+  using LanesType = Lanes;
+  using WideType = Wide;
+
   static int32_t padded(int32_t head_dim) { return (head_dim + kLanes - 1) / kLanes * kLanes; }
+  /// Whole cache lines: what lies behind is aligned too.
   static int64_t scratch_floats(int32_t rows, int32_t head_dim) {
-    return static_cast<int64_t>(rows) * (4 * padded(head_dim) + kAttentionSplit + 3);
+    return (static_cast<int64_t>(rows) * (4 * padded(head_dim) + kAttentionSplit + 3) + 15) / 16 * 16;
   }
 
   /// Rows that there is memory for, of which those beyond the tile's own may hold anything.
@@ -103,6 +107,8 @@ class TileRows {
   void weigh(const Element* v, const Element* ahead, int32_t key, int32_t count) {
     weigh_blocks<Lanes, Element, 3>(v, ahead, key, count);
   }
+
+  void weigh(const Unpacked* v, const Unpacked*, int32_t key, int32_t count) { weigh_packed(&v->value, key, count); }
 
   /// Before weigh_packed().
   void pack_weights() {}

@@ -34,8 +34,8 @@ struct AttentionTile {
   KeyGap gap;  // the first query's: pages inside are not read
 
   // Page j / page_tokens, at pool + frames[it] * page_stride, holds key j in its row j % page_tokens of head_dim
-  // elements; its V rows, v_offset bytes further (other heads' may lie elsewhere); the scales of quantised rows, one
-  // float each, at k_scales and v_scales.
+  // elements; its V rows, v_offset bytes further (other heads' may lie elsewhere); the scales of quantised rows (one
+  // float each, or q4_scales() f16) at k_scales and v_scales.
   const std::byte* pool = nullptr;  // with the layer's and the head's offset added
   const uint32_t* frames = nullptr;
   size_t page_stride = 0;

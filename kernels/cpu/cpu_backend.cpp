@@ -170,7 +170,7 @@ void CpuBackend::rope_and_store_kv(const RopeKvArgs& args) {
 void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
   const auto rotate = args.style == RopeStyle::kAdjacentPairs ? rows_.rotate_pairs : rows_.rotate_halves;
   const PageLayout& layout = args.kv->layout;
-  const int32_t mixed_dims = is_quantised(layout.k.type) ? rotated_dims(args.head_dim) : 1;
+  const int32_t mixed_dims = is_rotated_key(layout.k.type) ? rotated_dims(args.head_dim) : 1;
   const auto turn = [&](float* head, const RopeTable::Row& angles) {
     rotate(head, angles.cos, angles.sin, args.rotary_dim);
     if (mixed_dims > 1) rows_.rotate_hadamard(head, args.head_dim, mixed_dims);
@@ -189,14 +189,16 @@ void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
   const int slot = batch_.positions[index] % layout.page_tokens;
   std::byte* page = args.kv->base + frame * layout.page_stride;
   const auto store = [&](const float* head, const PageRows& rows, int kv_head) {
-    auto* scale = reinterpret_cast<float*>(page + layout.scale_offset(rows, args.layer, kv_head, slot));
-    rows_.store_kv(head, args.head_dim, rows.type, page + layout.row_offset(rows, args.layer, kv_head, slot), scale);
+    std::byte* scales = page + layout.scale_offset(rows, args.layer, kv_head, slot);
+    rows_.store_kv(head, args.head_dim, rows.type, page + layout.row_offset(rows, args.layer, kv_head, slot), scales);
   };
   for (int kv_head = 0; kv_head < layout.num_kv_heads; ++kv_head) {
     float* k = args.k.row(token) + kv_head * args.head_dim;
     turn(k, angles);
     store(k, layout.k, kv_head);
-    store(args.v.row(token) + kv_head * args.head_dim, layout.v, kv_head);
+    float* v = args.v.row(token) + kv_head * args.head_dim;
+    if (is_rotated_value(layout.v.type)) rows_.rotate_hadamard(v, args.head_dim, rotated_dims(args.head_dim));
+    store(v, layout.v, kv_head);
   }
 }
 
@@ -205,7 +207,11 @@ void CpuBackend::copy_pages(const KvPool& kv, std::span<const FrameCopy> copies)
   for (const FrameCopy& copy : copies) std::memcpy(kv.base + copy.to * bytes, kv.base + copy.from * bytes, bytes);
 }
 
-void CpuBackend::attention(const AttentionArgs& args) { attention_.run(args); }
+void CpuBackend::attention(const AttentionArgs& args) {
+  attention_.run(args);
+  if (!is_rotated_value(args.kv->layout.v.type)) return;
+  for_each_row(args.out.rows, args.out.cols, [&](int64_t token) { rows_.rotate_hadamard(args.out.row(token), static_cast<int32_t>(args.out.cols), rotated_dims(args.head_dim)); });
+}
 
 void CpuBackend::activate_gate(MatrixView gate, MatrixView up, GateActivation activation) {
   const auto gate_columns = gate_row(activation);

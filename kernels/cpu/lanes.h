@@ -6,9 +6,11 @@
 // so that no copy compiled for one ISA can be linked into another's code.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/base/half.h"
+#include "kernels/kv_format.h"
 
 namespace terrace {
 
@@ -24,6 +26,14 @@ struct BF16 {
 struct Q8 {
   int8_t code;  // times the row's scale
 };
+/// Byte of a row of 4-bit codes (kv_format.h), which is read by the run only: Lanes::unpack(), q4_row.h.
+struct Q4 {
+  uint8_t codes;
+};
+/// What a row of such codes was turned into: a float that is not in a page.
+struct Unpacked {
+  float value;
+};
 
 namespace {
 
@@ -32,6 +42,17 @@ template <class Element>
 inline constexpr bool kHasScale = false;
 template <>
 inline constexpr bool kHasScale<Q8> = true;
+
+/// Whether rows are turned into floats before they are used.
+template <class Element>
+inline constexpr bool kIsPacked = false;
+template <>
+inline constexpr bool kIsPacked<Q4> = true;
+
+template <class Element>
+constexpr size_t bytes_of_row(int32_t dims) {
+  return static_cast<size_t>(kIsPacked<Element> ? q4_code_bytes(dims) : dims) * sizeof(Element);
+}
 
 struct ScalarLanes {
   static constexpr int kWidth = kLanes;
@@ -52,6 +73,14 @@ struct ScalarLanes {
   }
   static ScalarLanes load(const Q8* src) {
     return map([src](int i) { return static_cast<float>(src[i].code); });
+  }
+  static ScalarLanes load(const Unpacked* src) { return load(&src->value); }
+  /// 32 dims of a row of 4-bit codes: levels times the run's two scales; every vector type has it.
+  static void unpack(const uint8_t* codes, const float* scales, float* to) {
+    for (int i = 0; i < kQ4Run; ++i) {
+      const int code = i < kQ4Run / 2 ? codes[i] & 15 : codes[i - kQ4Run / 2] >> 4;
+      to[i] = static_cast<float>(kQ4Levels[code]) * scales[i / (kQ4Run / 2)];
+    }
   }
   void store(float* dst) const {
     for (int i = 0; i < kLanes; ++i) dst[i] = lane[i];

@@ -25,6 +25,18 @@ struct Avx2Lanes {
   static Avx2Lanes load(const Q8* src) {
     return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(src))))};
   }
+  static Avx2Lanes load(const Unpacked* src) { return load(&src->value); }
+  static void unpack(const uint8_t* codes, const float* scales, float* to) {
+    const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kQ4Levels)), nibble = _mm_set1_epi8(15);
+    const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+    const __m128i halves[] = {_mm_shuffle_epi8(levels, _mm_and_si128(both, nibble)), _mm_shuffle_epi8(levels, _mm_and_si128(_mm_srli_epi16(both, 4), nibble))};
+    const __m256 factors[] = {_mm256_broadcast_ss(scales), _mm256_broadcast_ss(scales + 1)};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m128i eight = i % 2 == 0 ? halves[i / 2] : _mm_unpackhi_epi64(halves[i / 2], halves[i / 2]);
+      _mm256_storeu_ps(to + i * kLanes, _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), factors[i / 2]));
+    }
+  }
   void store(float* dst) const { _mm256_storeu_ps(dst, reg); }
   void store(F16* dst) const {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(dst),

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/lanes_avx512.h"
 
 namespace terrace {
 namespace {
@@ -24,6 +24,8 @@ struct Avx512Floats {
   static Avx512Floats load(const Q8* src) {
     return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src))))};
   }
+  static Avx512Floats load(const Unpacked* src) { return load(&src->value); }
+  static void unpack(const uint8_t* codes, const float* scales, float* to) { Avx512Wide::unpack(codes, scales, to); }
   void store(float* dst) const { _mm512_storeu_ps(dst, reg); }
   friend Avx512Floats operator+(Avx512Floats a, Avx512Floats b) { return {_mm512_add_ps(a.reg, b.reg)}; }
   friend Avx512Floats operator-(Avx512Floats a, Avx512Floats b) { return {_mm512_sub_ps(a.reg, b.reg)}; }

@@ -34,8 +34,8 @@ struct RowOps {
   void (*rotate_halves)(float* x, const float* cos, const float* sin, int32_t rotary_dim);
   /// Rotates each run of `dims` values, a power of two, by the Hadamard matrix: an own inverse that keeps lengths.
   void (*rotate_hadamard)(float* x, int32_t count, int32_t dims);
-  /// Writes a row; `scale` is written where is_quantised(type): NaN for a row with a value that is not finite.
-  void (*store_kv)(const float* src, int32_t count, KvType type, void* dst, float* scale);
+  /// Writes a row; its scale or scales are written where is_quantised(type): NaN where a value that they scale is not finite.
+  void (*store_kv)(const float* src, int32_t count, KvType type, void* dst, void* scales);
   /// Of at most kSelectChunk columns; also the maximum of each block of kSelectBlock.
   ChunkStats (*scan_chunk)(const float* logits, int64_t count, float* block_max);
   /// Of a row, from its chunks in order.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/float_math.h"
+#include "kernels/cpu/q4_row.h"
 #include "kernels/cpu/row_ops.h"
 
 namespace terrace {
@@ -136,12 +137,13 @@ struct RowKernels {
     }
   }
 
-  static void store_kv(const float* src, int32_t count, KvType type, void* dst, float* scale) {
+  static void store_kv(const float* src, int32_t count, KvType type, void* dst, void* scales) {
     switch (type) {
       case KvType::kF32: return store_as(src, count, static_cast<float*>(dst));
       case KvType::kF16: return store_as(src, count, static_cast<F16*>(dst));
       case KvType::kBF16: return store_as(src, count, static_cast<BF16*>(dst));
-      case KvType::kQ8: return quantise(src, count, static_cast<Q8*>(dst), scale);
+      case KvType::kQ8: return quantise(src, count, static_cast<Q8*>(dst), static_cast<float*>(scales));
+      case KvType::kQ4: return Q4Writer<Lanes>::write(src, count, static_cast<uint8_t*>(dst), static_cast<F16*>(scales));
     }
   }
 

@@ -103,6 +103,11 @@ void CudaBackend::run_graph(uint64_t key, FunctionRef<void()> ops) {
   graphs_.run(key, arrays_.generation() + attention_.generation(), ops);
 }
 
+void CudaBackend::check_kv_format(KvFormat format) const {
+  if (format.k != KvType::kQ4 && format.v != KvType::kQ4) return;
+  throw Error(ErrorCode::kInvalidValue, fmt::format("cache.format {}: a CUDA device has no kernels for 4-bit pages; take F16, BF16, F32, Q8 or Q8/F16, or say backend: cpu", kv_format_name(format)));
+}
+
 void CudaBackend::forget_graphs() { graphs_.forget(); }
 
 void CudaBackend::embed(const Weight& table, float scale, MatrixView out) {
@@ -121,6 +126,7 @@ void CudaBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weig
 void CudaBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
 
 void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
+  check_kv_format(args.kv->layout.format());
   if (is_quantised(args.kv->layout.k.type) && args.head_dim > kMostTurnedDims) {
     throw Error(ErrorCode::kInvalidValue, fmt::format("8-bit keys of {} dims: a CUDA device takes up to {}; set cache.format to F16, or say backend: cpu", args.head_dim, kMostTurnedDims));
   }

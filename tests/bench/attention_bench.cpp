@@ -43,7 +43,7 @@ void decode(benchmark::State& state) {
   state.SetLabel(std::string(named.name));
 }
 BENCHMARK(decode)
-    ->ArgsProduct({{1, 2}, {1}, {256, 2048, 8192}, {0, 3, 4}})
+    ->ArgsProduct({{1, 2}, {1}, {256, 2048, 8192}, {0, 3, 4, 5, 6}})
     ->Args({2, 32, 512, 0})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);

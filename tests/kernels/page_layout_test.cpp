@@ -24,7 +24,7 @@ TEST(PageLayoutTest, RowsAndScalesOfEveryFormatLieSideBySide) {
             if (!is_quantised(rows->type)) continue;
             const size_t scale = layout.scale_offset(*rows, layer, head, token);
             EXPECT_EQ(scale % sizeof(float), 0u);
-            ranges.emplace_back(scale, scale + sizeof(float));
+            ranges.emplace_back(scale, scale + rows->scale_bytes);
           }
         }
       }
@@ -43,6 +43,16 @@ TEST(PageLayoutTest, EightBitsTakeHalfOf16AndFourBytesARow) {
   EXPECT_EQ(q8.layer_stride, 16u * 3 * 2 * 68);
   EXPECT_EQ(mixed.layer_stride, 16u * 3 * (68 + 128));
 }
+
+TEST(PageLayoutTest, FourBitsTakeAQuarterOf16AndEightBytesARowOf64) {
+  const PageLayout q4 = make_page_layout(KvType::kQ4, 16, 30, 3, 64);
+  const PageLayout mixed = make_page_layout({KvType::kQ8, KvType::kQ4}, 16, 30, 3, 64);
+  EXPECT_EQ(q4.layer_stride, 16u * 3 * 2 * 40);
+  EXPECT_EQ(mixed.layer_stride, 16u * 3 * (68 + 40));
+  EXPECT_EQ(make_page_layout(KvType::kQ4, 16, 1, 1, 80).k.row_bytes, 48u);  // the last run of 32 is filled up
+}
+
+TEST(PageLayoutTest, RefusesHeadsTooLargeFor4Bits) { EXPECT_THROW(make_page_layout(KvType::kQ4, 16, 1, 1, 2049), Error); }
 
 TEST(PageLayoutTest, RefusesAFormatThatNoKernelReads) { EXPECT_THROW(make_page_layout({KvType::kF16, KvType::kQ8}, 16, 1, 1, 64), Error); }
 

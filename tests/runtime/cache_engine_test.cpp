@@ -9,6 +9,7 @@
 
 #include "comm/group.h"
 #include "kernels/base/cpu_count.h"
+#include "kernels/page_layout.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
 
@@ -92,6 +93,29 @@ TEST(CacheEngineTest, PagesFetchedFromTheHostGiveEqualBitsOn1And2And3Ranks) {
     EXPECT_GT(stats.sources.host, 0) << ranks;
     EXPECT_EQ(stats.tiers.checksum_failures, 0u);
     expect_same(computed(requests, ranks), fetched, "host tier on " + std::to_string(ranks) + " ranks");
+  }
+}
+
+// What quantised rows hold depends on nothing but their token: shared, fetched, read in place and computed in other chunks, they give the same bits.
+TEST(CacheEngineTest, PagesOf4BitsGiveEqualBitsWhereverTheyWere) {
+  const std::vector<Request> requests = questions(6, 2);
+  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+    const std::string name(kv_format_name(format));
+    Config config = small_config();
+    config.cache.format = format;
+    config.cache.prefixes = false;
+    const Outputs expected = run_engine(config, 1, requests);
+    config.cache.prefixes = true;
+    config.scheduler.max_tokens_per_step = 37;
+    const auto page = static_cast<int64_t>(make_page_layout(format, 16, 3, 3, 32).page_stride);
+    config.cache.device = {page * 36, 0};
+    config.cache.host = {page * 150, 0};
+    EngineStats stats;
+    expect_same(expected, run_engine(config, 1, requests, &stats), name + " from the host");
+    EXPECT_GT(stats.sources.host, 0);
+    config.cache.device = {page * 9, 0};  // less than one sequence
+    config.cache.in_place = true;
+    expect_same(expected, run_engine(config, 1, requests), name + " in place");
   }
 }
 

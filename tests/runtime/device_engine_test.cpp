@@ -9,6 +9,8 @@
 #include <fstream>
 
 #include "comm/group.h"
+#include "kernels/backend.h"
+#include "kernels/base/error.h"
 #include "runtime/engine.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
@@ -223,6 +225,17 @@ TEST_F(DeviceEngineTest, EndlessSequencesGiveTheTokensOfTheCpu) {
   expect_bit_equal(run_engine(config, 1, requests).at(1), found.at(1), "other chunks");
   config.cache.device = {8192 * 7, 0};
   expect_same_tokens(run_engine(config, 2, requests), wanted, 0.02f, "two ranks");
+}
+
+TEST_F(DeviceEngineTest, FourBitPagesAreRefusedWithTheFormatsThatThereAre) {
+  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+    try {
+      make_backend("cuda", {})->check_kv_format(format);
+      ADD_FAILURE() << kv_format_name(format);
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("take F16, BF16, F32, Q8 or Q8/F16, or say backend: cpu"), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST_F(DeviceEngineTest, EightBitPagesGiveTheTokensOfTheCpu) {

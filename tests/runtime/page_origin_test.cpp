@@ -27,6 +27,8 @@ TEST_F(PageOriginTest, EverythingThatTheBytesDependOnIsInIt) {
   EXPECT_TRUE(origins.contains(page_origin(inputs())));
   const std::vector<std::function<void(PageOriginInputs&)>> changes = {
       [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kBF16, 16, 2, 4, 16); },
+      [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kQ4, 16, 2, 4, 16); },
+      [&](PageOriginInputs& i) { i.layout = make_page_layout({KvType::kQ8, KvType::kQ4}, 16, 2, 4, 16); },
       [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kF16, 32, 2, 4, 16); },
       [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kF16, 16, 3, 4, 16); },
       [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kF16, 16, 2, 2, 16); },

@@ -1,7 +1,6 @@
 #include "tests/support/kernels/attention_world.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -9,6 +8,7 @@
 
 #include "kernels/base/half.h"
 #include "tests/support/kernels/random_matrix.h"
+#include "tests/support/kernels/stored_row.h"
 
 namespace terrace {
 namespace {
@@ -164,33 +164,20 @@ float AttentionWorld::stored(float value) const {
 void AttentionWorld::keep_stored(Sequence& sequence, int32_t num_tokens) {
   std::vector<std::byte> pool(memory_.bytes());
   backend_.read(memory_.data(), pool);
-  const auto dims = static_cast<size_t>(options_.head_dim);
-  const auto turn = static_cast<size_t>(rotated_dims(options_.head_dim));
   const PageLayout& layout = pool_.layout;
-  std::vector<double> row(dims);
+  const int turn = rotated_dims(options_.head_dim);
   for (int32_t position = sequence.done - num_tokens; position < sequence.done; ++position) {
-    const int32_t slot = position % options_.page_tokens;
     const std::byte* page = pool.data() + sequence.frames[static_cast<size_t>(position / options_.page_tokens)] * layout.page_stride;
     for (int32_t head = 0; head < options_.num_kv_heads; ++head) {
-      const auto read_row = [&](const PageRows& rows) {
-        float scale = 0;
-        std::memcpy(&scale, page + layout.scale_offset(rows, kLayer, head, slot), sizeof scale);
-        const std::byte* from = page + layout.row_offset(rows, kLayer, head, slot);
-        for (size_t d = 0; d < dims; ++d) {
-          uint16_t half = 0;
-          if (rows.type == KvType::kF16) std::memcpy(&half, from + 2 * d, 2);
-          row[d] = is_quantised(rows.type) ? static_cast<double>(static_cast<int8_t>(from[d])) * scale : f16_to_float(half);
-        }
-      };
       const auto begin = static_cast<int64_t>(position) * kv_cols() + static_cast<int64_t>(head) * options_.head_dim;
-      read_row(layout.v);
-      std::copy(row.begin(), row.end(), sequence.v.begin() + begin);
-      read_row(layout.k);
-      for (size_t d = 0; d < dims; ++d) {
-        double sum = 0;  // back by the same matrix
-        for (size_t i = 0; i < turn; ++i) sum += (std::popcount(i & d % turn) % 2 == 0 ? 1 : -1) * row[d / turn * turn + i];
-        sequence.k[static_cast<size_t>(begin) + d] = static_cast<float>(sum / std::sqrt(static_cast<double>(turn)));
-      }
+      const auto read_row = [&](const PageRows& rows, bool rotated) {
+        const std::vector<double> row = stored_row(page, layout, rows, kLayer, head, position % options_.page_tokens);
+        return rotated ? hadamard(row, turn) : row;
+      };
+      const std::vector<double> k = read_row(layout.k, is_rotated_key(layout.k.type)), v = read_row(layout.v, is_rotated_value(layout.v.type));
+      const auto as_float = [](double value) { return static_cast<float>(value); };
+      std::transform(k.begin(), k.end(), sequence.k.begin() + begin, as_float);
+      std::transform(v.begin(), v.end(), sequence.v.begin() + begin, as_float);
     }
   }
 }

@@ -100,6 +100,24 @@ inline Ints512 cvtepi8_epi16(__m256i a) {
 inline Ints512 cvtepu16_epi32(__m256i a) {
   return ints([&](int i) { return _mm256_cvtepu16_epi32(quarter(a, i)); });
 }
+inline Ints512 cvtepu8_epi32(__m128i a) {
+  return ints([&](int i) { return _mm256_cvtepu8_epi32(i == 0 ? a : _mm_unpackhi_epi64(a, a)); });
+}
+inline Ints512 cvtepi8_epi32(__m128i a) {
+  return ints([&](int i) { return _mm256_cvtepi8_epi32(i == 0 ? a : _mm_unpackhi_epi64(a, a)); });
+}
+inline Ints512 srli_epi32(Ints512 a, int bits) {
+  return ints([&](int i) { return _mm256_srli_epi32(a.half[i], bits); });
+}
+/// Lane index % 16 of `a` for each index.
+inline Floats512 permutexvar_ps(Ints512 index, Floats512 a) {
+  uint32_t at[16];
+  float from[16], to[16];
+  std::memcpy(at, &index, 64);
+  std::memcpy(from, &a, 64);
+  for (int i = 0; i < 16; ++i) to[i] = from[at[i] % 16];
+  return floats([&](int i) { return _mm256_loadu_ps(to + 8 * i); });
+}
 inline Ints512 maddubs_epi16(Ints512 a, Ints512 b) {
   return ints([&](int i) { return _mm256_maddubs_epi16(a.half[i], b.half[i]); });
 }
@@ -124,6 +142,7 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 
 #undef _mm512_slli_epi32  // macros already, where the compiler doesn't optimise
 #undef _mm512_srli_epi16
+#undef _mm512_srli_epi32
 #define __m512i ::terrace::testing::Ints512
 #define __m512 ::terrace::testing::Floats512
 #define _mm512_setzero_ps ::terrace::testing::setzero_ps
@@ -150,6 +169,10 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 #define _mm512_srli_epi16 ::terrace::testing::srli_epi16
 #define _mm512_cvtepi8_epi16 ::terrace::testing::cvtepi8_epi16
 #define _mm512_cvtepu16_epi32 ::terrace::testing::cvtepu16_epi32
+#define _mm512_cvtepu8_epi32 ::terrace::testing::cvtepu8_epi32
+#define _mm512_cvtepi8_epi32 ::terrace::testing::cvtepi8_epi32
+#define _mm512_srli_epi32 ::terrace::testing::srli_epi32
+#define _mm512_permutexvar_ps ::terrace::testing::permutexvar_ps
 #define _mm512_maddubs_epi16 ::terrace::testing::maddubs_epi16
 #define _mm512_madd_epi16 ::terrace::testing::madd_epi16
 #define _mm512_dpbusd_epi32 ::terrace::testing::dpbusd_epi32

@@ -28,6 +28,7 @@ struct LoopFloats {
     for (int i = 0; i < kWidth; i += kLanes) ScalarLanes::load(src + i).store(result.lane + i);
     return result;
   }
+  static void unpack(const uint8_t* codes, const float* scales, float* to) { ScalarLanes::unpack(codes, scales, to); }
   void store(float* dst) const {
     for (int i = 0; i < kWidth; ++i) dst[i] = lane[i];
   }
