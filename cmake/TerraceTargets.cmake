@@ -46,7 +46,7 @@ function(terrace_library folder)
   endforeach()
   # clang 14 takes minutes for a coroutine file with sanitizers, and fails at some: left out. What parses strangers' bytes stands in files of its own.
   if(folder STREQUAL "launcher" AND TERRACE_SANITIZE AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-    foreach(file api_service completion_answer http_get http_server load_generator stream_client)
+    foreach(file api_service completion_answer embedding_answer http_get http_server job_ticket load_generator stream_client)
       set_source_files_properties(launcher/http/${file}.cpp PROPERTIES COMPILE_OPTIONS "-fno-sanitize=all;-fno-sanitize=fuzzer-no-link")
     endforeach()
   endif()
