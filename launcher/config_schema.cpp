@@ -143,6 +143,9 @@ std::vector<ConfigKey> server_keys() {
        "Connections open at a time; further ones are answered with 503."},
       {"server.max_body", optional_memory_value([](Config& c) -> MemorySize& { return c.server.max_body; }),
        "The largest request body; a larger one is answered with 413."},
+      {"server.max_bodies", optional_memory_value([](Config& c) -> MemorySize& { return c.server.max_bodies; }),
+       "What the bodies of all requests together may take, from their first byte to the end of the answer, but always room for one of the largest; a request that "
+       "finds no room is answered with 503."},
       {"server.max_queued", integer_value([](Config& c) -> I& { return c.server.max_queued; }, 1, kMany),
        "Requests that may wait for their turn; further ones are answered with 429."},
       {"server.idle_seconds", integer_value([](Config& c) -> I& { return c.server.idle_seconds; }, 1, 86400),

@@ -39,6 +39,7 @@ HttpServer::Options http_options(const ServerSection& server) {
           .threads = server.threads,
           .max_connections = server.max_connections,
           .max_body = static_cast<uint64_t>(server.max_body.bytes),
+          .max_bodies = static_cast<uint64_t>(server.max_bodies.bytes),
           .idle = std::chrono::seconds(server.idle_seconds),
           .certificate = unless_none(server.certificate),
           .private_key = unless_none(server.private_key)};

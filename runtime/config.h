@@ -101,6 +101,7 @@ struct ServerSection {
   std::string model_name = "none";  // in answers; none: the model's own
   int32_t max_connections = 2048;
   MemorySize max_body = {16 << 20, 0};
+  MemorySize max_bodies = {256 << 20, 0};  // of all requests together
   int32_t max_queued = 1024;       // requests
   int32_t idle_seconds = 60;       // without a byte from, or taken by, the client
   int32_t drain_seconds = 30;      // after SIGTERM

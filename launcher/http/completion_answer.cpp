@@ -33,7 +33,7 @@ class CompletionAnswer {
   }
 
   asio::awaitable<void> run() {
-    JobTicket ticket(*model_.loop, exchange_, choices(), request_.queueing, record_);
+    JobTicket ticket(*model_.loop, exchange_, choices_of(request_), request_.queueing, record_);
     while (true) {
       const Mailbox::Mail mail = ticket.take();
       take(mail, ticket);
@@ -53,12 +53,6 @@ class CompletionAnswer {
   }
 
  private:
-  std::vector<Request> choices() const {
-    std::vector<Request> choices;
-    for (int32_t i = 0; i < request_.num_choices(); ++i) choices.push_back(request_.choice(i));
-    return choices;
-  }
-
   void take(const Mailbox::Mail& mail, JobTicket& ticket) {
     if (!mail.items.empty()) record_.times = mail.times;
     for (const Mailbox::Item& item : mail.items) {

@@ -16,12 +16,6 @@ namespace asio = boost::asio;
 
 constexpr auto kWait = std::chrono::seconds(60);  // and then again
 
-std::vector<Request> choices_of(const EmbeddingRequest& request) {
-  std::vector<Request> choices;
-  for (int32_t i = 0; i < request.num_choices(); ++i) choices.push_back(request.choice(i));
-  return choices;
-}
-
 }  // namespace
 
 asio::awaitable<void> answer_embeddings(Exchange& exchange, const ServedModel& model, AccessRecord& record) {

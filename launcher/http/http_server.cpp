@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -20,6 +21,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
+#include "launcher/http/body_budget.h"
 #include "launcher/http/stream_exchange.h"
 
 namespace terrace {
@@ -70,10 +72,13 @@ struct Count {
   std::atomic<int32_t>& count;
 };
 
-std::string error_body(int status) {
+constexpr const char* kManyConnections = "the server has as many connections as it may (server.max_connections)";
+constexpr const char* kManyBodies = "the server holds as many bytes of requests as it may (server.max_bodies)";
+
+std::string error_body(int status, const char* overload = "") {
   const char* what = status == 413   ? "the request's body is larger than server.max_body"
                      : status == 431 ? "the request's header is too large"
-                     : status == 503 ? "the server has as many connections as it may (server.max_connections)"
+                     : status == 503 ? overload
                                      : "this is not HTTP/1.1";
   return fmt::format(R"({{"error": {{"message": "{}", "type": "{}", "param": null, "code": "{}"}}}})", what,
                      status == 503 ? "server_error" : "invalid_request_error", status == 503 ? "overloaded" : "invalid_value");
@@ -83,7 +88,8 @@ std::string error_body(int status) {
 
 struct HttpServer::Impl {
   Impl(const Options& server_options, Handler request_handler)
-      : options(server_options), handler(std::move(request_handler)), tls(make_tls(server_options)), io(server_options.threads), acceptor(io) {}
+      : options(server_options), handler(std::move(request_handler)), tls(make_tls(server_options)), bodies(std::max(server_options.max_bodies, server_options.max_body)), io(server_options.threads),
+        acceptor(io) {}
 
   void listen();
   asio::awaitable<void> accept();
@@ -93,13 +99,14 @@ struct HttpServer::Impl {
   template <typename Stream>
   asio::awaitable<void> serve(Stream& stream);
   template <typename Stream>
-  asio::awaitable<std::optional<HttpRequest>> read(Stream& stream, beast::flat_buffer& buffer);
+  asio::awaitable<std::optional<HttpRequest>> read(Stream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share);
   template <typename Stream>
   asio::awaitable<void> refuse_unread(Stream& stream, int status);
 
   const Options options;
   const Handler handler;
   std::optional<asio::ssl::context> tls;
+  BodyBudget bodies;
   asio::io_context io;
   tcp::acceptor acceptor;
   std::atomic<int32_t> open = 0;       // connections
@@ -139,7 +146,7 @@ asio::awaitable<void> HttpServer::Impl::accept() {
 }
 
 asio::awaitable<void> HttpServer::Impl::refuse(tcp::socket socket) {
-  const std::string body = error_body(503);
+  const std::string body = error_body(503, kManyConnections);
   const std::string text = fmt::format("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{}",
                                        body.size(), body);
   co_await asio::async_write(socket, asio::buffer(text), kTuple);
@@ -171,7 +178,8 @@ asio::awaitable<void> HttpServer::Impl::serve(Stream& stream) {
   beast::get_lowest_layer(stream).socket().set_option(asio::socket_base::keep_alive(true), ignored);
   beast::flat_buffer buffer(kMaxHeader + (64 << 10));
   while (!ending) {
-    std::optional<HttpRequest> request = co_await read(stream, buffer);
+    BodyBudget::Share share(bodies);
+    std::optional<HttpRequest> request = co_await read(stream, buffer, share);
     if (!request) co_return;
     StreamExchange<Stream> exchange(std::move(*request), stream, options.idle);
     exchange.last = ending;
@@ -182,7 +190,7 @@ asio::awaitable<void> HttpServer::Impl::serve(Stream& stream) {
 }
 
 template <typename Stream>
-asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(Stream& stream, beast::flat_buffer& buffer) {
+asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(Stream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share) {
   http::request_parser<http::string_body> parser;
   parser.header_limit(kMaxHeader);
   parser.body_limit(options.max_body);
@@ -192,12 +200,14 @@ asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(Stream& strea
     constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
     std::tie(error, bytes) = co_await asio::async_write(stream, asio::buffer(kGoOn), kTuple);
   }
-  if (!error) {
-    beast::get_lowest_layer(stream).expires_after(options.idle);
-    std::tie(error, bytes) = co_await http::async_read(stream, buffer, parser, kTuple);
+  beast::get_lowest_layer(stream).expires_after(options.idle);
+  bool room = true;
+  while (!error && room && !parser.is_done()) {
+    std::tie(error, bytes) = co_await http::async_read_some(stream, buffer, parser, kTuple);
+    room = share.grow_to(parser.get().body().size());
   }
-  if (!error) co_return parser.release();
-  if (const int status = status_of(error)) co_await refuse_unread(stream, status);
+  if (!error && room) co_return parser.release();
+  if (const int status = room ? status_of(error) : 503) co_await refuse_unread(stream, status);
   co_return std::nullopt;
 }
 
@@ -206,7 +216,8 @@ asio::awaitable<void> HttpServer::Impl::refuse_unread(Stream& stream, int status
   http::response<http::string_body> response(static_cast<http::status>(status), 11);
   response.set(http::field::content_type, "application/json");
   response.keep_alive(false);
-  response.body() = error_body(status);
+  response.body() = error_body(status, kManyBodies);
+  if (status == 503) response.set(http::field::retry_after, "5");
   response.prepare_payload();
   beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(5));
   co_await http::async_write(stream, response, kTuple);

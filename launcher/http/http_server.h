@@ -21,6 +21,7 @@ class HttpServer {
     int32_t threads = 1;
     int32_t max_connections = 2048;
     uint64_t max_body = 16 << 20;
+    uint64_t max_bodies = 256 << 20;  // of all requests together; at least max_body
     std::chrono::seconds idle{60};
     std::string certificate = {};  // PEM files; empty: no TLS
     std::string private_key = {};

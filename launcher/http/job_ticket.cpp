@@ -31,7 +31,7 @@ JobTicket::~JobTicket() {
 }
 
 asio::awaitable<bool> JobTicket::wait(std::chrono::seconds longest) {
-  if (mailbox_->size() > 0) co_return true;
+  if (!mailbox_->empty()) co_return true;
   wake_->expires_after(longest);
   const auto [woken] = co_await wake_->async_wait(asio::as_tuple(asio::use_awaitable));
   co_return static_cast<bool>(woken);

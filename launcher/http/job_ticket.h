@@ -5,6 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
+#include <vector>
 
 #include "launcher/api/common_fields.h"
 #include "launcher/http/exchange.h"
@@ -12,6 +13,14 @@
 #include "launcher/serve/engine_loop.h"
 
 namespace terrace {
+
+/// All choices of an API request, as the engine takes them.
+template <typename ApiRequest>
+std::vector<Request> choices_of(const ApiRequest& request) {
+  std::vector<Request> choices;
+  for (int32_t i = 0; i < request.num_choices(); ++i) choices.push_back(request.choice(i));
+  return choices;
+}
 
 class JobTicket {
  public:

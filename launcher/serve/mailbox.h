@@ -49,10 +49,10 @@ class Mailbox {
     const std::lock_guard lock(mutex_);
     return std::exchange(mail_, {});
   }
-  /// Items that nobody has taken.
-  size_t size() const {
+  /// Nothing lies here that nobody has taken.
+  bool empty() const {
     const std::lock_guard lock(mutex_);
-    return mail_.items.size();
+    return mail_.items.empty() && !mail_.error;
   }
 
  private:

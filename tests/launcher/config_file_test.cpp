@@ -63,6 +63,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"server.model_name", "mine"},
     {"server.max_connections", "10"},
     {"server.max_body", "1MiB"},
+    {"server.max_bodies", "64MiB"},
     {"server.max_queued", "5"},
     {"server.idle_seconds", "7"},
     {"server.drain_seconds", "3"},

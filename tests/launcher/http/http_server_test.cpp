@@ -125,6 +125,25 @@ TEST_F(HttpServerTest, RefusesWhatIsNoHttpOrTooLarge) {
   EXPECT_EQ(begun_, 0);
 }
 
+TEST_F(HttpServerTest, RefusesABodyThatFindsNoRoomBesideTheOthers) {
+  start({.max_body = 100, .max_bodies = 150});
+  const std::string body(100, 'a');
+  const std::string request = "POST /echo HTTP/1.1\r\nConnection: close\r\nContent-Length: 100\r\n\r\n" + body;
+  RawClient first(server_->port());
+  first.send("POST /wait HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + body);
+  wait_for(begun_, 1);
+  const std::string refused = ask(request);
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 503")) << refused;
+  EXPECT_NE(refused.find("Retry-After"), std::string::npos);
+  EXPECT_NE(refused.find("server.max_bodies"), std::string::npos);
+  first.close();
+  wait_for(cancelled_, 1);
+  // The share goes back after the handler's end: soon, not yet.
+  std::string answered;
+  for (int i = 0; i < 2000 && !answered.starts_with("HTTP/1.1 200"); ++i) answered = ask(request);
+  EXPECT_TRUE(answered.ends_with(body)) << answered;
+}
+
 TEST_F(HttpServerTest, ClosesOnClientsThatTakeTheirTime) {
   start({.idle = std::chrono::seconds(1)});
   RawClient silent(server_->port()), slow(server_->port());

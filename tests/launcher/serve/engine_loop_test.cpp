@@ -124,7 +124,7 @@ TEST_F(EngineLoopTest, CancelsWhatRunsAndWhatWaitsAndNothingElse) {
     loop.cancel(first);
     other.read_to_end();
     EXPECT_EQ(other.num_tokens, 3);
-    EXPECT_EQ(waiting.mailbox->size(), 0u);
+    EXPECT_TRUE(waiting.mailbox->empty());
     loop.cancel(first);  // long gone
   });
 }
