@@ -13,10 +13,14 @@ import statistics
 import subprocess
 import sys
 
+import vllm_environment
+
 LLAMA = os.environ["LLAMA_BIN"]
 TERRACE = os.environ["TERRACE"]
-OPENVINO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openvino_bench.py")
-PROGRAMS = ["terrace", "terrace, fast", "llama.cpp", "llama.cpp, fa off", "OpenVINO GenAI"]
+HERE = os.path.dirname(os.path.abspath(__file__))
+OPENVINO = os.path.join(HERE, "openvino_bench.py")
+VLLM = os.path.join(HERE, "vllm_bench.py")
+PROGRAMS = ["terrace", "terrace, fast", "llama.cpp", "llama.cpp, fa off", "OpenVINO GenAI", "vLLM"]
 
 
 @dataclasses.dataclass
@@ -86,6 +90,12 @@ class Bench:
         out = run_json([sys.executable, OPENVINO, self.model, *map(str, (self.threads, sequences, prompt, generated))])
         return json.loads(out.splitlines()[-1])[figure]
 
+    def vllm(self, sequences, prompt, generated, figure):
+        if vllm_environment.folder() is None:
+            return None
+        out = run_json([vllm_environment.python(), VLLM, vllm_environment.model(), *map(str, (sequences, prompt, generated))], **vllm_environment.environment(self.threads))
+        return json.loads(out.splitlines()[-1])[figure]
+
 
 def make_rows(bench, quick):
     """What users of such programs ask first; with `quick` the same rows over small numbers, to prove that everything runs."""
@@ -101,14 +111,16 @@ def make_rows(bench, quick):
         return {"terrace": lambda: bench.terrace_decode(at, count),
                 "llama.cpp": lambda: bench.llama(0, llama_count, at),
                 "llama.cpp, fa off": lambda: bench.llama(0, llama_count, at, "off"),
-                "OpenVINO GenAI": lambda: bench.openvino(1, max(at, 1), count, "decode_per_s")}
+                "OpenVINO GenAI": lambda: bench.openvino(1, max(at, 1), count, "decode_per_s"),
+                "vLLM": lambda: bench.vllm(1, max(at, 1), count, "decode_per_s")}
 
     def prefill(length):
         return {"terrace": lambda: bench.terrace_prefill(length),
                 "terrace, fast": lambda: bench.terrace_prefill(length, "fast"),
                 "llama.cpp": lambda: bench.llama(length, 0),
                 "llama.cpp, fa off": lambda: bench.llama(length, 0, 0, "off"),
-                "OpenVINO GenAI": lambda: bench.openvino(1, length, 1, "prompt_per_s")}
+                "OpenVINO GenAI": lambda: bench.openvino(1, length, 1, "prompt_per_s"),
+                "vLLM": lambda: bench.vllm(1, length, 1, "prompt_per_s")}
 
     def ranks(measure):
         return {"terrace": lambda: measure(both_ranks), "1 rank": lambda: measure(1)}
@@ -125,7 +137,8 @@ def make_rows(bench, quick):
              "terrace, fast": lambda: bench.terrace_batch(sequences, *shape, numerics="fast"),
              "llama.cpp": lambda: bench.llama_batch(sequences, *shape),
              "llama.cpp, fa off": lambda: bench.llama_batch(sequences, *shape, "off"),
-             "OpenVINO GenAI": lambda: bench.openvino(sequences, *shape, "generated_per_s")}, 3.3),
+             "OpenVINO GenAI": lambda: bench.openvino(sequences, *shape, "generated_per_s"),
+             "vLLM": lambda: bench.vllm(sequences, *shape, "generated_per_s")}, 3.3),
         Row("ranks_decode", f"{both_ranks} ranks of 1 thread / 1 rank, decode at depth 0", ranks(lambda n: bench.terrace_decode(0, count, n)), 0.92,
             "ratio"),
         Row("ranks_batch", f"{both_ranks} ranks of 1 thread / 1 rank, {batch}", ranks(lambda n: bench.terrace_batch(sequences, *shape, n)), 0.92,

@@ -2,10 +2,11 @@
 # terrace against the programs that a newcomer would use instead: the same model file, machine and threads, in interleaved rounds.
 # Installs the peers outside the checkout, then prints a Markdown table (compare.py). Needs a quiet machine: an hour, less with --quick.
 #
-#   tests/bench/peers/run.sh [--quick] [--rounds N] [--rows LIST] [--no-openvino] [--model FILE]
+#   tests/bench/peers/run.sh [--quick] [--rounds N] [--rows LIST] [--no-openvino] [--vllm] [--model FILE]
 #
 #   TERRACE        the executable (default build/cpu/terrace of this checkout)
 #   TERRACE_CACHE  the peers go to its folder peers/ (default ~/.cache/terrace)
+#   VLLM_FOLDER    a folder that install_vllm.sh has filled; --vllm fills one (6 GB)
 #   LLAMA_BIN      a folder with llama-bench and llama-batched-bench that are built already; nothing is built then
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -51,10 +52,12 @@ install_openvino() {
 }
 
 openvino=yes
+vllm=no
 arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
     --no-openvino) openvino=no ;;
+    --vllm) vllm=yes ;;
     *) arguments+=("$1") ;;
   esac
   shift
@@ -65,6 +68,12 @@ mkdir -p "$peers"
 [ -n "${LLAMA_BIN:-}" ] || build_llama
 export LLAMA_BIN
 if [ $openvino = yes ]; then install_openvino; fi
-say "vLLM is left out: its wheel is built for CUDA, and its CPU build reads Hugging Face checkpoints, not this file"
+if [ $vllm = yes ]; then
+  export VLLM_FOLDER=${VLLM_FOLDER:-$peers/vllm}
+  "$here/install_vllm.sh" "$VLLM_FOLDER" "$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf" || {
+    say "vLLM does not install here: its column stays empty"
+    unset VLLM_FOLDER
+  }
+fi
 source "$root/scripts/mpi_env.sh"
 exec python3 "$here/compare.py" --model "$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf" "${arguments[@]}"

@@ -1,10 +1,10 @@
-"""A burst of requests for terrace's server and llama.cpp's, by turns; prints a Markdown table.
+"""A burst of requests for terrace's server, llama.cpp's and vLLM's, by turns; prints a Markdown table.
 
     LLAMA_BIN=FOLDER tests/bench/peers/serve.py [--rounds N] [--threads N] [--quick]
 
 64 prompts of 200 tokens, of which 128 are shared, 64 tokens of answer each: all at once, and 16 at a time. `terrace bench serve` loads both, each time a fresh
 process of a server that has answered one other request, with as many sequences (slots) as come at a time. llama.cpp is tried with flash attention and without.
-run.sh builds llama-server too (LLAMA_BIN: where it lies; default the folder that run.sh builds in).
+run.sh builds llama-server too (LLAMA_BIN: where it lies; default the folder that run.sh builds in). vLLM, in bfloat16, where VLLM_FOLDER is set.
 """
 import argparse
 import json
@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+
+import vllm_environment
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 CACHE = os.environ.get("TERRACE_CACHE", os.path.expanduser("~/.cache/terrace"))
@@ -44,9 +46,17 @@ def llama_command(slots, flash):
     return command
 
 
+def vllm_command(slots):
+    def command(port, threads):
+        return [vllm_environment.python(), "-m", "vllm.entrypoints.openai.api_server", "--model", vllm_environment.model(), "--served-model-name", "model", "--host", "127.0.0.1",
+                "--port", str(port), "--dtype", "bfloat16", "--max-num-seqs", str(slots), "--max-model-len", "2048"]
+    return command
+
+
 def programs(slots):
-    """As many slots as there are requests at a time, for both; flash attention is a choice of llama.cpp's."""
-    return {"terrace": terrace_command(slots), "llama.cpp, fa on": llama_command(slots, "on"), "llama.cpp, fa off": llama_command(slots, "off")}
+    """As many slots as there are requests at a time, for all; flash attention is a choice of llama.cpp's."""
+    all = {"terrace": terrace_command(slots), "llama.cpp, fa on": llama_command(slots, "on"), "llama.cpp, fa off": llama_command(slots, "off")}
+    return {**all, "vLLM": vllm_command(slots)} if vllm_environment.folder() else all
 
 
 def ask(port, concurrency, requests, seed):
@@ -57,7 +67,7 @@ def ask(port, concurrency, requests, seed):
 
 
 def wait_until_ready(port, server):
-    for _ in range(600):
+    for _ in range(3000):  # vLLM compiles its kernels when it starts
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
                 if answer.status == 200:
@@ -72,7 +82,8 @@ def wait_until_ready(port, server):
 
 def measure(command, threads, concurrency, requests):
     port = free_port()
-    server = subprocess.Popen(command(port, threads), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = vllm_environment.environment(threads) if vllm_environment.folder() else None
+    server = subprocess.Popen(command(port, threads), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         wait_until_ready(port, server)
         ask(port, 1, 1, seed=99)  # another prefix
