@@ -19,12 +19,7 @@ namespace {
 constexpr int64_t kPage = 20480;  // of small_config() on one rank: 3 layers x (K, V) x 3 heads x 16 tokens x 32 x 2 bytes = 18,432, rounded up to 4,096
 
 Config small_config() {
-  Config config;
-  config.model.load = "dummy";
-  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = 320,
-                           .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
-  config.backend = "cpu";
-  config.parallel.threads = 1;
+  Config config = small_model_config();
   config.cache.device = {kPage * 200, 0};
   config.cache.fetch = "always";  // this model computes faster than pages come
   config.scheduler = {.max_tokens_per_step = 64, .max_sequences = 8};

@@ -13,12 +13,8 @@ constexpr int32_t kVocab = 320;
 constexpr int32_t kEnd = 300;
 
 Config small_config() {
-  Config config;
-  config.model.load = "dummy";
-  config.model.geometry = {.layers = 2, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = kVocab,
-                           .context_length = 512, .rope_base = 10000, .format = DType::kQ4_1};
-  config.parallel.threads = 1;
-  config.cache.device = {16 << 20, 0};
+  Config config = small_model_config();
+  config.model.geometry.layers = 2;
   config.scheduler = {.max_tokens_per_step = 128, .max_sequences = 16};
   return config;
 }

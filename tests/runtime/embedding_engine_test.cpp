@@ -14,18 +14,6 @@
 namespace terrace {
 namespace {
 
-Config small_config() {
-  Config config;
-  config.model.load = "dummy";
-  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = 320,
-                           .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
-  config.backend = "cpu";
-  config.parallel.threads = 1;
-  config.cache.device = {16 << 20, 0};
-  config.scheduler = {.max_tokens_per_step = 256, .max_sequences = 40};
-  return config;
-}
-
 Request pooled_request(int seed, int tokens, Pooling pooling, int vocab_size = 320) {
   Request request = greedy_request(seed, tokens, 0, vocab_size);
   request.logprobs = std::nullopt;
@@ -91,7 +79,7 @@ TEST(EmbeddingEngineTest, IsTheMeanOrTheLastOfTheHiddenStates) {
   const TinyVocabulary vocabulary = tiny_bpe("smollm");
   const std::string bytes = model_with_identity_head(vocabulary);
   const TemporaryFolder folder;
-  Config config = small_config();
+  Config config = small_model_config();
   config.model.load = "file";
   config.model.path = folder.write("identity.gguf", bytes);
   config.scheduler.max_tokens_per_step = 50;
@@ -116,9 +104,9 @@ TEST(EmbeddingEngineTest, AloneOrAmongGeneratingSequencesGivesEqualBits) {
     const int tokens = 1 + i * 23;
     requests.push_back(i % 2 == 0 ? pooled_request(i, tokens, i % 4 == 0 ? Pooling::kMean : Pooling::kLast) : greedy_request(i, tokens, 9, 320));
   }
-  const Outputs together = run_engine(small_config(), 1, requests);
+  const Outputs together = run_engine(small_model_config(), 1, requests);
   for (size_t i = 0; i < requests.size(); ++i) {
-    const Outputs alone = run_engine(small_config(), 1, {requests[i]});
+    const Outputs alone = run_engine(small_model_config(), 1, {requests[i]});
     if (i % 2 == 0) {
       EXPECT_EQ(vector_of(together.at(i + 1)), vector_of(alone.at(1))) << i;
       EXPECT_EQ(vector_of(alone.at(1)).size(), 96u);
@@ -130,7 +118,7 @@ TEST(EmbeddingEngineTest, AloneOrAmongGeneratingSequencesGivesEqualBits) {
 
 TEST(EmbeddingEngineTest, HowTheTextIsChunkedDoesNotMatter) {
   for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
-    Config config = small_config();
+    Config config = small_model_config();
     const Request request = pooled_request(3, 400, pooling);
     config.scheduler.max_tokens_per_step = 512;
     const std::vector<float> whole = pooled_alone(config, request);
@@ -149,8 +137,8 @@ TEST(EmbeddingEngineTest, PreemptedAndBegunAgainGivesEqualBits) {
   std::vector<Request> requests;
   requests.push_back(greedy_request(0, 10, 110, 320));
   for (int i = 1; i < 5; ++i) requests.push_back(pooled_request(i, 56 + 4 * i, i % 2 == 1 ? Pooling::kMean : Pooling::kLast));
-  const Outputs calm = run_engine(small_config(), 1, requests);
-  Config config = small_config();
+  const Outputs calm = run_engine(small_model_config(), 1, requests);
+  Config config = small_model_config();
   config.cache.device = {20480 * 8, 0};
   config.scheduler = {.max_tokens_per_step = 2, .max_sequences = 2};
   for (const bool prefixes : {true, false}) {
@@ -167,7 +155,7 @@ TEST(EmbeddingEngineTest, PreemptedAndBegunAgainGivesEqualBits) {
 
 // The last token's state depends on pages alone; a mean wants every token's, which no cache has.
 TEST(EmbeddingEngineTest, OnlyTheLastTokensStateTakesPagesFromTheCache) {
-  Config config = small_config();
+  Config config = small_model_config();
   config.scheduler.max_sequences = 1;
   std::vector<Request> requests = {greedy_request(4, 100, 1, 320)};
   for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) requests.push_back(pooled_request(4, 100, pooling));
@@ -184,19 +172,19 @@ TEST(EmbeddingEngineTest, OnlyTheLastTokensStateTakesPagesFromTheCache) {
 
 TEST(EmbeddingEngineTest, RanksAgree) {
   const std::vector<Request> requests = {pooled_request(1, 90, Pooling::kMean), pooled_request(1, 90, Pooling::kLast), pooled_request(2, 1, Pooling::kMean)};
-  const Outputs one = run_engine(small_config(), 1, requests);
+  const Outputs one = run_engine(small_model_config(), 1, requests);
   for (const int ranks : {2, 3}) {
-    const Outputs many = run_engine(small_config(), ranks, requests);
+    const Outputs many = run_engine(small_model_config(), ranks, requests);
     for (const auto& [id, events] : one) {
       const double similarity = cosine(vector_of(many.at(id)), vector_of(events));
       EXPECT_GT(similarity, 0.9995) << ranks << " ranks, sequence " << id;
     }
-    EXPECT_EQ(pooled_alone(small_config(), requests[0], ranks), vector_of(many.at(1))) << ranks << " ranks, alone";
+    EXPECT_EQ(pooled_alone(small_model_config(), requests[0], ranks), vector_of(many.at(1))) << ranks << " ranks, alone";
   }
 }
 
 TEST(EmbeddingEngineTest, ATextMayFillTheContextOrThePoolAndNoMore) {
-  Config config = small_config();
+  Config config = small_model_config();
   config.model.geometry.context_length = 128;
   EXPECT_EQ(pooled_alone(config, pooled_request(1, 128, Pooling::kMean)).size(), 96u);
   EXPECT_NE(run_engine(config, 1, {pooled_request(1, 129, Pooling::kMean)}).at(1).back().error.find("context of 128 tokens"), std::string::npos);
@@ -208,7 +196,7 @@ TEST(EmbeddingEngineTest, ATextMayFillTheContextOrThePoolAndNoMore) {
 }
 
 TEST(EmbeddingEngineTest, CancelledInTheMiddleFreesItsPages) {
-  Config config = small_config();
+  Config config = small_model_config();
   config.scheduler.max_tokens_per_step = 40;
   run_ranks({.spin = false}, [&](RankGroup& group) {
     Session session(config, group, {.announce = false, .load_progress = {}});

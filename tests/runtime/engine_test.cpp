@@ -10,33 +10,22 @@
 namespace terrace {
 namespace {
 
-Config small_config() {
-  Config config;
-  config.model.load = "dummy";
-  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = 320,
-                           .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
-  config.parallel.threads = 1;
-  config.cache.device = {16 << 20, 0};
-  config.scheduler = {.max_tokens_per_step = 256, .max_sequences = 40};
-  return config;
-}
-
 Request make_request(int seed, int prompt, int max_tokens) { return greedy_request(seed, prompt, max_tokens, 320); }
 
 TEST(EngineTest, AloneOrInABatchOf32GivesEqualBits) {
   std::vector<Request> requests;
   for (int i = 0; i < 32; ++i) requests.push_back(make_request(i, 5 + i * 9, 12 + i % 5));
-  const Outputs together = run_engine(small_config(), 1, requests);
+  const Outputs together = run_engine(small_model_config(), 1, requests);
   ASSERT_EQ(together.size(), 32u);
   for (const size_t i : {0u, 7u, 19u, 31u}) {
-    const Outputs alone = run_engine(small_config(), 1, {requests[i]});
+    const Outputs alone = run_engine(small_model_config(), 1, {requests[i]});
     expect_bit_equal(alone.at(1), together.at(i + 1), "sequence " + std::to_string(i));
   }
 }
 
 TEST(EngineTest, HowThePromptIsChunkedDoesNotMatter) {
   const std::vector<Request> requests = {make_request(3, 400, 10)};
-  Config config = small_config();
+  Config config = small_model_config();
   config.scheduler.max_tokens_per_step = 512;
   const Outputs whole = run_engine(config, 1, requests);
   for (const int chunk : {1, 16, 100}) {
@@ -50,8 +39,8 @@ TEST(EngineTest, PreemptedAndResumedGivesEqualBits) {
   std::vector<Request> requests;
   for (int i = 0; i < 6; ++i) requests.push_back(make_request(i, 30 + 7 * i, 40));
   EngineStats roomy;
-  const Outputs calm = run_engine(small_config(), 1, requests, &roomy);
-  Config config = small_config();
+  const Outputs calm = run_engine(small_model_config(), 1, requests, &roomy);
+  Config config = small_model_config();
   const int64_t page = 20480;  // 3 layers x (K, V) x 3 heads x 16 tokens x 32 x 2 bytes = 18,432, rounded up to pages of 4,096
   config.cache.device = {page * 8, 0};
   EngineStats tight;
@@ -69,15 +58,15 @@ TEST(EngineTest, ASeedGivesOneTextAtAnyLoad) {
     requests.back().sampling.top_p = 0.95f;
     requests.back().sampling.seed = 1000 + static_cast<uint64_t>(i);
   }
-  const Outputs together = run_engine(small_config(), 1, requests);
-  const Outputs alone = run_engine(small_config(), 1, {requests[9]});
+  const Outputs together = run_engine(small_model_config(), 1, requests);
+  const Outputs alone = run_engine(small_model_config(), 1, {requests[9]});
   expect_bit_equal(alone.at(1), together.at(10), "seeded");
 }
 
 TEST(EngineTest, WithoutCacheTheTokensAreTheSame) {
   const std::vector<Request> requests = {make_request(1, 40, 12), make_request(2, 25, 8)};
-  const Outputs cached = run_engine(small_config(), 1, requests);
-  Config config = small_config();
+  const Outputs cached = run_engine(small_model_config(), 1, requests);
+  Config config = small_model_config();
   config.cache.enabled = false;
   const Outputs naive = run_engine(config, 1, requests);
   for (const auto& [id, events] : cached) expect_bit_equal(naive.at(id), events, "sequence " + std::to_string(id));
@@ -86,9 +75,9 @@ TEST(EngineTest, WithoutCacheTheTokensAreTheSame) {
 TEST(EngineTest, RanksShareTheHeadsUnevenlyAndAgree) {
   std::vector<Request> requests;
   for (int i = 0; i < 4; ++i) requests.push_back(make_request(i, 15 + i * 20, 8));
-  const Outputs one = run_engine(small_config(), 1, requests);
+  const Outputs one = run_engine(small_model_config(), 1, requests);
   for (const int ranks : {2, 3, 4, 6}) {  // 4: heads 2,2,1,1 cut KV groups; 6: more ranks than KV heads
-    const Outputs many = run_engine(small_config(), ranks, requests);
+    const Outputs many = run_engine(small_model_config(), ranks, requests);
     ASSERT_EQ(many.size(), one.size());
     for (const auto& [id, events] : one) {
       ASSERT_EQ(many.at(id).size(), events.size());
@@ -104,14 +93,14 @@ TEST(EngineTest, RanksShareTheHeadsUnevenlyAndAgree) {
 TEST(EngineTest, PromptLogprobsMatchWhatTheModelWouldHaveSaid) {
   Request scored = make_request(5, 30, 0);
   scored.prompt_logprobs = true;
-  const Outputs prompt = run_engine(small_config(), 1, {scored});
+  const Outputs prompt = run_engine(small_model_config(), 1, {scored});
   ASSERT_EQ(prompt.at(1).size(), 30u);  // 29 tokens and the end
   EXPECT_EQ(prompt.at(1).back().finish, FinishReason::kLength);
   // Token 12's log-probability, asked another way: the first token after a prompt of 12.
   Request shorter = make_request(5, 12, 1);
   shorter.logprobs = 20;
   shorter.sampling.logit_bias = {{make_request(5, 13, 1).prompt.back(), 100.0f}};
-  const Outputs next = run_engine(small_config(), 1, {shorter});
+  const Outputs next = run_engine(small_model_config(), 1, {shorter});
   EXPECT_EQ(next.at(1)[0].token, prompt.at(1)[11].token);
   EXPECT_EQ(next.at(1)[0].logprob, prompt.at(1)[11].logprob);
 }
@@ -119,7 +108,7 @@ TEST(EngineTest, PromptLogprobsMatchWhatTheModelWouldHaveSaid) {
 TEST(EngineTest, CancelledSequencesEndAndTheRestGoesOn) {
   GroupOptions options;
   run_ranks(options, [&](RankGroup& group) {
-    Session session(small_config(), group, {.announce = false, .load_progress = {}});
+    Session session(small_model_config(), group, {.announce = false, .load_progress = {}});
     Engine& engine = session.engine();
     const SequenceId a = engine.submit(make_request(1, 20, 50));
     const SequenceId b = engine.submit(make_request(2, 20, 5));
@@ -145,7 +134,7 @@ TEST(EngineTest, WastesFewTokenSlotsInAMixedBatch) {
   std::vector<Request> requests;
   for (int i = 0; i < 24; ++i) requests.push_back(make_request(i, 150 + (i * 53) % 300, 20 + (i * 29) % 100));
   EngineStats stats;
-  run_engine(small_config(), 1, requests, &stats);
+  run_engine(small_model_config(), 1, requests, &stats);
   const double waste = 1.0 - static_cast<double>(stats.kv_tokens) / static_cast<double>(stats.frame_token_slots);
   EXPECT_LE(waste, 0.04);  // the mean length is above 256: half a page of 16 tokens a sequence
   EXPECT_GE(waste, 0.0);

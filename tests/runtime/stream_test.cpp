@@ -13,12 +13,9 @@ namespace {
 constexpr int32_t kWindow = 40, kSinks = 5;
 
 Config stream_config(int32_t layers = 3) {
-  Config config;
-  config.model.load = "dummy";
-  config.model.geometry = {.layers = layers, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = 320,
-                           .context_length = 128, .rope_base = 10000, .format = DType::kQ4_1};
-  config.backend = "cpu";
-  config.parallel.threads = 1;
+  Config config = small_model_config();
+  config.model.geometry.layers = layers;
+  config.model.geometry.context_length = 128;
   config.attention = {.window = kWindow, .sinks = kSinks};
   config.cache.device = {8 << 20, 0};
   config.cache.page_tokens = 8;

@@ -10,6 +10,18 @@
 
 namespace terrace {
 
+Config small_model_config() {
+  Config config;
+  config.model.load = "dummy";
+  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = 320,
+                           .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
+  config.backend = "cpu";
+  config.parallel.threads = 1;
+  config.cache.device = {16 << 20, 0};
+  config.scheduler = {.max_tokens_per_step = 256, .max_sequences = 40};
+  return config;
+}
+
 Outputs run_engine(const Config& config, int ranks, const std::vector<Request>& requests, EngineStats* stats) {
   Outputs outputs;
   GroupOptions options;

@@ -12,6 +12,9 @@
 
 namespace terrace {
 
+/// Random Q4_1 weights of a small model (3 layers, 6 query and 3 KV heads of 32, 320 tokens) on the CPU, one thread a rank; room for 40 sequences.
+Config small_model_config();
+
 using Outputs = std::map<SequenceId, std::vector<SequenceEvent>>;  // ids count from 1 in the order of the requests
 
 /// Submits all requests at once, steps until all have ended, and writes cached pages out to the disk tier where there is one. Fails the test when a rank fails.
