@@ -2,17 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <csignal>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <semaphore>
-#include <thread>
 
 #include "kernels/base/clock.h"
-#include "runtime/session.h"
-#include "tests/support/runtime/tiny_model.h"
+#include "tests/support/serve/served_model_test.h"
 
 namespace terrace {
 namespace {
@@ -46,40 +41,8 @@ struct Box {
   FinishReason last = FinishReason::kNone;
 };
 
-class EngineLoopTest : public ::testing::Test {
+class EngineLoopTest : public ServedModelTest {
  protected:
-  EngineLoopTest() {
-    path_ = std::filesystem::temp_directory_path() / ("engine_loop_test." + std::to_string(::getpid()) + ".gguf");
-    const TinyVocabulary vocabulary = tiny_bpe("smollm");
-    std::ofstream(path_, std::ios::binary)
-        << make_tiny_model({.vocab_size = static_cast<int32_t>(vocabulary.tokens.size()), .context_length = 4096, .vocabulary = &vocabulary}).build();
-    config_.model.path = path_;
-    config_.parallel.threads = 1;
-    config_.cache.device = {4 << 20, 0};
-    config_.scheduler.max_sequences = 4;
-  }
-  ~EngineLoopTest() override { std::filesystem::remove(path_); }
-
-  // The loop on this thread, as in a server; `clients` on another, at whose end the server is told to end.
-  void serve(const EngineLoop::Options& options, const std::function<void(EngineLoop&)>& clients) {
-    run_ranks({}, [&](RankGroup& group) {
-      Session session(config_, group, {.announce = false, .load_progress = {}});
-      EngineLoop loop(session.engine(), metrics_, options);
-      std::thread thread([&] {
-        clients(loop);
-        signal_ = SIGTERM;
-      });
-      loop.run(signal_);
-      thread.join();
-      running_at_end_ = session.engine().stats().running;
-      busy_at_end_ = session.engine().busy();
-      session.engine().stop();
-      return 0;
-    });
-    EXPECT_FALSE(busy_at_end_);
-    EXPECT_EQ(running_at_end_, 0);
-  }
-
   static Job job(const Box& box, int32_t max_tokens, int32_t choices = 1) {
     Job result;
     for (int32_t i = 0; i < choices; ++i) {
@@ -93,13 +56,6 @@ class EngineLoopTest : public ::testing::Test {
     result.mailbox = box.mailbox;
     return result;
   }
-
-  std::string path_;
-  Config config_;
-  ServerMetrics metrics_;
-  std::atomic<int> signal_ = 0;
-  int32_t running_at_end_ = -1;
-  bool busy_at_end_ = true;
 };
 
 TEST_F(EngineLoopTest, AnswersEveryChoice) {
