@@ -10,6 +10,7 @@
 #include "comm/group.h"
 #include "kernels/base/cpu_count.h"
 #include "kernels/page_layout.h"
+#include "runtime/cache/disk_table.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
 
@@ -175,11 +176,11 @@ TEST(CacheEngineTest, PagesFoundOnDiskAndReadOnTheHostGiveEqualBits) {
   expect_same(computed(requests, 1), found, "disk tier, in place");
 }
 
-// One bit of each block of one rank's file, behind its table of records.
-void damage(const std::string& file) {
+// One bit of each block of one rank's file, from its pages on: which of them are read again depends on the order in which they were written.
+void damage(const std::string& file, const DiskGeometry& geometry) {
   std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
   const auto size = static_cast<int64_t>(std::filesystem::file_size(file));
-  for (int64_t at = size / 4; at < size; at += 4096) {
+  for (auto at = static_cast<int64_t>(geometry.page_offset(0)); at < size; at += 4096) {
     stream.seekg(at);
     const auto byte = static_cast<char>(stream.get() ^ 4);
     stream.seekp(at);
@@ -195,7 +196,7 @@ TEST(CacheEngineTest, DamageToOneRanksFileIsCountedAndChangesNoToken) {
   config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.damage.{}", getpid())).string();
   config.cache.disk.size = {12288 * 200, 0};
   run_engine(config, 2, requests);
-  damage(config.cache.disk.path + ".rank1");
+  damage(config.cache.disk.path + ".rank1", {.page_bytes = 12288, .num_frames = 200, .page_tokens = config.cache.page_tokens});
   EngineStats stats;
   const Outputs found = run_engine(config, 2, requests, &stats);
   for (const char* rank : {".rank0", ".rank1"}) std::filesystem::remove(config.cache.disk.path + rank);
