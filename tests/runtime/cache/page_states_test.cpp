@@ -2,7 +2,7 @@
 // not yet, failed), to the end. In each state the books hold (CacheBooks), and from each all sequences end if from now on moves do (LAW 5).
 //
 // What it finds was tried by hand: a page that isn't pinned while it moves or is read in place, a source's frame freed as its move starts or though the page
-// is held again, a target's frame not freed by a failure, the outcome of the last rank alone, a move that ends one report early, no preemption.
+// is held again, a target's frame not freed by a failure, the outcome of the last rank alone, a move that ends one report early, a page published while it is fetched, no preemption.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -199,6 +199,7 @@ std::vector<TinyCache> tiny_caches() {
   scored.back().prompt_logprobs = true;
   std::vector<TinyCache> caches = {
       {"EveryPosition", tiny(4, 2, 1), scored},
+      {"EveryPositionWhilePagesAreFetched", tiny(4, 2, 0), {request({1, 2}, 1), request({5, 6, 7, 8}, 1), request({1, 2, 3}, 1), scored[2]}},
       {"EveryPositionAndWriteThrough", tiny(4, 4, 0), {alike[0], scored[2]}},
       {"InPlaceOfSequencesApart", tiny(2, 4, 0), grow},
       {"ThreeTiers", tiny(4, 2, 1), comes_again},
