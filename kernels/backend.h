@@ -19,9 +19,11 @@
 #include <vector>
 
 #include "kernels/attention_planner.h"
+#include "kernels/base/error.h"
 #include "kernels/base/function_ref.h"
 #include "kernels/base/tensor.h"
 #include "kernels/machine_limits.h"
+#include "kernels/page_codec.h"
 #include "kernels/page_layout.h"
 #include "kernels/page_mover.h"
 
@@ -147,6 +149,8 @@ class Backend {
   virtual std::optional<size_t> free_memory() const { return std::nullopt; }
   /// For moving KV pages to host memory and back. The pool at options.device_base must outlive it.
   virtual std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) = 0;
+  /// Between the device's pages and the same pages in a smaller format, for PageMoverOptions::codec. Throws kInvalidValue where it makes none.
+  virtual std::unique_ptr<PageCodec> make_page_codec(const PageLayout& device, const PageLayout& stored) const;
   /// Whether attention can read the page mover's host pool where it lies (KvPool::host), at the addresses that the host has for it.
   virtual bool reads_host_pages() const { return true; }
   /// The queue that ops run on (a cudaStream_t), for collectives between devices; null where ops have run when they return.
@@ -210,6 +214,10 @@ class Backend {
 inline size_t Backend::packed_bytes(DType dtype, int64_t rows, int64_t cols, const PackOptions&) const {
   const DTypeInfo& info = dtype_info(dtype);
   return static_cast<size_t>(rows) * static_cast<size_t>(cols) * info.block_bytes / info.block_elements;
+}
+
+inline std::unique_ptr<PageCodec> Backend::make_page_codec(const PageLayout&, const PageLayout&) const {
+  throw Error(ErrorCode::kInvalidValue, "cache.host_format: " + describe() + " moves pages between the tiers as they are; set it to same, or say backend: cpu");
 }
 
 inline void Backend::for_each(int64_t count, FunctionRef<void(int64_t)> body) {

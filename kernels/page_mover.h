@@ -15,6 +15,7 @@
 namespace terrace {
 
 class Clock;
+class PageCodec;
 
 class PageMover {
  public:
@@ -37,9 +38,9 @@ class PageMover {
   virtual void order_ops_after(Ticket ticket) = 0;
   /// Returns when the ops queued so far have read what they read of the host pool.
   virtual void wait_for_ops() {}
-  /// page_bytes of host memory.
+  /// The host's page, in host memory.
   virtual std::byte* host_page(uint32_t host_frame) = 0;
-  /// XXH3-64 of the bytes that the last finished copy of this host frame read, where the mover makes it in the same pass; nullopt where it makes none.
+  /// XXH3-64 of the bytes that the last finished copy of this host frame read (with a codec: of the host's page), where the mover makes it in the same pass; nullopt where it makes none.
   virtual std::optional<uint64_t> checksum(Direction, uint32_t) { return std::nullopt; }
 };
 
@@ -53,6 +54,8 @@ struct PageLink {
 struct PageMoverOptions {
   std::byte* device_base = nullptr;  // the device's pool
   size_t page_bytes = 0;             // PageLayout::page_stride, a multiple of 64
+  const PageCodec* codec = nullptr;  // CPU backend: host pages are in another format; must outlive the mover
+  size_t stored_bytes = 0;           // of such a page
   uint32_t num_host_frames = 0;
   std::byte* host_base = nullptr;  // CPU backend: the host pool, aligned to 64; null: the mover allocates its own. A device's mover always does.
   PageLink link = {};                   // CPU backend; a device has its own

@@ -69,6 +69,7 @@ struct CacheSection {
   KvFormat format;          // of keys and values in pages
   MemorySize device = {0, 60.0};   // KV pages of this rank
   MemorySize host;                 // of the host tier; 0: none
+  std::string host_format = "same";  // of its pages, and the disk's: same | Q8
   bool prefixes = true;            // full pages are kept for sequences that begin alike
   bool in_place = false;           // rows read pages of the host tier where they lie
   std::string fetch = "auto";      // pages of colder tiers: auto (fetched where that is faster than computing them) | always | never

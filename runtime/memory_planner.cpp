@@ -35,11 +35,17 @@ size_t pool_bytes(const MemorySize& size, size_t left) {
   return static_cast<size_t>(static_cast<double>(left) * size.percent / 100);
 }
 
+// Of pages off the device.
+PageLayout stored_layout(const Config& config, const PageLayout& device) {
+  if (config.cache.host_format == "same") return device;
+  return make_page_layout(KvType::kQ8, device.page_tokens, device.num_layers, device.num_kv_heads, device.head_dim);
+}
+
 void plan_host_tier(const Config& config, const MemoryInputs& inputs, MemoryPlan& plan) {
   const size_t left = inputs.host_available > 0 ? inputs.host_available : plan.left - plan.kv_bytes;
   const size_t pool = pool_bytes(config.cache.host, left);
-  plan.num_host_frames = static_cast<int32_t>(std::min<size_t>(pool / plan.layout.page_stride, std::numeric_limits<int32_t>::max()));
-  plan.host_bytes = static_cast<size_t>(plan.num_host_frames) * plan.layout.page_stride;
+  plan.num_host_frames = static_cast<int32_t>(std::min<size_t>(pool / plan.stored_layout.page_stride, std::numeric_limits<int32_t>::max()));
+  plan.host_bytes = static_cast<size_t>(plan.num_host_frames) * plan.stored_layout.page_stride;
   if (plan.host_bytes > left) {
     throw Error(ErrorCode::kOutOfMemory, fmt::format("Too little memory: cache.host asks for {} of each rank's memory, where {} remain. Lower cache.host or cache.device.",
                                                      format_bytes(pool), format_bytes(left)));
@@ -62,6 +68,7 @@ MemoryPlan plan_memory(const Config& config, const ModelConfig& model, const Sha
   plan.weights = inputs.weight_bytes;
   plan.workspace = estimate_workspace_bytes(model, shard, config.scheduler);
   plan.layout = make_page_layout(config.cache.format, config.cache.page_tokens, model.num_layers, shard.kv_heads.size(), model.head_dim);
+  plan.stored_layout = stored_layout(config, plan.layout);
   plan.kv_bytes_per_token = (plan.layout.page_stride + static_cast<size_t>(config.cache.page_tokens) - 1) / static_cast<size_t>(config.cache.page_tokens);
   const size_t needed = plan.weights + plan.workspace;
   plan.left = plan.available - std::min(plan.available, needed);
@@ -91,8 +98,10 @@ std::string describe(const MemoryPlan& plan) {
       format_bytes(plan.available), format_bytes(plan.weights), format_bytes(plan.workspace), format_bytes(plan.left),
       kv_format_name(plan.layout.format()), format_bytes(plan.kv_bytes_per_token), plan.layout.page_tokens, format_bytes(plan.layout.page_stride),
       plan.num_frames, tokens, format_bytes(plan.kv_bytes), plan.capped ? " (all that max_sequences full contexts can use)" : "",
-      plan.num_host_frames == 0 ? "none (cache.host)" : fmt::format("{} pages, {} tokens, {}", plan.num_host_frames,
-                                                                    int64_t{plan.num_host_frames} * plan.layout.page_tokens, format_bytes(plan.host_bytes)));
+      plan.num_host_frames == 0 ? "none (cache.host)" : fmt::format("{} pages, {} tokens, {}{}", plan.num_host_frames,
+                                                                    int64_t{plan.num_host_frames} * plan.layout.page_tokens, format_bytes(plan.host_bytes),
+                                                                    plan.stored_layout == plan.layout ? "" : fmt::format(", {} {} per token", kv_format_name(plan.stored_layout.format()),
+                                                                                                                         format_bytes(plan.stored_layout.page_stride / static_cast<size_t>(plan.layout.page_tokens)))));
 }
 
 }  // namespace terrace

@@ -25,6 +25,7 @@ struct MemoryPlan {
   size_t workspace = 0;           // activations and scratch of the longest step
   size_t left = 0;                // available - weights - workspace
   PageLayout layout;              // of this rank's pages
+  PageLayout stored_layout;       // of the same page in the host tier and on disk
   size_t kv_bytes_per_token = 0;  // of this rank, padding of the page included
   int32_t num_frames = 0;         // pages of the device tier
   size_t kv_bytes = 0;            // num_frames pages

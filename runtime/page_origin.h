@@ -15,6 +15,7 @@ struct PageOriginInputs {
   const GeometryConfig* geometry = nullptr;
   const ModelConfig* model = nullptr;
   PageLayout layout;
+  KvFormat stored;                  // of the same pages off the device: fetched ones are not what was computed where it is smaller
   int num_ranks = 1;
   int ranks_per_host = 1;           // sums are joined by host
   std::string arithmetic;           // Backend::arithmetic()

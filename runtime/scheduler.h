@@ -76,6 +76,7 @@ class Scheduler {
   void observe_prefill(int32_t prompt_tokens, int64_t us);
 
  private:
+  friend class SchedulerInspector;  // tests: all that the next plans depend on
   using SequencePtr = std::unique_ptr<Sequence>;
 
   bool try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget);

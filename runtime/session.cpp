@@ -43,12 +43,13 @@ constexpr int32_t kLongestStream = 1 << 24;
 
 uint64_t hash_of(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
 
-Introduction introduce(const PageLayout& layout, const ModelConfig& model, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
+Introduction introduce(const MemoryPlan& memory, const ModelConfig& model, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
+  const PageLayout& layout = memory.layout;
   Introduction self;
   self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
   // KV heads may be dealt unevenly; all else of a page is the same everywhere.
-  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), layout.page_tokens, layout.num_layers,
-                                    layout.head_dim, model.windows.front(), model.sinks));
+  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), kv_format_name(memory.stored_layout.format()),
+                                    layout.page_tokens, layout.num_layers, layout.head_dim, model.windows.front(), model.sinks));
   self.num_frames = num_frames;
   self.weight_bytes = static_cast<int64_t>(weight_bytes);
   return self;
@@ -80,7 +81,7 @@ int64_t num_disk_frames(const Config& config, const MemoryPlan& memory) {
   }
   if (!wanted) return 0;
   if (memory.num_host_frames == 0) throw Error(ErrorCode::kInvalidValue, "cache.disk needs a host tier, through which pages go to the disk and back: set cache.host");
-  return static_cast<int64_t>(static_cast<size_t>(disk.size.bytes) / memory.layout.page_stride);
+  return static_cast<int64_t>(static_cast<size_t>(disk.size.bytes) / memory.stored_layout.page_stride);
 }
 
 BackendOptions backend_options(const Config& config, const RankGroup& group) {
@@ -104,6 +105,7 @@ struct Session::Impl {
   void connect_devices();
   void load();
   void check_in_place() const;
+  void make_codec();
   void allocate_pages();
   void agree_on_frames();
   void announce(const std::vector<Introduction>& ranks) const;
@@ -125,6 +127,7 @@ struct Session::Impl {
   Buffer pages;                     // the device's; on the CPU followed by the host's
   int32_t disk_frames = 0;
   std::string origin;               // of pages; only a file outlives the run that names it
+  std::unique_ptr<PageCodec> codec;  // where colder tiers have another format
   std::unique_ptr<PageStore> store;  // where there are colder tiers
   std::unique_ptr<Worker> worker;
   std::unique_ptr<TraceWriter> trace;  // rank 0, where it is wanted
@@ -198,6 +201,7 @@ void Session::Impl::load() {
                              : estimate_weight_bytes(config.model.geometry, model, shard, *backend);
   memory = plan_memory(config, model, shard, inputs);
   check_in_place();
+  make_codec();
   DecoderWeights weights = file ? load_weights(*file, model, shard, *backend, options.load_progress)
                                 : make_dummy_weights(config.model.geometry, model, shard, *backend, options.load_progress);
   weight_bytes = weights.bytes;
@@ -217,6 +221,14 @@ void Session::Impl::check_in_place() const {
     throw Error(ErrorCode::kInvalidValue, fmt::format("cache.in_place: {} does not have registered host memory at the host's addresses, so its rows cannot read pages there: leave cache.in_place out, or "
                                                       "say backend: cpu", backend->describe()));
   }
+}
+
+void Session::Impl::make_codec() {
+  if (memory.stored_layout == memory.layout || memory.num_host_frames == 0) return;
+  if (config.cache.in_place) {
+    throw Error(ErrorCode::kInvalidValue, "cache.host_format Q8 and cache.in_place exclude one another: rows read only pages of cache.format; set cache.format to Q8 too, or leave one of the two out");
+  }
+  codec = backend->make_page_codec(memory.layout, memory.stored_layout);
 }
 
 void Session::Impl::allocate_pages() {
@@ -253,6 +265,7 @@ std::string Session::Impl::origin_of_pages() const {
   inputs.geometry = &config.model.geometry;
   inputs.model = &model;
   inputs.layout = memory.layout;
+  inputs.stored = memory.stored_layout.format();
   inputs.num_ranks = group.size;
   inputs.ranks_per_host = config.comm.pretend_hosts > 1 ? (group.local_size + config.comm.pretend_hosts - 1) / config.comm.pretend_hosts : group.local_size;
   inputs.arithmetic = backend->arithmetic();
@@ -267,6 +280,8 @@ void Session::Impl::make_page_store() {
   PageStore::Options store_options;
   store_options.device_base = pages.data();
   store_options.page_bytes = memory.layout.page_stride;
+  store_options.codec = codec.get();
+  store_options.stored_bytes = memory.stored_layout.page_stride;
   store_options.num_device_frames = static_cast<uint32_t>(memory.num_frames);
   store_options.num_host_frames = static_cast<uint32_t>(memory.num_host_frames);
   if (shares_memory) store_options.host_base = pages.data() + memory.kv_bytes;
@@ -302,7 +317,7 @@ std::vector<DiskRecord> Session::Impl::gather_recovered() {
 // Rank 0 books frames once for all, so every rank has as many as the poorest.
 void Session::Impl::agree_on_frames() {
   std::array<int64_t, kNumTiers> num_frames = {memory.num_frames, memory.num_host_frames, num_disk_frames(config, memory)};
-  const Introduction self = introduce(memory.layout, model, num_frames, weight_bytes);
+  const Introduction self = introduce(memory, model, num_frames, weight_bytes);
   std::vector<Introduction> ranks;
   for (const Bytes& bytes : group.control->gather(to_bytes(self))) {
     Introduction other;
@@ -320,7 +335,7 @@ void Session::Impl::agree_on_frames() {
   memory.num_frames = static_cast<int32_t>(num_frames[0]);
   memory.kv_bytes = static_cast<size_t>(num_frames[0]) * memory.layout.page_stride;
   memory.num_host_frames = static_cast<int32_t>(num_frames[1]);
-  memory.host_bytes = static_cast<size_t>(num_frames[1]) * memory.layout.page_stride;
+  memory.host_bytes = static_cast<size_t>(num_frames[1]) * memory.stored_layout.page_stride;
   disk_frames = static_cast<int32_t>(num_frames[2]);
   if (group.rank == 0 && options.announce) announce(ranks);
 }
@@ -329,13 +344,14 @@ void Session::Impl::announce(const std::vector<Introduction>& ranks) const {
   log_info(fmt::format("{}: {} layers, {} query / {} KV heads, on {} rank{} ({})", model_title(model),
                        model.num_layers, model.num_q_heads, model.num_kv_heads, group.size, group.size == 1 ? "" : "s", backend->describe()));
   const int64_t page_tokens = config.cache.page_tokens;
+  const std::string stored = codec == nullptr ? "" : fmt::format(" of {}", kv_format_name(memory.stored_layout.format()));
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     const Shard s = make_shard(model, static_cast<int>(rank), group.size);
     log_info(fmt::format("  rank {}: query heads {}-{}, KV heads {}-{}, weights {}, {} KV pages = {} tokens", rank, s.q_heads.begin, s.q_heads.end - 1,
                          s.kv_heads.begin, s.kv_heads.end - 1, mib(ranks[rank].weight_bytes), memory.num_frames, memory.num_frames * page_tokens));
   }
-  if (disk_frames > 0) log_info(fmt::format("  disk tier of each rank: {} KV pages = {} tokens, in {}.rank*", disk_frames, disk_frames * page_tokens, config.cache.disk.path));
-  if (memory.num_host_frames > 0) log_info(fmt::format("  host tier of each rank: {} KV pages = {} tokens", memory.num_host_frames, memory.num_host_frames * page_tokens));
+  if (disk_frames > 0) log_info(fmt::format("  disk tier of each rank: {} KV pages{} = {} tokens, in {}.rank*", disk_frames, stored, disk_frames * page_tokens, config.cache.disk.path));
+  if (memory.num_host_frames > 0) log_info(fmt::format("  host tier of each rank: {} KV pages{} = {} tokens", memory.num_host_frames, stored, memory.num_host_frames * page_tokens));
 }
 
 void Session::follow() {

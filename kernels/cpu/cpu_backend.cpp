@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/base/error.h"
+#include "kernels/cpu/cpu_page_codec.h"
 #include "kernels/cpu/cpu_page_mover.h"
 #include "kernels/cpu/machine_limits.h"
 #include "kernels/quant_block.h"
@@ -79,8 +80,13 @@ void CpuBackend::write(void* dst, std::span<const std::byte> src) { std::memcpy(
 void CpuBackend::read(const void* src, std::span<std::byte> dst) { std::memcpy(dst.data(), src, dst.size()); }
 
 std::unique_ptr<PageMover> CpuBackend::make_page_mover(const PageMoverOptions& options) {
-  Buffer host_pool = options.host_base == nullptr ? allocate(options.page_bytes * options.num_host_frames) : Buffer();
+  const size_t stored_bytes = options.codec != nullptr ? options.stored_bytes : options.page_bytes;
+  Buffer host_pool = options.host_base == nullptr ? allocate(stored_bytes * options.num_host_frames) : Buffer();
   return std::make_unique<CpuPageMover>(options, std::move(host_pool), choose_copy_page(isa_));
+}
+
+std::unique_ptr<PageCodec> CpuBackend::make_page_codec(const PageLayout& device, const PageLayout& stored) const {
+  return std::make_unique<CpuPageCodec>(device, stored, rows_);
 }
 
 void CpuBackend::for_each(int64_t count, FunctionRef<void(int64_t)> body) {

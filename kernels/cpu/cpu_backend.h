@@ -33,6 +33,7 @@ class CpuBackend : public Backend {
   void write(void* dst, std::span<const std::byte> src) override;
   void read(const void* src, std::span<std::byte> dst) override;
   std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) override;
+  std::unique_ptr<PageCodec> make_page_codec(const PageLayout& device, const PageLayout& stored) const override;
   void for_each(int64_t count, FunctionRef<void(int64_t)> body) override;
   MachineLimits measure_limits(size_t set_bytes) override;
   std::unique_ptr<Weight> pack_linear(const HostMatrix& matrix, const PackOptions& options) override;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/base/clock.h"
+#include "kernels/page_codec.h"
 
 namespace terrace {
 
@@ -10,8 +11,10 @@ CpuPageMover::CpuPageMover(const PageMoverOptions& options, Buffer host_pool, Co
     : options_(options), host_pool_(std::move(host_pool)), copy_page_(copy_page),
       clock_(options.clock != nullptr ? *options.clock : steady_clock()) {
   if (options_.host_base == nullptr) options_.host_base = host_pool_.data();
+  if (options_.codec == nullptr) options_.stored_bytes = options_.page_bytes;
   for (const Direction direction : {Direction::kEvict, Direction::kFetch}) {
     lane(direction).checksums.resize(options.num_host_frames);
+    if (options.codec != nullptr) lane(direction).scratch.resize(options.stored_bytes / sizeof(Line));
     lane(direction).thread = std::thread([this, direction] { run(direction); });
   }
 }
@@ -27,7 +30,7 @@ CpuPageMover::~CpuPageMover() {
 
 PageMover::Ticket CpuPageMover::queue(Direction direction, std::span<const Move> moves) {
   if (moves.empty()) return 0;
-  const int64_t due_us = occupy_link(lane(direction), moves.size() * options_.page_bytes);
+  const int64_t due_us = occupy_link(lane(direction), moves.size() * options_.stored_bytes);
   {
     const std::lock_guard lock(mutex_);
     under_way_.emplace(++last_, UnderWay{.due_us = due_us});
@@ -70,8 +73,19 @@ void CpuPageMover::copy(Direction direction, const Move& move) {
   std::byte* device_page = options_.device_base + move.device_frame * options_.page_bytes;
   std::byte* host = host_page(move.host_frame);
   const bool evict = direction == Direction::kEvict;
-  lane(direction).checksums[move.host_frame] =
-      copy_page_(evict ? host : device_page, evict ? device_page : host, options_.page_bytes);
+  uint64_t& checksum = lane(direction).checksums[move.host_frame];
+  if (options_.codec == nullptr) {
+    checksum = copy_page_(evict ? host : device_page, evict ? device_page : host, options_.page_bytes);
+    return;
+  }
+  std::byte* stored = lane(direction).scratch.front().bytes;
+  if (evict) {
+    options_.codec->encode(device_page, stored);
+    checksum = copy_page_(host, stored, options_.stored_bytes);
+  } else {
+    checksum = copy_page_(stored, host, options_.stored_bytes);
+    options_.codec->decode(stored, device_page);
+  }
 }
 
 std::optional<int64_t> CpuPageMover::finished_us(Ticket ticket) {

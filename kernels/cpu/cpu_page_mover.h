@@ -1,4 +1,5 @@
-// The CPU's page mover: both pools are host memory. One copy thread a direction, beside the step thread; a modelled link may hold the tickets back.
+// The CPU's page mover: both pools are host memory. One copy thread a direction, beside the step thread, which runs the codec where there is one; a modelled link may hold the
+// tickets back.
 #pragma once
 
 #include <array>
@@ -26,7 +27,7 @@ class CpuPageMover : public PageMover {
   std::optional<int64_t> finished_us(Ticket ticket) override;
   void wait(Ticket ticket) override;
   void order_ops_after(Ticket ticket) override { wait(ticket); }  // ops run when they are called
-  std::byte* host_page(uint32_t host_frame) override { return options_.host_base + host_frame * options_.page_bytes; }
+  std::byte* host_page(uint32_t host_frame) override { return options_.host_base + host_frame * options_.stored_bytes; }
   std::optional<uint64_t> checksum(Direction direction, uint32_t host_frame) override;
 
  private:
@@ -34,10 +35,14 @@ class CpuPageMover : public PageMover {
     Ticket ticket;
     std::vector<Move> moves;
   };
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
   struct Lane {                         // of one direction
     std::deque<Job> waiting;            // guarded by mutex_
     int64_t busy_until_us = 0;          // of the modelled link; step thread
     std::vector<uint64_t> checksums;    // by host frame; written by the lane's thread before its ticket is copied
+    std::vector<Line> scratch;          // a stored page, where there is a codec; the lane's thread
     std::thread thread;
   };
   struct UnderWay {

@@ -147,6 +147,26 @@ struct RowKernels {
     }
   }
 
+  template <typename Element>
+  static void load_as(const Element* src, int32_t count, float factor, float* dst) {
+    const Lanes f = Lanes::broadcast(factor);
+    int32_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) (Lanes::load(src + i) * f).store(dst + i);
+    if (i == count) return;
+    Element tail[kLanes] = {};
+    for (int32_t j = i; j < count; ++j) tail[j - i] = src[j];
+    store_tail(Lanes::load(tail) * f, count - i, dst + i);
+  }
+  static void load_kv(const void* src, const void* scale, int32_t count, KvType type, float* dst) {
+    switch (type) {
+      case KvType::kF32: return load_as(static_cast<const float*>(src), count, 1, dst);
+      case KvType::kF16: return load_as(static_cast<const F16*>(src), count, 1, dst);
+      case KvType::kBF16: return load_as(static_cast<const BF16*>(src), count, 1, dst);
+      case KvType::kQ8: return load_as(static_cast<const Q8*>(src), count, *static_cast<const float*>(scale), dst);
+      case KvType::kQ4: return;  // whose scales are many
+    }
+  }
+
   static ChunkStats scan_chunk(const float* logits, int64_t count, float* block_max) {
     Lanes most = Lanes::broadcast(kMinusInfinity);
     for (int64_t begin = 0; begin < count; begin += kSelectBlock) {
@@ -186,7 +206,7 @@ struct RowKernels {
   }
 
   static constexpr RowOps kTable = {rms_norm,     add,           scale,           silu_gate, gelu_gate,
-                                    rotate_pairs, rotate_halves, rotate_hadamard, store_kv,  scan_chunk, join_chunks};
+                                    rotate_pairs, rotate_halves, rotate_hadamard, store_kv,  load_kv,   scan_chunk, join_chunks};
 };
 
 }  // namespace

@@ -18,6 +18,7 @@ class LruRetention final : public RetentionPolicy {
   std::optional<PageId> victim() override { return pages_.lowest(); }
 
  private:
+  friend class SchedulerInspector;  // tests: all that the next plans depend on
   LeafHeap pages_;
 };
 

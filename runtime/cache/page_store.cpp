@@ -23,13 +23,15 @@ PageStore::PageStore(Backend& backend, const Options& options)
     : options_(options), clock_(options.clock != nullptr ? *options.clock : steady_clock()),
       mover_(backend.make_page_mover({.device_base = options.device_base,
                                       .page_bytes = options.page_bytes,
+                                      .codec = options.codec,
+                                      .stored_bytes = options.stored_bytes,
                                       .num_host_frames = options.num_host_frames,
                                       .host_base = options.host_base,
                                       .link = options.link,
                                       .clock = &clock_})),
       mover_sums_(options.num_host_frames > 0 && mover_->checksum(PageMover::Direction::kEvict, 0).has_value()),
       host_stamps_(options.num_host_frames) {
-  if (options.disk) disk_ = std::make_unique<DiskTier>(*options.disk, options.page_bytes, clock_);
+  if (options.disk) disk_ = std::make_unique<DiskTier>(*options.disk, stored_bytes(), clock_);
 }
 
 PageStore::~PageStore() = default;
@@ -117,7 +119,7 @@ bool PageStore::is_good_on_host(const PageMove& move) {
 bool PageStore::matches_stamp(const PageMove& move) {
   const std::optional<uint64_t>& stamp = host_stamps_[move.from.frame];
   if (!stamp) return false;
-  return page_stamp(page_checksum({mover_->host_page(move.from.frame), options_.page_bytes}), move.key) == *stamp;
+  return page_stamp(page_checksum({mover_->host_page(move.from.frame), stored_bytes()}), move.key) == *stamp;
 }
 
 void PageStore::start_copies(PageMover::Direction direction, std::span<const PageMove> moves) {
@@ -137,7 +139,7 @@ void PageStore::start_copies(PageMover::Direction direction, std::span<const Pag
 
 uint64_t PageStore::host_checksum(PageMover::Direction direction, uint32_t host_frame) {
   if (mover_sums_) return *mover_->checksum(direction, host_frame);
-  return page_checksum({mover_->host_page(host_frame), options_.page_bytes});
+  return page_checksum({mover_->host_page(host_frame), stored_bytes()});
 }
 
 MoveOutcome PageStore::finish_copy(const PageMove& move) {
@@ -175,11 +177,11 @@ MoveResult PageStore::result(const PageMove& move, MoveOutcome outcome, int64_t 
   const int64_t begun_us = std::max(started_us, link_free_us);
   const int64_t busy_us = std::max<int64_t>(ended_us - begun_us, 0) / static_cast<int64_t>(num_left);
   link_free_us = begun_us + busy_us;
-  return {move.id, outcome, link_free_us - started_us, busy_us, static_cast<uint32_t>(options_.page_bytes)};
+  return {move.id, outcome, link_free_us - started_us, busy_us, static_cast<uint32_t>(stored_bytes())};
 }
 
 MoveResult PageStore::unmoved(const PageMove& move) const {
-  return {move.id, MoveOutcome::kChecksum, 0, 0, static_cast<uint32_t>(options_.page_bytes)};
+  return {move.id, MoveOutcome::kChecksum, 0, 0, static_cast<uint32_t>(stored_bytes())};
 }
 
 }  // namespace terrace

@@ -2,7 +2,7 @@
 // Owns the host tier's pool (unless it is given one), its stamps, and the disk tier. Step thread only; copies and disk I/O have threads of their own.
 //
 // A page off the device is verified by its next reader against the stamp (page_checksum.h) that was made when it was written: a move that would yield other bytes than
-// those of its key ends as kChecksum, never as kDone. A failed move leaves its target without a page; `from` is as it was.
+// those of its key ends as kChecksum, never as kDone. With a codec that is so of what was stored; what the codec rounded is rounded. A failed move leaves its target without a page; `from` is as it was.
 #pragma once
 
 #include <array>
@@ -26,6 +26,8 @@ class PageStore {
   struct Options {
     std::byte* device_base = nullptr;
     size_t page_bytes = 0;
+    const PageCodec* codec = nullptr;  // pages off the device are in another format; must outlive the store
+    size_t stored_bytes = 0;           // of such a page
     uint32_t num_device_frames = 0;
     uint32_t num_host_frames = 0;
     std::byte* host_base = nullptr;  // CPU backend: num_host_frames pages; null: the page mover allocates them
@@ -45,7 +47,7 @@ class PageStore {
   size_t num_under_way() const { return copies_.size() + disk_moves_.size(); }
   /// The pages that an earlier run left on the disk tier.
   std::vector<DiskRecord> recovered() const { return disk_ ? disk_->recovered() : std::vector<DiskRecord>(); }
-  /// page_bytes of host memory, for ops that read it in place.
+  /// A page of host memory, for ops that read it in place.
   std::byte* host_page(uint32_t frame) { return mover_->host_page(frame); }
 
  private:
@@ -74,6 +76,8 @@ class PageStore {
   MoveResult result(const PageMove& move, MoveOutcome outcome, int64_t started_us, int64_t ended_us, size_t num_left = 1);
   /// A move that was not begun, since its source does not hold the page.
   MoveResult unmoved(const PageMove& move) const;
+  /// Of a page off the device.
+  size_t stored_bytes() const { return options_.codec != nullptr ? options_.stored_bytes : options_.page_bytes; }
   uint64_t host_checksum(PageMover::Direction direction, uint32_t host_frame);
 
   Options options_;

@@ -69,6 +69,7 @@ class PrefixIndex {
   Partial longest_partial(const PageKey& parent_key, std::span<const int32_t> tokens) const;
 
  private:
+  friend class SchedulerInspector;  // tests: all that the next plans depend on
   PageId find(const PageKey& key) const;
   void join_siblings(PageId page);
   void leave_siblings(const CachedPage& page);

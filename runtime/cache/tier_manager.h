@@ -116,6 +116,7 @@ class TierManager {
   const TransferLedger& ledger() const { return ledger_; }
 
  private:
+  friend class SchedulerInspector;  // tests: all that the next plans depend on
   struct Book {
     FramePool frames;
     std::unique_ptr<RetentionPolicy> policy;

@@ -70,6 +70,22 @@ void plain_io(int fd, std::byte* page, bool write) {
   }
 }
 
+/// The same pages stored in 8 bits: rates are of the device's bytes.
+void measure_codec(Backend& backend, const Buffer& device) {
+  auto* halves = reinterpret_cast<uint16_t*>(device.data());
+  for (size_t i = 0; i < kPageBytes * kFrames / 2; ++i) halves[i] &= 0xBFFF;  // numbers, below 2
+  const PageLayout layout = make_page_layout(KvType::kF16, 16, 30, 3, 64), stored = make_page_layout(KvType::kQ8, 16, 30, 3, 64);
+  if (layout.page_stride != kPageBytes) std::abort();
+  const std::unique_ptr<PageCodec> codec = backend.make_page_codec(layout, stored);
+  const Buffer host = backend.allocate(stored.page_stride * kFrames);
+  PageStore store(backend, {.device_base = device.data(), .page_bytes = kPageBytes, .codec = codec.get(), .stored_bytes = stored.page_stride,
+                            .num_device_frames = kFrames, .num_host_frames = kFrames, .host_base = host.data()});
+  const Buffer copy = backend.allocate(kPageBytes * kFrames);
+  compare({{"memcpy", [&] { std::memcpy(copy.data(), device.data(), kPageBytes * kFrames); }},
+           {"evict as Q8", [&] { move_all(store, Tier::kDevice, Tier::kHost); }},
+           {"fetch of Q8, verified", [&] { move_all(store, Tier::kHost, Tier::kDevice); }}});
+}
+
 int run(int argc, char** argv) {
   const auto backend = make_backend("cpu", {});
   const Buffer device = backend->allocate(kPageBytes * kFrames), host = backend->allocate(kPageBytes * kFrames);
@@ -85,6 +101,7 @@ int run(int argc, char** argv) {
   compare({{"memcpy", copy},
            {"evict", [&] { move_all(store, Tier::kDevice, Tier::kHost); }},
            {"fetch, verified", [&] { move_all(store, Tier::kHost, Tier::kDevice); }}});
+  measure_codec(*backend, device);
   if (!options.disk) return 0;
 
   const std::string plain = options.disk->path + ".plain";

@@ -73,6 +73,7 @@ const std::vector<std::pair<std::string, std::string>> kOtherValues = {
     {"server.certificate", "cert.pem"},
     {"server.private_key", "key.pem"},
     {"server.access_log", "false"},
+    {"cache.host_format", "Q8"},
     {"cache.in_place", "true"},
     {"cache.fetch", "never"},
     {"cache.policy", "lru"},

@@ -27,16 +27,18 @@ Config small_config() {
   return config;
 }
 
+Request ask(int document, int document_tokens, int question) {
+  Request request = greedy_request(document, document_tokens, 6, 320);
+  const Request tail = greedy_request(100 + question, 10, 6, 320);
+  request.prompt.insert(request.prompt.end(), tail.prompt.begin(), tail.prompt.end());
+  return request;
+}
+
 // Questions about a few documents: the first 150 to 250 tokens are a document's, the last ten the question's.
 std::vector<Request> questions(int documents, int each) {
   std::vector<Request> requests;
   for (int question = 0; question < each; ++question) {
-    for (int document = 0; document < documents; ++document) {
-      Request request = greedy_request(document, 150 + 17 * document, 6, 320);
-      const Request tail = greedy_request(100 + question, 10, 6, 320);
-      request.prompt.insert(request.prompt.end(), tail.prompt.begin(), tail.prompt.end());
-      requests.push_back(request);
-    }
+    for (int document = 0; document < documents; ++document) requests.push_back(ask(document, 150 + 17 * document, question));
   }
   return requests;
 }
@@ -115,6 +117,70 @@ TEST(CacheEngineTest, PagesOf4BitsGiveEqualBitsWhereverTheyWere) {
   }
 }
 
+std::string disk_path(const std::string& name) {
+  return (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.{}.{}", name, getpid())).string();
+}
+
+void remove_files(const Config& config, int ranks) {
+  for (int rank = 0; rank < ranks; ++rank) std::filesystem::remove(fmt::format("{}.rank{}", config.cache.disk.path, rank));
+}
+
+TEST(CacheEngineTest, PagesOf4BitsGiveEqualBitsOn2And3RanksFromTheHostAndFromDisk) {
+  const std::vector<Request> requests = questions(6, 2);
+  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+    for (const int ranks : {2, 3}) {
+      const std::string name = fmt::format("{} on {} ranks", kv_format_name(format), ranks);
+      Config config = small_config();
+      config.cache.format = format;
+      config.cache.prefixes = false;
+      const Outputs expected = run_engine(config, ranks, requests);
+      config.cache.prefixes = true;
+      const auto page = static_cast<int64_t>(make_page_layout(format, 16, 3, ranks == 2 ? 2 : 1, 32).page_stride);
+      config.cache.device = {page * 36, 0};
+      config.cache.host = {page * 60, 0};
+      config.cache.disk.path = disk_path("4bits");
+      config.cache.disk.size = {page * 200, 0};
+      EngineStats stats;
+      expect_same(expected, run_engine(config, ranks, requests, &stats), name + ", host");
+      EXPECT_GT(stats.sources.host + stats.sources.disk, 0) << name;
+      expect_same(expected, run_engine(config, ranks, requests, &stats), name + ", disk");
+      EXPECT_GT(stats.sources.disk, 0) << name;
+      remove_files(config, ranks);
+    }
+  }
+}
+
+// In `fast` a row may use other products beside many than beside few, so plans must be alike: documents of whole pages, computed by a question that is asked
+// first; then questions that find just these pages, one at a time, wherever they are.
+TEST(CacheEngineTest, FastNumericsGiveEqualBitsFromTheDeviceTheHostAndDisk) {
+  std::vector<Request> first, others;
+  for (int document = 0; document < 6; ++document) {
+    first.push_back(ask(document, 160 + 16 * document, 0));
+    others.push_back(ask(document, 160 + 16 * document, 1));
+  }
+  std::vector<Request> both = first;
+  both.insert(both.end(), others.begin(), others.end());
+  Config config = small_config();
+  config.numerics = "fast";
+  config.scheduler.max_sequences = 1;
+  config.model.geometry.context_length = 4096;  // the device's pool is no larger than that
+  EngineStats stats;
+  const Outputs on_device = run_engine(config, 1, both, &stats);
+  EXPECT_EQ(stats.sources.device, 6 * 160 + 16 * 15);
+  config.cache.device = {kPage * 36, 0};  // the documents are 75 pages
+  config.cache.host = {kPage * 150, 0};
+  expect_same(on_device, run_engine(config, 1, both, &stats), "host");
+  EXPECT_GT(stats.sources.host, 0);
+  config.cache.device = {kPage * 200, 0};  // so that all are left to be written out
+  config.cache.disk.path = disk_path("fast");
+  config.cache.disk.size = {kPage * 200, 0};
+  run_engine(config, 1, first);
+  const Outputs restarted = run_engine(config, 1, others, &stats);
+  remove_files(config, 1);
+  EXPECT_EQ(stats.sources.disk, 6 * 160 + 16 * 15);
+  for (SequenceId id = 1; id <= 6; ++id) expect_bit_equal(on_device.at(6 + id), restarted.at(id), "disk, document " + std::to_string(id));
+}
+
 TEST(CacheEngineTest, ASlowLinkChangesNoToken) {
   const std::vector<Request> requests = questions(6, 2);
   Config config = small_config();
@@ -148,12 +214,12 @@ TEST(CacheEngineTest, PagesFoundOnDiskByALaterRunGiveEqualBitsOn1And2Ranks) {
     const int64_t page = ranks == 1 ? kPage : 12288;
     config.cache.device = {page * 36, 0};
     config.cache.host = {page * 36, 0};
-    config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.{}.{}", getpid(), ranks)).string();
+    config.cache.disk.path = disk_path("later");
     config.cache.disk.size = {page * 200, 0};
     run_engine(config, ranks, requests);
     EngineStats stats;
     const Outputs found = run_engine(config, ranks, requests, &stats);
-    for (int rank = 0; rank < ranks; ++rank) std::filesystem::remove(fmt::format("{}.rank{}", config.cache.disk.path, rank));
+    remove_files(config, ranks);
     EXPECT_GT(stats.sources.disk, 0) << ranks;  // how many depends on how fast the disk took them
     expect_same(computed(requests, ranks), found, "disk tier on " + std::to_string(ranks) + " ranks");
   }
@@ -165,12 +231,12 @@ TEST(CacheEngineTest, PagesFoundOnDiskAndReadOnTheHostGiveEqualBits) {
   config.cache.device = {kPage * 12, 0};
   config.cache.host = {kPage * 60, 0};
   config.cache.in_place = true;
-  config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.in_place.{}", getpid())).string();
+  config.cache.disk.path = disk_path("in_place");
   config.cache.disk.size = {kPage * 200, 0};
   run_engine(config, 1, requests);
   EngineStats stats;
   const Outputs found = run_engine(config, 1, requests, &stats);
-  std::filesystem::remove(config.cache.disk.path + ".rank0");
+  remove_files(config, 1);
   EXPECT_GT(stats.sources.disk, 0);
   EXPECT_EQ(stats.tiers.moved_in[0], 0u);  // read where they lie
   expect_same(computed(requests, 1), found, "disk tier, in place");
@@ -193,13 +259,13 @@ TEST(CacheEngineTest, DamageToOneRanksFileIsCountedAndChangesNoToken) {
   Config config = small_config();
   config.cache.device = {12288 * 36, 0};
   config.cache.host = {12288 * 36, 0};
-  config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("cache_engine_test.damage.{}", getpid())).string();
+  config.cache.disk.path = disk_path("damage");
   config.cache.disk.size = {12288 * 200, 0};
   run_engine(config, 2, requests);
   damage(config.cache.disk.path + ".rank1", {.page_bytes = 12288, .num_frames = 200, .page_tokens = config.cache.page_tokens});
   EngineStats stats;
   const Outputs found = run_engine(config, 2, requests, &stats);
-  for (const char* rank : {".rank0", ".rank1"}) std::filesystem::remove(config.cache.disk.path + rank);
+  remove_files(config, 2);
   EXPECT_GT(stats.tiers.checksum_failures, 0u);
   expect_same(computed(requests, 2), found, "a damaged file");
 }

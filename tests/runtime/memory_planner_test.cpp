@@ -50,6 +50,22 @@ TEST(MemoryPlannerTest, TakesNoMorePagesThanFullContextsCanUse) {
   EXPECT_NE(describe(plan).find("tier device: 1024 pages, 16384 tokens, 120 MiB"), std::string::npos) << describe(plan);
 }
 
+TEST(MemoryPlannerTest, CountsPagesOfTheHostTierByTheFormatTheyAreStoredIn) {
+  const ModelConfig model = smollm2();
+  Config config;
+  config.cache.device = {300 << 20, 0};
+  config.cache.host = {300 << 20, 0};
+  config.cache.host_format = "Q8";
+  const MemoryPlan plan = plan_memory(config, model, make_shard(model, 0, 1), {4 * kGiB, kGiB / 4});
+  EXPECT_EQ(plan.num_frames, (300 << 20) / 368640);
+  EXPECT_EQ(plan.stored_layout.page_stride, 196608u);  // (64 dims + a scale of 4 bytes) x 2,880 rows, rounded up
+  EXPECT_EQ(plan.num_host_frames, (300 << 20) / 196608);
+  EXPECT_EQ(plan.host_bytes, static_cast<size_t>(plan.num_host_frames) * 196608);
+  EXPECT_NE(describe(plan).find("tier host: 1600 pages, 25600 tokens, 300 MiB, Q8 12"), std::string::npos) << describe(plan);
+  config.cache.host_format = "same";
+  EXPECT_EQ(plan_memory(config, model, make_shard(model, 0, 1), {4 * kGiB, kGiB / 4}).num_host_frames, (300 << 20) / 368640);
+}
+
 TEST(MemoryPlannerTest, SaysWhatIsNeededAndWhatHelps) {
   const ModelConfig model = smollm2();
   const Shard shard = make_shard(model, 0, 1);

@@ -14,7 +14,7 @@ namespace {
 class PageOriginTest : public ::testing::Test {
  protected:
   PageOriginInputs inputs() {
-    return {.file = nullptr, .geometry = &geometry_, .model = &model_, .layout = layout_, .num_ranks = 2, .ranks_per_host = 2, .arithmetic = "cpu arithmetic 1"};
+    return {.file = nullptr, .geometry = &geometry_, .model = &model_, .layout = layout_, .stored = layout_.format(), .num_ranks = 2, .ranks_per_host = 2, .arithmetic = "cpu arithmetic 1"};
   }
 
   GeometryConfig geometry_;
@@ -33,6 +33,7 @@ TEST_F(PageOriginTest, EverythingThatTheBytesDependOnIsInIt) {
       [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kF16, 16, 3, 4, 16); },
       [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kF16, 16, 2, 2, 16); },
       [&](PageOriginInputs& i) { i.layout = make_page_layout(KvType::kF16, 16, 2, 4, 32); },
+      [&](PageOriginInputs& i) { i.stored = KvType::kQ8; },
       [&](PageOriginInputs& i) { i.num_ranks = 1; },
       [&](PageOriginInputs& i) { i.ranks_per_host = 1; },
       [&](PageOriginInputs& i) { i.arithmetic = "cpu arithmetic 2"; },

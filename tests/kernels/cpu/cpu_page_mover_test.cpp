@@ -28,7 +28,7 @@ class CpuPageMoverTest : public ::testing::Test {
   }
   std::unique_ptr<CpuPageMover> make(PageLink link = {}) {
     return std::make_unique<CpuPageMover>(
-        PageMoverOptions{base(), kPageBytes, kFrames, base() + kFrames * kPageBytes, link, &clock_}, Buffer(),
+        PageMoverOptions{.device_base = base(), .page_bytes = kPageBytes, .num_host_frames = kFrames, .host_base = base() + kFrames * kPageBytes, .link = link, .clock = &clock_}, Buffer(),
         choose_copy_page(detect_isa()));
   }
 

@@ -27,12 +27,17 @@ void CacheWorld::execute(const StepPlan& plan, Scheduler& scheduler) {
   finish_some(plan.rows.empty(), scheduler);
 }
 
+// The target holds garbage, or some come early: both may be looked at late only.
 void CacheWorld::start(const PageMove& move) {
-  Moving moving = {move, page(move.from), {}};
+  Moving moving = {move, page(move.from), {}, {}};
   for (int rank = 0; rank < options_.num_ranks; ++rank) moving.ranks_left.push_back(rank);
-  if (rng_() % 2 == 0) page(move.to) = moving.bytes;  // some come early, all may be looked at late only
+  const bool early = move.is_check() || (!options_.fate && rng_() % 2 == 0);
+  moving.written = early ? moving.bytes : Page(moving.bytes.size(), kGarbage);
+  page(move.to) = moving.written;
   moving_.push_back(std::move(moving));
 }
+
+void CacheWorld::spoil(PageRef ref) { std::ranges::fill(page(ref), kGarbage); }
 
 void CacheWorld::compute(const StepPlan& plan, Scheduler& scheduler) {
   const auto size = static_cast<size_t>(options_.page_tokens);
@@ -60,19 +65,26 @@ void CacheWorld::check_row(const PlanRow& row, const Sequence& sequence) {
   }
 }
 
+MoveFate CacheWorld::draw_fate(bool must_end) {
+  if (rng_() % 3 == 0 && !must_end) return MoveFate::kNotYet;
+  return options_.fail_one_in > 0 && rng_() % static_cast<unsigned>(options_.fail_one_in) == 0 ? MoveFate::kFailed : MoveFate::kDone;
+}
+
 void CacheWorld::finish_some(bool at_least_one, Scheduler& scheduler) {
   std::vector<std::vector<MoveResult>> reports(static_cast<size_t>(options_.num_ranks));
   for (size_t i = 0; i < moving_.size(); ++i) {
     Moving& moving = moving_[i];
     for (size_t k = moving.ranks_left.size(); k-- > 0;) {
-      if (rng_() % 3 == 0 && !(at_least_one && i == 0)) continue;
-      const bool fails = options_.fail_one_in > 0 && rng_() % static_cast<unsigned>(options_.fail_one_in) == 0;
+      const MoveFate fate = options_.fate ? options_.fate(moving.move) : draw_fate(at_least_one && i == 0);
+      if (fate == MoveFate::kNotYet) continue;
+      const bool fails = fate == MoveFate::kFailed;
       const MoveOutcome outcome = !fails ? MoveOutcome::kDone : rng_() % 2 == 0 ? MoveOutcome::kChecksum : MoveOutcome::kIo;
       if (fails) std::ranges::fill(moving.bytes, kGarbage);
       reports[static_cast<size_t>(moving.ranks_left[k])].push_back({moving.move.id, outcome, 10, 10, 100});
       moving.ranks_left.erase(moving.ranks_left.begin() + static_cast<std::ptrdiff_t>(k));
     }
     if (!moving.ranks_left.empty()) continue;
+    ASSERT_EQ(page(moving.move.to), moving.written) << "move " << moving.move.id << ": its target was written to meanwhile";
     if (moving.bytes.front() != kGarbage) {
       ASSERT_EQ(page(moving.move.from), moving.bytes) << "move " << moving.move.id << ": its source was written to meanwhile";
     }

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "runtime/cache/page_table.h"
@@ -12,6 +14,9 @@
 #include "runtime/step_plan.h"
 
 namespace terrace {
+
+/// What a rank's next report says of a move.
+enum class MoveFate { kDone, kNotYet, kFailed };
 
 class CacheWorld {
  public:
@@ -23,6 +28,14 @@ class CacheWorld {
     int num_ranks = 1;
     int fail_one_in = 0;  // moves; 0: none fails
     uint32_t seed = 1;
+    std::function<MoveFate(const PageMove&)> fate = {};  // asked for each rank that has not reported the move; empty: random
+  };
+  using Page = std::vector<int32_t>;
+  struct Moving {
+    PageMove move;
+    Page bytes;                   // of `from` when the move began
+    Page written;                 // to `to` until it has ended
+    std::vector<int> ranks_left;  // that have not reported it
   };
   explicit CacheWorld(const Options& options);
 
@@ -30,17 +43,16 @@ class CacheWorld {
   void execute(const StepPlan& plan, Scheduler& scheduler);
   size_t num_moving() const { return moving_.size(); }
   uint64_t num_moved() const { return num_moved_; }
+  std::span<const Moving> moving() const { return moving_; }
+  const PageTables& tables() const { return tables_; }
+  const Page& page(PageRef ref) const { return pools_[static_cast<size_t>(ref.tier)].at(ref.frame); }
+  /// A frame that is free: whoever reads it from now on reads garbage.
+  void spoil(PageRef ref);
 
  private:
-  using Page = std::vector<int32_t>;
-  struct Moving {
-    PageMove move;
-    Page bytes;                   // of `from` when the move began
-    std::vector<int> ranks_left;  // that have not reported it
-  };
-
   Page& page(PageRef ref) { return pools_[static_cast<size_t>(ref.tier)].at(ref.frame); }
   void start(const PageMove& move);
+  MoveFate draw_fate(bool must_end);
   void finish_some(bool at_least_one, Scheduler& scheduler);
   void compute(const StepPlan& plan, Scheduler& scheduler);
   void check_row(const PlanRow& row, const Sequence& sequence);
