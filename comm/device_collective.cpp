@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "comm/one_shot_collective.h"
 #include "kernels/base/cuda_module.h"
 #include "kernels/base/error.h"
 
@@ -28,7 +29,8 @@ class LoneCollective final : public Collective {
 std::unique_ptr<Collective> make_device_collective(RankGroup& group, const DeviceLink& link) {
   if (group.size == 1) return std::make_unique<LoneCollective>(link);
   using Make = Collective* (*)(RankGroup*, const DeviceLink*);
-  return std::unique_ptr<Collective>(reinterpret_cast<Make>(cuda_module_entry("terrace_make_nccl_collective"))(&group, &link));
+  std::unique_ptr<Collective> nccl(reinterpret_cast<Make>(cuda_module_entry("terrace_make_nccl_collective"))(&group, &link));
+  return with_one_shot_sums(std::move(nccl), group, link);
 }
 
 }  // namespace terrace

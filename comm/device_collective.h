@@ -1,6 +1,7 @@
 // Tensors between ranks whose memory is a device's: how a Collective for them comes to be. Step thread only.
 //
-// With one rank there is nothing to add up and buffer() is a piece of device memory; with more it is NCCL's, in the CUDA module. A sum is
+// With one rank there is nothing to add up and buffer() is a piece of device memory; with more it is NCCL's, in the CUDA module, with small
+// sums through the devices' own memory where they reach each other's (one_shot_collective). A sum is
 // queued on the backend's stream and all_reduce() returns at once: what reads the sum is queued behind it.
 #pragma once
 

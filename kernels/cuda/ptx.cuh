@@ -142,6 +142,26 @@ __device__ __forceinline__ uint4 load_streaming(const void* global) {
 #endif
 }
 
+/// A word that another device (or the host) writes while this kernel runs: what its writer did before releasing it is seen from here on.
+__device__ __forceinline__ uint32_t load_acquire_system(const uint32_t* global) {
+#ifdef TERRACE_CUDASIM
+  return static_cast<uint32_t>(::cudasim::load_system(global, sizeof *global, true, {__builtin_FILE(), __builtin_LINE()}));
+#else
+  uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(global) : "memory");
+  return value;
+#endif
+}
+
+/// Shows other devices what this thread has done, and what barriers have ordered before.
+__device__ __forceinline__ void store_release_system(uint32_t* global, uint32_t value) {
+#ifdef TERRACE_CUDASIM
+  ::cudasim::store_system(global, value, sizeof value, true);
+#else
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(global), "r"(value) : "memory");
+#endif
+}
+
 /// Byte i of the result is byte (selector >> 4 i) & 7 of the eight bytes of a (0 .. 3) and b (4 .. 7).
 __device__ __forceinline__ uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector) {
 #ifdef TERRACE_CUDASIM

@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -84,6 +85,9 @@ struct Lane {
   // Clock of what this lane has done since its block began: counts its barriers and __syncwarps. seen[i]: the clock of lane i of this warp that a __syncwarp has ordered before this lane.
   uint32_t clock;
   uint32_t seen[kWarpLanes];
+  const void* loaded_from;        // its last load of system scope, and what that gave
+  uint64_t loaded, spins;         // spins: how often the same came again
+  std::chrono::nanoseconds spinning_since;
   std::vector<AsyncCopy> copies;  // not landed
   int groups;                     // cp.async groups committed
   unsigned char* stack;           // [kStackBytes]: .local memory and C++ locals
@@ -131,6 +135,7 @@ struct AllocationInfo {
   const unsigned char* begin = nullptr;
   size_t bytes = 0;
   uint64_t number = 0;  // the how-many-eth allocation of its device
+  bool imported = false;  // another process's, by cudaIpcOpenMemHandle
 };
 /// What lies at [address, address + bytes): kPastEnd if it begins in an allocation (or its guard) and leaves it. Any thread; takes no device's lock.
 AllocationInfo find_allocation(const void* address, size_t bytes);
@@ -227,6 +232,7 @@ struct Settings {
   int num_multiprocessors = 4;   // few: grids of so many blocks a multiprocessor stay small
   bool batched_copies = true;    // cudaMemcpyBatchAsync works
   bool host_pointers = true;     // kernels reach registered memory at the host's addresses
+  bool peers = true;             // devices reach each other's memory
   uint64_t fail_call = 0;
   bool count_calls = false, leaks = false, statistics = false;
 };

@@ -95,6 +95,9 @@ constexpr ErrorName kErrors[] = {
     CUDASIM_ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
     CUDASIM_ERROR(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),
     CUDASIM_ERROR(cudaErrorPeerAccessAlreadyEnabled, "peer access is already enabled"),
+    CUDASIM_ERROR(cudaErrorPeerAccessUnsupported, "peer access is not supported between these two devices"),
+    CUDASIM_ERROR(cudaErrorMapBufferObjectFailed, "mapping of buffer object failed"),
+    CUDASIM_ERROR(cudaErrorDeviceUninitialized, "invalid device context"),
     CUDASIM_ERROR(cudaErrorHostMemoryAlreadyRegistered, "part or all of the requested memory range is already mapped"),
     CUDASIM_ERROR(cudaErrorHostMemoryNotRegistered, "pointer does not correspond to a registered memory region"),
     CUDASIM_ERROR(cudaErrorLaunchFailure, "unspecified launch failure"),
@@ -159,12 +162,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaDeviceGetPCIBusId(char* text, int bytes, int device) {
   if (!exists(device)) return remember(cudaErrorInvalidDevice);
   std::snprintf(text, static_cast<size_t>(bytes), "0000:%02x:00.0", device + 1);
-  return cudaSuccess;
-}
-
-cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
-  if (!exists(device) || !exists(peer)) return remember(cudaErrorInvalidDevice);
-  *can = 0;
   return cudaSuccess;
 }
 

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <deque>
+#include <thread>
 
 #include "tests/cudasim/fault.h"
+#include "tests/cudasim/peer_memory.h"
 #include "tests/cudasim/pinned_guard.h"
 
 namespace cudasim {
@@ -99,6 +102,8 @@ void Device::run(Stream& stream, QueuedOperation& queued) {
   if (sticky != cudaSuccess || !queued.operation.run) return;
   const Operation& operation = queued.operation;
   const OpenHeap open(heap);
+  std::deque<OpenHeap> open_peers;
+  for (const int peer : peers) open_peers.emplace_back(device_at(peer).heap);
   Device* const outer = running_device;
   if (outer != nullptr) unsupported("an operation inside an operation");
   running_device = this;
@@ -115,7 +120,9 @@ void Device::run(Stream& stream, QueuedOperation& queued) {
       PinnedGuard::get().open(range.begin, range.bytes);
     }
   }
+  PeerMemory::get().begin_operation();
   operation.run();
+  PeerMemory::get().end_operation(operation.writes);
   if (checker() != nullptr) {
     for (const MemoryRange& range : operation.writes) checker()->on_host_range(*this, range.begin, range.bytes, RangeEvent::kWritten);
   }
@@ -140,6 +147,23 @@ void Device::guard_pinned(const Stream& stream, const QueuedOperation& queued) {
   }
 }
 
+void drive_idle_devices(const Device& waiting) {
+  for (int i = 0; i < settings().num_devices; ++i) {
+    Device* peer = i == waiting.index ? nullptr : existing_device(i);
+    if (peer == nullptr || peer->driven.exchange(true)) continue;
+    std::thread([peer] {  // which may wait itself: nobody waits for it
+      choose_device(peer->index);
+      if (const std::unique_lock lock(peer->mutex, std::try_to_lock); lock) {  // else its host is at it
+        for (size_t k = 0; k < peer->streams().size(); ++k) {
+          Stream& stream = *peer->streams()[k];
+          if (const uint64_t count = stream.first_for_peers(); count != 0) stream.run_through(count);
+        }
+      }
+      peer->driven = false;
+    }).detach();
+  }
+}
+
 bool in_operation() { return running_device != nullptr; }
 
 void note_access(const Access& access) {
@@ -148,9 +172,12 @@ void note_access(const Access& access) {
   const auto* p = static_cast<const unsigned char*>(access.address);
   const std::vector<unsigned char>& params = block.kernel->params;
   const bool private_memory = (p >= current_lane->stack && p < current_lane->stack + kStackBytes) || block.shared.contains(p, 1) || (p >= params.data() && p < params.data() + params.size());
-  if (!private_memory && (block.device->heap.contains(p) || find_allocation(p, 1).kind == MemoryKind::kPinned)) {
+  // A strong access to pinned memory is how host and device talk while a kernel runs: no data, and ordered by itself.
+  if (!private_memory && (block.device->heap.contains(p) || (!access.atomic && find_allocation(p, 1).kind == MemoryKind::kPinned))) {
     block.device->footprint.add(p, static_cast<size_t>(access.bytes), access.write);
   }
+  PeerMemory& peer_memory = PeerMemory::get();
+  if (access.write && !access.atomic && peer_memory.covers(p)) peer_memory.note_store(p, static_cast<size_t>(access.bytes));
   if (checker() != nullptr) checker()->on_access(access);
 }
 

@@ -1,7 +1,9 @@
 // All of one simulated device. The runtime API's functions work on it, under its lock.
 #pragma once
 
+#include <atomic>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "tests/cudasim/access_history.h"
@@ -36,6 +38,9 @@ class Device {
   const Clock& host_clock() const { return host_clock_; }
   bool all_idle() const;
 
+  /// Its kernels may wait for those of other devices.
+  bool has_peers() const { return has_imports || !peers.empty(); }
+
   /// The one place where an operation runs.
   void run(Stream& stream, QueuedOperation& queued);
   KernelStatistics& statistics_of(const std::string& kernel) { return statistics[kernel]; }
@@ -44,9 +49,12 @@ class Device {
   std::recursive_mutex mutex;
   Random random;
   Heap heap;
+  std::set<int> peers;         // devices of this process whose memory its kernels reach
+  bool has_imports = false;    // it has had other processes' memory open
   AccessHistory history;
   Footprint footprint;                    // of the operation that runs
   cudaError_t sticky = cudaSuccess;
+  std::atomic<bool> driven = false;       // by drive_idle_devices()
   std::map<std::string, KernelStatistics> statistics;
   std::unordered_map<const void*, int> allowed_shared_bytes;  // cudaFuncSetAttribute
 
@@ -66,6 +74,10 @@ Device& device_at(int index);
 Device* existing_device(int index);
 int chosen_device();
 void choose_device(int index);
+
+/// A device goes on while its host does something else; here a queue stands still until its host waits for it. Where ranks are threads, whoever waits for another device hence has threads run
+/// what the others have queued, up to what waits for peers. Returns at once.
+void drive_idle_devices(const Device& waiting);
 
 /// An operation runs on this thread: its code may not call the API.
 bool in_operation();

@@ -34,13 +34,14 @@ void Heap::map_forbidden(unsigned char* begin, size_t bytes) {
   if (mapped == MAP_FAILED) unsupported("a guard page of device memory cannot be mapped (too many allocations?)");
 }
 
-void* Heap::allocate(size_t bytes) {
+void* Heap::allocate(size_t bytes, bool imported) {
+  const std::lock_guard lock(mutex_);
   const size_t room = pages(bytes);
-  if (room > free_bytes()) return nullptr;
+  if (!imported && room > free_bytes()) return nullptr;
   if (next_ + room + kPage > base_ + kAddressSpace) unsupported("a device's addresses are used up: this process has allocated 256 GiB in all");
   unsigned char* memory = next_;
   next_ += room + kPage;
-  live_bytes_ += room;
+  if (!imported) live_bytes_ += room;
   map_forbidden(memory + room, kPage);
   const OpenHeap open(*this);
   mprotect(memory, room, PROT_READ | PROT_WRITE);
@@ -49,12 +50,13 @@ void* Heap::allocate(size_t bytes) {
   poison_memory(memory + bytes, room - bytes);
   AllocationInfo info;
   info.kind = MemoryKind::kDevice;
-  info.device = device_, info.begin = memory, info.bytes = bytes, info.number = ++num_allocations_;
+  info.device = device_, info.begin = memory, info.bytes = bytes, info.number = ++num_allocations_, info.imported = imported;
   MemoryMap::get().add(info);
   return memory;
 }
 
 bool Heap::release(void* memory) {
+  const std::lock_guard lock(mutex_);
   const AllocationInfo info = MemoryMap::get().below(memory);
   if (info.kind != MemoryKind::kDevice || info.begin != memory || info.device != device_) return false;
   const size_t room = pages(info.bytes);
@@ -66,7 +68,7 @@ bool Heap::release(void* memory) {
     if (changed != info.begin + room) report("something has written past the end: " + describe_address(changed));
   }
   MemoryMap::get().mark_freed(memory);
-  live_bytes_ -= room;
+  if (!info.imported) live_bytes_ -= room;
   map_forbidden(static_cast<unsigned char*>(memory), room);
   return true;
 }
@@ -76,10 +78,12 @@ void Heap::protect(int protection) {
 }
 
 void Heap::open() {
+  const std::lock_guard lock(mutex_);
   if (depth_++ == 0) protect(PROT_READ | PROT_WRITE);
 }
 
 void Heap::close() {
+  const std::lock_guard lock(mutex_);
   if (--depth_ == 0) protect(PROT_NONE);
 }
 

@@ -1,6 +1,8 @@
 // Device memory: one range of addresses a device, closed (PROT_NONE) but while an operation runs, so that host code which touches it is stopped. Each allocation ends in a page that
-// nothing may touch; freed memory becomes such pages too and its addresses never come back. Guarded by its device's lock.
+// nothing may touch; freed memory becomes such pages too and its addresses never come back. Any thread: operations of other devices open it, too.
 #pragma once
+
+#include <mutex>
 
 #include "tests/cudasim/core.h"
 
@@ -10,8 +12,8 @@ class Heap {
  public:
   Heap(int device, size_t capacity_bytes);
 
-  /// 4096-byte aligned, filled with 0xFF; null if no room is left.
-  void* allocate(size_t bytes);
+  /// 4096-byte aligned, filled with 0xFF; null if no room is left. `imported`: addresses for another process's memory, which take no room here.
+  void* allocate(size_t bytes, bool imported = false);
   /// False if `memory` is no live allocation of this heap.
   bool release(void* memory);
   size_t capacity_bytes() const { return capacity_bytes_; }
@@ -30,6 +32,7 @@ class Heap {
   void protect(int protection);
   void map_forbidden(unsigned char* begin, size_t bytes);
 
+  std::recursive_mutex mutex_;  // all below
   int device_;
   size_t capacity_bytes_;
   size_t live_bytes_ = 0;

@@ -63,6 +63,11 @@ unsigned char* dynamic_shared();
 /// An access that no instrumentation sees (atomics, emulated instructions): told to the checker.
 void touch(const void* address, int bytes, bool write, bool atomic);
 
+/// ld.{acquire,relaxed}.sys and st.{release,relaxed}.sys of 4 or 8 bytes. A lane that loads the same value from the same place again waits for another device: the rest of its block, other
+/// kernels and idle devices go on meanwhile. `instruction`: of the interpreter; C++ has the site alone.
+uint64_t load_system(const void* address, int bytes, bool acquire, CallSite site, const char* instruction = nullptr);
+void store_system(void* address, uint64_t value, int bytes, bool release, const char* instruction = nullptr);
+
 /// Ends the kernel with a finding; this lane does not go on.
 [[noreturn]] void lane_trap(const char* what, CallSite site);
 

@@ -46,6 +46,7 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
     launch.name = image.name;
     launch.kind = OperationKind::kKernel;
     launch.kernel = function;
+    launch.waits_for_peers = device.has_peers();
     launch.run = [&device, kernel] { Scheduler::of_this_thread().run(device, *kernel, device.statistics_of(kernel->image->name)); };
     return enqueue(handle, std::move(launch));
   });

@@ -1,5 +1,6 @@
 // cudaMalloc and its kin.
 #include "tests/cudasim/api.h"
+#include "tests/cudasim/peer_memory.h"
 
 using namespace cudasim;
 
@@ -24,11 +25,12 @@ cudaError_t cudaFree(void* memory) {
     if (memory == nullptr) return cudaSuccess;
     if (const cudaError_t error = forbid_while_capturing(owner); error != cudaSuccess) return error;
     owner.run_all();  // cudaFree waits for the device
-    if (info.kind != MemoryKind::kDevice || info.begin != memory) {
+    if (info.kind != MemoryKind::kDevice || info.begin != memory || info.imported) {
       report("cudaFree of what is no live allocation: " + describe_address(memory));
       return cudaErrorInvalidValue;
     }
     if (checker() != nullptr) checker()->on_host_range(owner, memory, info.bytes, RangeEvent::kFreed);
+    PeerMemory::get().remove(memory);
     owner.heap.release(memory);
     return cudaSuccess;
   });

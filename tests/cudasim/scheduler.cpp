@@ -7,6 +7,9 @@
 #include <atomic>
 #include <cstring>
 #include <numeric>
+#include <thread>
+
+#include "tests/cudasim/device_state.h"
 
 // All __shared__ variables of the kernels linked with this library; absent where there are none.
 extern "C" {
@@ -140,6 +143,7 @@ void Scheduler::set_up_lanes(uint32_t linear) {
     lane.site = {};
     lane.clock = 1;
     std::fill(std::begin(lane.seen), std::end(lane.seen), 0u);
+    lane.loaded_from = nullptr;
     lane.copies.clear();
     lane.groups = 0;
     // Without the skew the tops of all stacks fall into one set of the cache.
@@ -222,6 +226,36 @@ void Scheduler::step_aside() {
   if (order_ != Settings::Order::kRandom) return;
   make_ready(*current_lane);
   give_up_control(false);
+}
+
+void Scheduler::let_others_go_on(uint64_t spins) {
+  if (!ready_.empty()) {  // whatever the order, each of them has its turn
+    Lane* self = current_lane;
+    std::swap(ready_.back(), ready_[random().below(static_cast<uint32_t>(ready_.size()))]);
+    current_lane = &lanes_[static_cast<size_t>(ready_.back())];
+    ready_.pop_back();
+    make_ready(*self);
+    ++statistics_->switches;
+    switch_fiber(fibers_[static_cast<size_t>(self->id)], fibers_[static_cast<size_t>(current_lane->id)]);
+  }
+  constexpr uint64_t kPatience = 300;  // some 20 ms
+  if (spins % kPatience == 0) drive_idle_devices(*block_.device);
+  give_way();
+}
+
+// Others' kernels in C++ may run meanwhile, in the same __shared__ variables.
+void Scheduler::give_way() {
+  const bool alone = block_.kernel->image->ptx == nullptr;
+  unsigned char *begin = block_.shared.static_begin, *end = block_.shared.static_end;
+  if (alone) {
+    if (kAsan) unsupported("a kernel that waits for another device, with AddressSanitizer: their __shared__ variables could not be told apart");
+    set_aside_.assign(begin, end);
+    shared_variables().unlock();
+  }
+  std::this_thread::sleep_for(std::chrono::microseconds(20));
+  if (!alone) return;
+  shared_variables().lock();
+  std::copy(set_aside_.begin(), set_aside_.end(), begin);
 }
 
 void Scheduler::abandon() {

@@ -42,6 +42,8 @@ class Scheduler {
 
   /// Of the current lane: waits until something makes it ready.
   void wait();
+  /// The current lane waits for another device, for the so manieth time: the block's other lanes go on, and other threads' kernels.
+  void let_others_go_on(uint64_t spins);
   /// The current lane stays ready, but another may go on first.
   void step_aside();
   void make_ready(Lane& lane);
@@ -52,6 +54,7 @@ class Scheduler {
  private:
   Scheduler();
   void run_block(uint32_t linear);
+  void give_way();
   void set_up_lanes(uint32_t linear);
   static void lane_main();
   void lane_exits();
@@ -71,6 +74,7 @@ class Scheduler {
   Fiber host_;
   unsigned char* stacks_ = nullptr;
   std::vector<unsigned char> shared_;  // dynamic, or PTX's window
+  std::vector<unsigned char> set_aside_;  // __shared__ variables while other kernels run
   std::vector<int> ready_;
   std::vector<std::vector<Gathering>> gatherings_;
   std::array<NamedBarrier, 16> barriers_;

@@ -11,7 +11,7 @@ calls_of() { grep -oE '[0-9]+ API calls' "$work/err" | sort -n | tail -1 | cut -
 
 # judge CALL COMMAND...: how a run with that call failing has ended. A call whose failure does no harm (giving back what is no longer needed) may pass if the answer is right.
 judge() {
-  local call=$1 named
+  local call=$1
   shift
   run "$@"
   named=$(grep -oE "cudasim: call $call \([A-Za-z_ ]+" "$work/err" | head -1 | sed 's/.*(//')
@@ -44,6 +44,15 @@ for ((call = 4; call <= total; call += step)); do
   [ $status -eq 0 ] || grep -q 'rank 1' "$work/err" || fail "call $call: the rank is not named: $(cat "$work/err")"
 done
 echo "two ranks: every ${step}. of $total calls"
+
+# Whatever goes wrong while the devices' memory is opened to each other, sums go by NCCL, and rank 0 says why.
+opening=0
+for ((call = 15; call <= 40; call++)); do
+  judge $call mpirun -n 1 "${ask[@]}" : -n 1 env CUDASIM_FAIL_CALL=$call "${ask[@]}"
+  [ $status -ne 0 ] || { opening=$((opening + 1)) && says err "sums between ranks go by NCCL alone: "; }
+  [ "$named" != cudaIpcOpenMemHandle ] || break
+done
+[ "$named" = cudaIpcOpenMemHandle ] && [ $opening -ge 8 ] || fail "the calls that open the devices' memory are not among those from 15 to 40 ($opening, $named)"
 
 # Ranks as threads share the count; a sum that fails on the device ends both.
 expect 0 env CUDASIM_COUNT_CALLS=1 "${ask[@]}" --set parallel.ranks=2

@@ -20,6 +20,7 @@ for numerics in fast invariant; do
   for ranks in 1 2 3; do
     expect 0 mpirun -n $ranks "$TERRACE" "${ask[@]}" "${cuda[@]}" --set numerics=$numerics
     same "numerics $numerics, mpirun -n $ranks"
+    [ $ranks -eq 1 ] || says err "the $ranks ranks go through their devices' memory, in one shot"
   done
 done
 for ranks in 2 3; do
@@ -28,6 +29,14 @@ for ranks in 2 3; do
 done
 expect 0 env CUDASIM_SEED=5 mpirun -n 2 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set comm.pretend_hosts=2
 same "two hosts"
+for ranks in 2 3; do
+  expect 0 env CUDASIM_PEERS=0 mpirun -n $ranks "$TERRACE" "${ask[@]}" "${cuda[@]}" --set numerics=invariant
+  same "mpirun -n $ranks, devices that do not reach each other"
+  says err "sums between ranks go by NCCL alone: reaching the memory of rank"
+done
+expect 0 env CUDASIM_PEERS=0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set parallel.ranks=2
+same "2 threads, devices that do not reach each other"
+says err "have no peer access"
 expect 0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set scheduler.max_tokens_per_step=5
 same "a prompt in chunks of 5"
 expect 0 "$TERRACE" "${ask[@]}"
@@ -40,6 +49,12 @@ if [ -d "$ptx" ]; then  # nvcc's own instructions
     same "PTX for sm_90, mpirun -n $ranks"
   done
 fi
+
+# Sums in one shot between processes: lengths, bits, many calls behind each other.
+sums=(mpirun -n 3 "$(dirname "$TERRACE")/terrace_tests_runtime" --gtest_brief=1 --gtest_filter=DeviceCollectiveTest.SumsInOneShot*)
+expect 0 "${sums[@]}"
+grep -q "PASSED.*1 test" "$work/out" || fail "the sums in one shot were not tested: $(cat "$work/out")"
+[ ! -d "$ptx" ] || expect 0 env CUDASIM_PTX="$ptx" CUDASIM_CAPABILITY=90 "${sums[@]}"
 
 # A batch: text and log-probabilities of all lines, in a pool of 3 pages, so that sequences are put off and computed again.
 for id in 1 2 3; do

@@ -41,7 +41,7 @@ struct Communicator::Queued {
 
 Communicator::Communicator(const Meeting::Key& key, int rank, int size, bool blocking)
     : meeting_(key, rank, size), rank_(rank), size_(size), device_(device_index(current_device())), blocking_(blocking) {
-  meeting_.while_waiting = [this] { run_idle_peers(); };
+  meeting_.while_waiting = [this] { drive_idle_devices(device_at(device_)); };
 }
 
 Communicator::~Communicator() {
@@ -176,24 +176,6 @@ ncclResult_t Communicator::flush() {
     return ncclUnhandledCudaError;
   }
   return ncclSuccess;
-}
-
-// A device goes on while its host does something else; here a queue stands still until its host waits for it. Where ranks are threads, whoever waits for a peer hence runs what the
-// peer has queued.
-void Communicator::run_idle_peers() const {
-  for (int i = 0; i < settings().num_devices; ++i) {
-    Device* peer = i == device_ ? nullptr : existing_device(i);
-    if (peer == nullptr) continue;
-    std::thread([peer] {
-      choose_device(peer->index);
-      const std::unique_lock lock(peer->mutex, std::try_to_lock);
-      if (!lock) return;  // its host is at it
-      for (size_t k = 0; k < peer->streams().size(); ++k) {
-        Stream& stream = *peer->streams()[k];
-        if (const uint64_t count = stream.first_for_peers(); count != 0) stream.run_through(count);
-      }
-    }).join();
-  }
 }
 
 void Communicator::run(const Queued& queued) {

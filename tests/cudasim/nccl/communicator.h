@@ -45,7 +45,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   struct Queued;
   ncclResult_t enqueue_now(const Queued& queued);
   void run(const Queued& queued);
-  void run_idle_peers() const;
 
   Meeting meeting_;
   const int rank_, size_, device_;

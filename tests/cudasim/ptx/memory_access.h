@@ -10,6 +10,8 @@ namespace cudasim::ptx {
 struct MemoryModifiers {
   Space space = Space::kGeneric;
   bool atomic = false;  // .volatile, .relaxed, .acquire, .release ...: meant for data that others write meanwhile
+  bool system = false;  // ... other devices, too
+  bool ordered = false; // .acquire, .release
 };
 MemoryModifiers take_memory_modifiers(Opcode& opcode);
 

@@ -7,7 +7,10 @@ namespace cudasim::ptx {
 
 MemoryModifiers take_memory_modifiers(Opcode& opcode) {
   MemoryModifiers result;
-  for (const std::string_view strong : {"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"}) result.atomic |= opcode.take(strong);
+  for (const std::string_view ordered : {"acquire", "release", "acq_rel"}) result.ordered |= opcode.take(ordered);
+  result.atomic = result.ordered;
+  for (const std::string_view strong : {"volatile", "relaxed", "mmio"}) result.atomic |= opcode.take(strong);
+  result.system = result.atomic && opcode.take("sys");
   for (const std::string_view ignored : {"weak", "nc", "ca", "cg", "cs", "cv", "lu", "wb", "wt", "cta", "gpu", "sys", "cluster", "noftz", "L1::no_allocate", "L1::evict_last",
                                          "L1::evict_first", "L1::evict_normal", "L1::evict_unchanged", "L2::64B", "L2::128B", "L2::256B", "L2::evict_last", "L2::evict_first"}) {
     opcode.take(ignored);
@@ -70,6 +73,24 @@ void store(const Instruction& i, Frame& f) {  // slots: base, sources
   for (int e = 0; e < count; ++e) std::memcpy(address + static_cast<size_t>(e) * sizeof(T), &f.slots[i.slot[1 + e]], sizeof(T));
 }
 
+CallSite site_of(const Instruction& i, const Frame& f) { return {f.program->name.c_str(), static_cast<int>(i.line)}; }
+
+/// slots: base, value; `ordered`: acquire or release.
+template <bool kOrdered>
+void load_of_system(const Instruction& i, Frame& f) {
+  f.slots[i.slot[1]] = load_system(memory_at<false>(f, i.slot[0], i.immediate), i.count, kOrdered, site_of(i, f), i.text);
+}
+
+template <bool kOrdered>
+void store_of_system(const Instruction& i, Frame& f) {
+  store_system(memory_at<false>(f, i.slot[0], i.immediate), f.slots[i.slot[1]], i.count, kOrdered, i.text);
+}
+
+Execute pick_system_access(bool is_store, bool ordered) {
+  if (is_store) return ordered ? store_of_system<true> : store_of_system<false>;
+  return ordered ? load_of_system<true> : load_of_system<false>;
+}
+
 Type as_bits(Type type) {
   switch (type) {
     case Type::kF16: case Type::kBf16: return Type::kB16;
@@ -110,6 +131,14 @@ void decode_access(Decoder& d) {
   const Address address = d.address(d.operand(is_store ? 0 : 1));
   const std::span<const Operand> values = elements(d.operand(is_store ? 1 : 0));
   if (values.size() > 4) d.fail("more than 4 elements");
+  if (const int bytes = bytes_of(type); modifiers.system && modifiers.space != Space::kShared) {
+    if (values.size() != 1 || (bytes != 4 && bytes != 8)) d.fail("only 4 or 8 bytes at system scope");
+    const uint16_t value = is_store ? d.source(values[0]) : d.destination(values[0]);
+    Instruction& made = d.emit(pick_system_access(is_store, modifiers.ordered), {address.slot, value});
+    made.immediate = address.offset;
+    made.count = static_cast<uint8_t>(bytes);
+    return;
+  }
   uint16_t slots[5] = {address.slot};
   for (size_t e = 0; e < values.size(); ++e) slots[1 + e] = is_store ? d.source(values[e]) : d.destination(values[e]);
   Instruction& made = d.emit(pick_access(where_of(modifiers.space), type, is_store), {slots[0], slots[1], slots[2], slots[3], slots[4]});

@@ -128,6 +128,7 @@ TEST_F(MemoryDeathTest, TheHostMayNotWritePinnedMemoryThatAKernelReadsBeforeItHa
 
 TEST_F(MemoryTest, ADeviceMayHaveRegisteredMemoryElsewhere) {
   if (cudasim::kAsan) GTEST_SKIP() << "kernels tell their accesses only without AddressSanitizer";
+  cudasim::settings().streams = cudasim::Settings::Streams::kLazy;  // else the launch itself may fail
   alignas(4096) static float host[kCount];
   ASSERT_EQ(cudaHostRegister(host, kBytes, cudaHostRegisterDefault), cudaSuccess);
   float* memory = device(kCount);
