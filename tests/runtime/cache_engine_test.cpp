@@ -150,37 +150,6 @@ TEST(CacheEngineTest, PagesOf4BitsGiveEqualBitsOn2And3RanksFromTheHostAndFromDis
   }
 }
 
-// In `fast` a row may use other products beside many than beside few, so plans must be alike: documents of whole pages, computed by a question that is asked
-// first; then questions that find just these pages, one at a time, wherever they are.
-TEST(CacheEngineTest, FastNumericsGiveEqualBitsFromTheDeviceTheHostAndDisk) {
-  std::vector<Request> first, others;
-  for (int document = 0; document < 6; ++document) {
-    first.push_back(ask(document, 160 + 16 * document, 0));
-    others.push_back(ask(document, 160 + 16 * document, 1));
-  }
-  std::vector<Request> both = first;
-  both.insert(both.end(), others.begin(), others.end());
-  Config config = small_config();
-  config.numerics = "fast";
-  config.scheduler.max_sequences = 1;
-  config.model.geometry.context_length = 4096;  // the device's pool is no larger than that
-  EngineStats stats;
-  const Outputs on_device = run_engine(config, 1, both, &stats);
-  EXPECT_EQ(stats.sources.device, 6 * 160 + 16 * 15);
-  config.cache.device = {kPage * 36, 0};  // the documents are 75 pages
-  config.cache.host = {kPage * 150, 0};
-  expect_same(on_device, run_engine(config, 1, both, &stats), "host");
-  EXPECT_GT(stats.sources.host, 0);
-  config.cache.device = {kPage * 200, 0};  // so that all are left to be written out
-  config.cache.disk.path = disk_path("fast");
-  config.cache.disk.size = {kPage * 200, 0};
-  run_engine(config, 1, first);
-  const Outputs restarted = run_engine(config, 1, others, &stats);
-  remove_files(config, 1);
-  EXPECT_EQ(stats.sources.disk, 6 * 160 + 16 * 15);
-  for (SequenceId id = 1; id <= 6; ++id) expect_bit_equal(on_device.at(6 + id), restarted.at(id), "disk, document " + std::to_string(id));
-}
-
 TEST(CacheEngineTest, ASlowLinkChangesNoToken) {
   const std::vector<Request> requests = questions(6, 2);
   Config config = small_config();
