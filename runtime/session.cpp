@@ -281,7 +281,6 @@ void Session::Impl::make_page_store() {
   store_options.device_base = pages.data();
   store_options.page_bytes = memory.layout.page_stride;
   store_options.codec = codec.get();
-  store_options.stored_bytes = memory.stored_layout.page_stride;
   store_options.num_device_frames = static_cast<uint32_t>(memory.num_frames);
   store_options.num_host_frames = static_cast<uint32_t>(memory.num_host_frames);
   if (shares_memory) store_options.host_base = pages.data() + memory.kv_bytes;

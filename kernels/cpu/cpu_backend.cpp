@@ -80,8 +80,7 @@ void CpuBackend::write(void* dst, std::span<const std::byte> src) { std::memcpy(
 void CpuBackend::read(const void* src, std::span<std::byte> dst) { std::memcpy(dst.data(), src, dst.size()); }
 
 std::unique_ptr<PageMover> CpuBackend::make_page_mover(const PageMoverOptions& options) {
-  const size_t stored_bytes = options.codec != nullptr ? options.stored_bytes : options.page_bytes;
-  Buffer host_pool = options.host_base == nullptr ? allocate(stored_bytes * options.num_host_frames) : Buffer();
+  Buffer host_pool = options.host_base == nullptr ? allocate(stored_page_bytes(options.codec, options.page_bytes) * options.num_host_frames) : Buffer();
   return std::make_unique<CpuPageMover>(options, std::move(host_pool), choose_copy_page(isa_));
 }
 

@@ -13,6 +13,7 @@ class CpuPageCodec : public PageCodec {
  public:
   /// Layouts of the same page but for the formats; kInvalidValue where `stored` is not 8 bits throughout, or the device's rows are smaller.
   CpuPageCodec(const PageLayout& device, const PageLayout& stored, const RowOps& rows);
+  size_t stored_bytes() const override { return stored_.page_stride; }
   void encode(const std::byte* page, std::byte* stored) const override;
   void decode(const std::byte* stored, std::byte* page) const override;
 

@@ -8,13 +8,12 @@
 namespace terrace {
 
 CpuPageMover::CpuPageMover(const PageMoverOptions& options, Buffer host_pool, CopyPage copy_page)
-    : options_(options), host_pool_(std::move(host_pool)), copy_page_(copy_page),
+    : options_(options), stored_bytes_(stored_page_bytes(options.codec, options.page_bytes)), host_pool_(std::move(host_pool)), copy_page_(copy_page),
       clock_(options.clock != nullptr ? *options.clock : steady_clock()) {
   if (options_.host_base == nullptr) options_.host_base = host_pool_.data();
-  if (options_.codec == nullptr) options_.stored_bytes = options_.page_bytes;
   for (const Direction direction : {Direction::kEvict, Direction::kFetch}) {
     lane(direction).checksums.resize(options.num_host_frames);
-    if (options.codec != nullptr) lane(direction).scratch.resize(options.stored_bytes / sizeof(Line));
+    if (options.codec != nullptr) lane(direction).scratch.resize(stored_bytes_ / sizeof(Line));
     lane(direction).thread = std::thread([this, direction] { run(direction); });
   }
 }
@@ -30,7 +29,7 @@ CpuPageMover::~CpuPageMover() {
 
 PageMover::Ticket CpuPageMover::queue(Direction direction, std::span<const Move> moves) {
   if (moves.empty()) return 0;
-  const int64_t due_us = occupy_link(lane(direction), moves.size() * options_.stored_bytes);
+  const int64_t due_us = occupy_link(lane(direction), moves.size() * stored_bytes_);
   {
     const std::lock_guard lock(mutex_);
     under_way_.emplace(++last_, UnderWay{.due_us = due_us});
@@ -81,9 +80,9 @@ void CpuPageMover::copy(Direction direction, const Move& move) {
   std::byte* stored = lane(direction).scratch.front().bytes;
   if (evict) {
     options_.codec->encode(device_page, stored);
-    checksum = copy_page_(host, stored, options_.stored_bytes);
+    checksum = copy_page_(host, stored, stored_bytes_);
   } else {
-    checksum = copy_page_(stored, host, options_.stored_bytes);
+    checksum = copy_page_(stored, host, stored_bytes_);
     options_.codec->decode(stored, device_page);
   }
 }

@@ -27,7 +27,7 @@ class CpuPageMover : public PageMover {
   std::optional<int64_t> finished_us(Ticket ticket) override;
   void wait(Ticket ticket) override;
   void order_ops_after(Ticket ticket) override { wait(ticket); }  // ops run when they are called
-  std::byte* host_page(uint32_t host_frame) override { return options_.host_base + host_frame * options_.stored_bytes; }
+  std::byte* host_page(uint32_t host_frame) override { return options_.host_base + host_frame * stored_bytes_; }
   std::optional<uint64_t> checksum(Direction direction, uint32_t host_frame) override;
 
  private:
@@ -57,6 +57,7 @@ class CpuPageMover : public PageMover {
   Lane& lane(Direction direction) { return lanes_[static_cast<size_t>(direction)]; }
 
   PageMoverOptions options_;
+  const size_t stored_bytes_;  // of a page of the host pool
   Buffer host_pool_;
   CopyPage copy_page_;
   Clock& clock_;

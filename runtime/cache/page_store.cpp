@@ -24,7 +24,6 @@ PageStore::PageStore(Backend& backend, const Options& options)
       mover_(backend.make_page_mover({.device_base = options.device_base,
                                       .page_bytes = options.page_bytes,
                                       .codec = options.codec,
-                                      .stored_bytes = options.stored_bytes,
                                       .num_host_frames = options.num_host_frames,
                                       .host_base = options.host_base,
                                       .link = options.link,

@@ -27,7 +27,6 @@ class PageStore {
     std::byte* device_base = nullptr;
     size_t page_bytes = 0;
     const PageCodec* codec = nullptr;  // pages off the device are in another format; must outlive the store
-    size_t stored_bytes = 0;           // of such a page
     uint32_t num_device_frames = 0;
     uint32_t num_host_frames = 0;
     std::byte* host_base = nullptr;  // CPU backend: num_host_frames pages; null: the page mover allocates them
@@ -77,7 +76,7 @@ class PageStore {
   /// A move that was not begun, since its source does not hold the page.
   MoveResult unmoved(const PageMove& move) const;
   /// Of a page off the device.
-  size_t stored_bytes() const { return options_.codec != nullptr ? options_.stored_bytes : options_.page_bytes; }
+  size_t stored_bytes() const { return stored_page_bytes(options_.codec, options_.page_bytes); }
   uint64_t host_checksum(PageMover::Direction direction, uint32_t host_frame);
 
   Options options_;

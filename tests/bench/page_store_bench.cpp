@@ -78,7 +78,7 @@ void measure_codec(Backend& backend, const Buffer& device) {
   if (layout.page_stride != kPageBytes) std::abort();
   const std::unique_ptr<PageCodec> codec = backend.make_page_codec(layout, stored);
   const Buffer host = backend.allocate(stored.page_stride * kFrames);
-  PageStore store(backend, {.device_base = device.data(), .page_bytes = kPageBytes, .codec = codec.get(), .stored_bytes = stored.page_stride,
+  PageStore store(backend, {.device_base = device.data(), .page_bytes = kPageBytes, .codec = codec.get(),
                             .num_device_frames = kFrames, .num_host_frames = kFrames, .host_base = host.data()});
   const Buffer copy = backend.allocate(kPageBytes * kFrames);
   compare({{"memcpy", [&] { std::memcpy(copy.data(), device.data(), kPageBytes * kFrames); }},

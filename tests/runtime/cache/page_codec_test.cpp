@@ -31,7 +31,6 @@ class PageCodecTest : public ::testing::Test {
   PageStore::Options options() {
     PageStore::Options options = pools_.options();
     options.codec = codec_.get();
-    options.stored_bytes = stored_.page_stride;
     return options;
   }
   std::vector<std::byte> round_trip(const std::vector<std::byte>& page) {
