@@ -132,12 +132,10 @@ TEST_F(DeviceEngineTest, PagesOfColderTiersGiveEqualBitsOn1And2Ranks) {
     config.cache.fetch = "always";
     config.cache.device = {page * 5, 0};
     config.cache.host = {page * 8, 0};
-    config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("device_engine_test.{}.{}", getpid(), ranks)).string();
-    config.cache.disk.size = {page * 30, 0};
+    const TestDisk disk(config, page * 30);
     EngineStats first, second;
     const Outputs fetched = run_engine(config, ranks, requests, &first);
     const Outputs again = run_engine(config, ranks, requests, &second);
-    for (int rank = 0; rank < ranks; ++rank) std::filesystem::remove(fmt::format("{}.rank{}", config.cache.disk.path, rank));
     EXPECT_GT(first.sources.host + first.sources.disk, 0) << ranks;  // how many depends on how fast pages move beside the steps
     EXPECT_GT(second.sources.disk, 0) << ranks;
     for (const auto& [id, events] : computed) {
@@ -180,11 +178,9 @@ TEST_F(DeviceEngineTest, PagesReadInPlaceComeBackFromDiskWithEqualBits) {
   config.cache.device = {page * 3, 0};
   config.cache.host = {page * 12, 0};
   config.cache.in_place = true;
-  config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("device_engine_test.in_place.{}", getpid())).string();
-  config.cache.disk.size = {page * 60, 0};
+  const TestDisk disk(config, page * 60);
   EngineStats stats;
   const Outputs in_place = run_engine(config, 1, requests, &stats);
-  std::filesystem::remove(config.cache.disk.path + ".rank0");
   EXPECT_GT(stats.sources.disk, 0);
   for (const auto& [id, events] : resident) expect_bit_equal(in_place.at(id), events, fmt::format("sequence {}", id));
 }

@@ -41,8 +41,7 @@ TEST(EngineTest, PreemptedAndResumedGivesEqualBits) {
   EngineStats roomy;
   const Outputs calm = run_engine(small_model_config(), 1, requests, &roomy);
   Config config = small_model_config();
-  const int64_t page = 20480;  // 3 layers x (K, V) x 3 heads x 16 tokens x 32 x 2 bytes = 18,432, rounded up to pages of 4,096
-  config.cache.device = {page * 8, 0};
+  config.cache.device = {kSmallModelPage * 8, 0};
   EngineStats tight;
   const Outputs pressed = run_engine(config, 1, requests, &tight);
   EXPECT_EQ(roomy.preemptions, 0u);

@@ -1,11 +1,9 @@
 // Pages that go through the host and the disk in 8 bits (cache.host_format): twice as many, close to what was computed, and refused where they cannot be.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <array>
 #include <cmath>
-#include <filesystem>
 
 #include "comm/group.h"
 #include "kernels/base/error.h"
@@ -17,16 +15,11 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kPage = 20480;        // of the small model on one rank: 18,432 bytes, rounded up to 4,096
+constexpr int64_t kPage = kSmallModelPage;
 constexpr int64_t kStoredPage = 12288;  // 3 layers x 2 x 3 heads x 16 tokens x (32 + 4) = 10,368, rounded up
 
 Config small_config() {
-  Config config;
-  config.model.load = "dummy";
-  config.model.geometry = {.layers = 3, .hidden_size = 96, .heads = 6, .kv_heads = 3, .head_dim = 32, .ffn_size = 192, .vocab_size = 320,
-                           .context_length = 1024, .rope_base = 10000, .format = DType::kQ4_1};
-  config.backend = "cpu";
-  config.parallel.threads = 1;
+  Config config = small_model_config();
   config.cache.device = {kPage * 200, 0};
   config.cache.fetch = "always";
   config.cache.host = {kStoredPage * 150, 0};
@@ -100,8 +93,7 @@ TEST(HostFormatTest, RunsThatFindAllPagesOnDiskGiveEqualBits) {
   const std::vector<Request> requests = documents(4, 1);
   for (const int ranks : {1, 2}) {
     Config config = small_config();
-    config.cache.disk.path = (std::filesystem::path(testing::TempDir()) / fmt::format("host_format_test.{}.{}", getpid(), ranks)).string();
-    config.cache.disk.size = {kStoredPage * 200, 0};
+    const TestDisk disk(config, kStoredPage * 200);
     const Outputs computed = run_engine(config, ranks, requests);
     std::array<EngineStats, 2> stats;
     const Outputs first = run_engine(config, ranks, requests, &stats[0]);
@@ -110,7 +102,6 @@ TEST(HostFormatTest, RunsThatFindAllPagesOnDiskGiveEqualBits) {
     if (ranks == 1) {  // pages of 8 bits are not taken for pages of 16
       EXPECT_NE(refusal(config).find("holds the pages of another model or another layout"), std::string::npos) << refusal(config);
     }
-    for (int rank = 0; rank < ranks; ++rank) std::filesystem::remove(fmt::format("{}.rank{}", config.cache.disk.path, rank));
     for (const EngineStats& each : stats) EXPECT_EQ(each.sources.disk, 144 + 160 + 176 + 192) << ranks;  // all full pages
     for (const auto& [id, events] : first) expect_bit_equal(events, second.at(id), fmt::format("{} ranks, sequence {}", ranks, id));
     EXPECT_LT(largest_difference(computed, first), 0.1);

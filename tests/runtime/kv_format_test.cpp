@@ -1,13 +1,11 @@
 // What each KV format costs on the real model, beside pages in F32: docs/performance.md has the table that this prints.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -121,8 +119,7 @@ TEST(KvFormatTest, EachFormatCostsNoMorePerplexityThanItsBar) {
 std::vector<SequenceEvent> continue_from_disk(Config config, const std::vector<int32_t>& ids) {
   config.cache.host = {256 << 20, 0};
   config.cache.fetch = "always";
-  config.cache.disk.path = std::filesystem::path(::testing::TempDir()) / ("kv_format_test." + std::to_string(getpid()));
-  config.cache.disk.size = {256 << 20, 0};
+  const TestDisk disk(config, 256 << 20);
   config.scheduler.max_sequences = 1;
   Request request;
   request.prompt = ids;
@@ -140,7 +137,6 @@ std::vector<SequenceEvent> continue_from_disk(Config config, const std::vector<i
   const Outputs outputs = run_engine(config, 1, requests, &stats);
   EXPECT_GE(stats.sources.disk, static_cast<int64_t>(ids.size() / 16 - 1) * 16);
   EXPECT_LT(stats.sources.computed, 8 * static_cast<int64_t>(requests.size()));  // the rest of the last page, at most
-  std::filesystem::remove(config.cache.disk.path + ".rank0");
   std::vector<SequenceEvent> events;
   for (const auto& [id, each] : outputs) events.push_back(each.front());
   return events;

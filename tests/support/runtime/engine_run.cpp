@@ -1,9 +1,12 @@
 #include "tests/support/runtime/engine_run.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "comm/group.h"
 #include "runtime/session.h"
@@ -20,6 +23,24 @@ Config small_model_config() {
   config.cache.device = {16 << 20, 0};
   config.scheduler = {.max_tokens_per_step = 256, .max_sequences = 40};
   return config;
+}
+
+namespace {
+
+std::string new_disk_path() {
+  static int number = 0;
+  return (std::filesystem::path(::testing::TempDir()) / fmt::format("terrace_test_disk.{}.{}", getpid(), number++)).string();
+}
+
+}  // namespace
+
+TestDisk::TestDisk(Config& config, int64_t bytes) : path_(new_disk_path()) {
+  config.cache.disk.path = path_;
+  config.cache.disk.size = {bytes, 0};
+}
+
+TestDisk::~TestDisk() {
+  for (int rank = 0; rank < 8; ++rank) std::filesystem::remove(file(rank));
 }
 
 Outputs run_engine(const Config& config, int ranks, const std::vector<Request>& requests, EngineStats* stats) {

@@ -15,6 +15,22 @@ namespace terrace {
 /// Random Q4_1 weights of a small model (3 layers, 6 query and 3 KV heads of 32, 320 tokens) on the CPU, one thread a rank; room for 40 sequences.
 Config small_model_config();
 
+constexpr int64_t kSmallModelPage = 20480;  // of it on one rank: 3 layers x (K, V) x 3 heads x 16 tokens x 32 x 2 bytes = 18,432, rounded up to 4,096
+
+/// A disk tier of its own for a test: sets it in the configuration, and removes the files of all ranks at the end.
+class TestDisk {
+ public:
+  TestDisk(Config& config, int64_t bytes);
+  ~TestDisk();
+  TestDisk(const TestDisk&) = delete;
+  TestDisk& operator=(const TestDisk&) = delete;
+
+  std::string file(int rank) const { return path_ + ".rank" + std::to_string(rank); }
+
+ private:
+  const std::string path_;
+};
+
 using Outputs = std::map<SequenceId, std::vector<SequenceEvent>>;  // ids count from 1 in the order of the requests
 
 /// Submits all requests at once, steps until all have ended, and writes cached pages out to the disk tier where there is one. Fails the test when a rank fails.
