@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything a change must pass: set-up, build, every test. Prints a table of stages and ends with ctest's summary line.
-#   scripts/test.sh          about half an hour on two cores
+#   scripts/test.sh          half an hour on two cores with ccache warm, an hour on a fresh machine
 #   scripts/test.sh --long   also every fault of the simulated device, and more seeds of it: an hour more
 set -uo pipefail
 cd "$(dirname "$0")/.."
