@@ -12,9 +12,16 @@ function(terrace_flags target)
     target_compile_options(${target} PRIVATE -fsanitize=${TERRACE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${TERRACE_SANITIZE})
   endif()
-  if(TERRACE_FUZZ)
+  if(TERRACE_FUZZ AND target MATCHES "^(terrace_runtime|terrace_launcher|fuzz_)")  # what parses strangers' bytes
     target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)  # coverage for libFuzzer, main() stays
   endif()
+endfunction()
+
+# Headers that most files of the target include, parsed once. ccache keeps such files only with CCACHE_SLOPPINESS=pch_defines,time_macros (scripts/stages.sh),
+# and with what these flags ask for.
+function(terrace_precompile target)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+  target_compile_options(${target} PRIVATE $<IF:$<CXX_COMPILER_ID:GNU>,-fpch-preprocess,SHELL:-Xclang -fno-pch-timestamp>)
 endfunction()
 
 # terrace_library(folder libs...): every .cpp below the folder, but for launcher/main.cpp and what belongs to the CUDA module (TerraceCuda.cmake).
@@ -47,11 +54,11 @@ function(terrace_library folder)
   # clang 14 takes minutes for a coroutine file with sanitizers, and fails at some: left out. What parses strangers' bytes stands in files of its own.
   if(folder STREQUAL "launcher" AND TERRACE_SANITIZE AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     foreach(file api_service completion_answer embedding_answer http_get http_server job_ticket load_generator stream_client)
-      set_source_files_properties(launcher/http/${file}.cpp PROPERTIES COMPILE_OPTIONS "-fno-sanitize=all;-fno-sanitize=fuzzer-no-link")
+      set_source_files_properties(launcher/http/${file}.cpp PROPERTIES COMPILE_OPTIONS "-fno-sanitize=all;-fno-sanitize=fuzzer-no-link" SKIP_PRECOMPILE_HEADERS ON)
     endforeach()
   endif()
   # Checked lane by lane, the reference took ten minutes of the kernel tests; the same templates are checked over the other ISAs' vectors.
   if(folder STREQUAL "kernels" AND TERRACE_SANITIZE MATCHES "undefined")
-    set_source_files_properties(kernels/cpu/attention_scalar.cpp PROPERTIES COMPILE_OPTIONS "-O2;-fno-sanitize=undefined;-fno-sanitize=fuzzer-no-link")
+    set_source_files_properties(kernels/cpu/attention_scalar.cpp PROPERTIES COMPILE_OPTIONS "-O2;-fno-sanitize=undefined")
   endif()
 endfunction()

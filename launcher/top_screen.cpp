@@ -80,7 +80,7 @@ void add_tiers(std::vector<std::string>& lines, const StatsChange& change, int w
     lines.push_back(fmt::format("  {:<8}{}{:>17}{:>8}{:>8.0f}", json::value_to<std::string>(tier.at("name")), tier_bar(tier, std::max(10, width - 48)),
                                 fmt::format("{:.0f} of {:.0f}", number(tier, "used"), number(tier, "frames")), number(tier, "hit_tokens"), moved));
   }
-  lines.push_back("          █ in use   ▓ let go under 10 s ago   ▒ under 10 min   ░ older   · free");
+  lines.emplace_back("          █ in use   ▓ let go under 10 s ago   ▒ under 10 min   ░ older   · free");
 }
 
 void add_ranks(std::vector<std::string>& lines, const StatsChange& change, int width) {

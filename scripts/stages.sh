@@ -5,7 +5,7 @@ failed_stages=0
 stage_pid=
 
 use_ccache_if_there() {
-  if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+  if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_SLOPPINESS=pch_defines,time_macros; fi
 }
 
 # stage NAME SECONDS COMMAND...: COMMAND may be a shell function. Its whole process group ends at the limit, or with this script.
