@@ -13,6 +13,7 @@ namespace {
 struct Avx512Vector {
   static constexpr int kLanes = 16;
   static constexpr bool kByteDot = false;
+  static constexpr bool kTwoSums = false;
   static constexpr int kMostRows = 4;          // of x at a time, for floats
   static constexpr int kWeightRegisters = 16;  // of 32
   using Floats = __m512;

@@ -13,6 +13,7 @@ namespace {
 struct Wide {
   static constexpr int kLanes = 16;
   static constexpr int kWeightRegisters = 8;
+  static constexpr bool kTwoSums = false;
   static constexpr int longest_chain(int) { return 8; }
   using Floats = __m512;
   using Bytes = __m512i;

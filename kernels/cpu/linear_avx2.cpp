@@ -10,6 +10,7 @@ namespace {
 struct Avx2Vector {
   static constexpr int kLanes = 8;
   static constexpr bool kByteDot = false;
+  static constexpr bool kTwoSums = false;
   static constexpr int kMostRows = 4;         // of x at a time, for floats
   static constexpr int kWeightRegisters = 8;  // of 16
   using Floats = __m256;

@@ -12,6 +12,7 @@ namespace {
 struct ScalarVector {
   static constexpr int kLanes = 8;
   static constexpr bool kByteDot = false;
+  static constexpr bool kTwoSums = false;
   static constexpr int kMostRows = 1;  // of x at a time, for floats
   static constexpr int kWeightRegisters = 8;
 

@@ -40,6 +40,8 @@ struct BlockShape {
   // Vectors whose products are added up in V's narrow sums before these are widened.
   static constexpr int kChain = X::kWide ? kGroupVectors : smaller(V::longest_chain(F.code_bits), kGroupVectors);
   static constexpr bool kOneChain = kChain == kGroupVectors;
+  // The vectors of a piece in two sums by turns, where one product waits for the last one's for too long.
+  static constexpr bool kTwoSums = V::kTwoSums && kPieceVectors >= 4 && (X::kWide || kOneChain);
   static_assert(kVectors % kPassVectors == 0 && kPassVectors % kPieceVectors == 0 && (kOneChain || kPieceVectors % kChain == 0));
 
   static constexpr int kCodeBytes = V::kLanes * (kLayout == CodeLayout::kNibbles ? 16 : 32);
@@ -170,17 +172,18 @@ class PanelProduct {
   /// which spills.
   template <int kOffset, bool kBegins, class Code>
   static void multiply(const typename V::Bytes (&weights)[kTiles][Shape::kPassVectors], const Code* x, typename V::Ints* sum) {
-    typename V::Ints chain[kTiles];
+    typename V::Ints chain[kTiles];  // narrow sums; or, where V wants two sums, that of the odd vectors
 #pragma GCC unroll 16
     for (int v = 0; v < Shape::kPieceVectors; ++v) {
       const typename V::Bytes x_codes = V::broadcast_codes(x + v * Shape::kVectorColumns);
 #pragma GCC unroll 2
       for (int t = 0; t < kTiles; ++t) {
         const typename V::Bytes& weight = weights[t][kOffset + v];
-        if constexpr (X::kWide) {
-          sum[t] = kBegins && v == 0 ? V::multiply_pairs(weight, x_codes) : V::add_pairs(sum[t], weight, x_codes);
-        } else if constexpr (Shape::kOneChain) {
-          sum[t] = kBegins && v == 0 ? V::begin_chain(weight, x_codes) : V::add_to_chain(sum[t], weight, x_codes);
+        if constexpr (Shape::kTwoSums) {
+          typename V::Ints& sum_or_other = v % 2 == 0 ? sum[t] : chain[t];
+          sum_or_other = v == 1 || (kBegins && v == 0) ? begin_sum(weight, x_codes) : add_product(sum_or_other, weight, x_codes);
+        } else if constexpr (X::kWide || Shape::kOneChain) {
+          sum[t] = kBegins && v == 0 ? begin_sum(weight, x_codes) : add_product(sum[t], weight, x_codes);
         } else {
           chain[t] = v % Shape::kChain == 0 ? V::begin_chain(weight, x_codes) : V::add_to_chain(chain[t], weight, x_codes);
           if (v % Shape::kChain + 1 < Shape::kChain) continue;
@@ -190,6 +193,19 @@ class PanelProduct {
         V::pin(sum[t]);
       }
     }
+    if constexpr (Shape::kTwoSums) {
+#pragma GCC unroll 2
+      for (int t = 0; t < kTiles; ++t) sum[t] = V::add(sum[t], chain[t]);
+    }
+  }
+
+  static typename V::Ints begin_sum(const typename V::Bytes& weight, const typename V::Bytes& x) {
+    if constexpr (X::kWide) return V::multiply_pairs(weight, x);
+    else return V::begin_chain(weight, x);
+  }
+  static typename V::Ints add_product(const typename V::Ints& sum, const typename V::Bytes& weight, const typename V::Bytes& x) {
+    if constexpr (X::kWide) return V::add_pairs(sum, weight, x);
+    else return V::add_to_chain(sum, weight, x);
   }
 
   /// A group's sum in full width, times 2^kShift.
