@@ -56,7 +56,7 @@ struct NamedKvFormat {
 inline constexpr std::array kKvFormats = {
     NamedKvFormat{"F16", KvType::kF16}, NamedKvFormat{"BF16", KvType::kBF16}, NamedKvFormat{"F32", KvType::kF32},
     NamedKvFormat{"Q8", KvType::kQ8},   NamedKvFormat{"Q8/F16", {KvType::kQ8, KvType::kF16}},
-    NamedKvFormat{"Q4", KvType::kQ4},   NamedKvFormat{"Q8/Q4", {KvType::kQ8, KvType::kQ4}},
+    NamedKvFormat{"Q4", KvType::kQ4},   NamedKvFormat{"Q8/Q4", {KvType::kQ8, KvType::kQ4}}, NamedKvFormat{"F8", KvType::kF8},
 };
 /// "other" for one that has no name.
 std::string_view kv_format_name(KvFormat format);

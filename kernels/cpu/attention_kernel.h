@@ -54,6 +54,7 @@ void run_tiles(const TileGroup& now, const TileGroup& next) {
     case KvType::kF16: return run_tiles_of<Tiles, F16, F16>(now, next);
     case KvType::kBF16: return run_tiles_of<Tiles, BF16, BF16>(now, next);
     case KvType::kQ4: return run_tiles_of<Tiles, Q4, Q4>(now, next);
+    case KvType::kF8: return run_tiles_of<Tiles, F8, F8>(now, next);
     case KvType::kQ8: break;
   }
   if (format.v == KvType::kQ8) return run_tiles_of<Tiles, Q8, Q8>(now, next);
