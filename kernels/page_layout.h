@@ -1,5 +1,5 @@
 // Where each K and V row lies inside a page (LAW 2): one contiguous block per rank, [layer][K|V][kv_head][token][head_dim], a layer's scales
-// behind its rows, [K|V][kv_head][token]: a float for a row of 8 bits, q4_scales() f16 for one of 4.
+// behind its rows, [K|V][kv_head][token]: a float for a row of kQ8, q4_scales() f16 for one of kQ4.
 #pragma once
 
 #include <array>
