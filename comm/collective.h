@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/base/function_ref.h"
+#include "kernels/base/residual_norm.h"
+
 namespace terrace {
 
 class Collective {
@@ -19,9 +22,14 @@ class Collective {
   /// The sum over ranks of `part`, in rank order; on every rank. `part` lies in the last buffer() (fast) or anywhere, and is lost: the sum
   /// may lie in it. Valid until the next call.
   virtual std::span<float> all_reduce(std::span<float> part) = 0;
+  /// all_reduce() of a part [rows, cols] of which nothing but `then` is wanted, and that. Unless told otherwise `apply(sum)` does it, the backend's own op; a collective
+  /// that is told otherwise does it in the sum's kernel, with equal bits, and calls nothing. The sum itself may then be nowhere.
+  virtual void all_reduce_then_norm(std::span<float> part, const ResidualNorm& then, FunctionRef<void(std::span<float> sum)> apply);
   /// Between devices all_reduce() only queues a sum: throws if one since the last check has failed. Called when the host has waited for a step's
   /// results, before it uses them.
   virtual void check() {}
 };
+
+inline void Collective::all_reduce_then_norm(std::span<float> part, const ResidualNorm&, FunctionRef<void(std::span<float> sum)> apply) { apply(all_reduce(part)); }
 
 }  // namespace terrace

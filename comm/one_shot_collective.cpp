@@ -146,6 +146,11 @@ std::span<float> OneShotCollective::all_reduce(std::span<float> part) {
   return part;
 }
 
+void OneShotCollective::all_reduce_then_norm(std::span<float> part, const ResidualNorm& then, FunctionRef<void(std::span<float> sum)> apply) {
+  if (part.size() > max_floats_) return apply(large_->all_reduce(part));
+  small_->add_up_then_norm(part.data(), then);
+}
+
 void OneShotCollective::check() {
   if (control_.aborted()) throw Error(ErrorCode::kRankLost, "another rank has ended the job");
   large_->check();

@@ -1,5 +1,5 @@
 // Small sums between the devices of one host by one kernel over memory that they share (kernels/base/peer_sum.h), larger ones by another Collective. Which of the two is a matter of size and
-// number of ranks alone, so all ranks choose the same. Owns both, and a watch that ends the kernels' waiting when the job ends. Step thread, but for that watch.
+// number of ranks alone, so all ranks choose the same. The norm that follows a small sum is part of its kernel. Owns both, and a watch that ends the kernels' waiting when the job ends. Step thread, but for that watch.
 #pragma once
 
 #include <condition_variable>
@@ -31,6 +31,7 @@ class OneShotCollective final : public Collective {
   int size() const override { return large_->size(); }
   std::span<float> buffer(size_t count) override { return large_->buffer(count); }
   std::span<float> all_reduce(std::span<float> part) override;
+  void all_reduce_then_norm(std::span<float> part, const ResidualNorm& then, FunctionRef<void(std::span<float> sum)> apply) override;
   void check() override;
 
  private:

@@ -14,7 +14,8 @@ size_t row_bytes(KvType type, int head_dim) {
     case KvType::kF16:
     case KvType::kBF16: return 2 * dims;
     case KvType::kQ4: return static_cast<size_t>(q4_code_bytes(head_dim));
-    case KvType::kQ8: break;
+    case KvType::kQ8:
+    case KvType::kF8: break;
   }
   return dims;
 }

@@ -1,5 +1,5 @@
 // Where each K and V row lies inside a page (LAW 2): one contiguous block per rank, [layer][K|V][kv_head][token][head_dim], a layer's scales
-// behind its rows, [K|V][kv_head][token]: a float for a row of 8 bits, q4_scales() f16 for one of 4.
+// behind its rows, [K|V][kv_head][token]: a float for a row of kQ8, q4_scales() f16 for one of kQ4.
 #pragma once
 
 #include <array>
@@ -56,7 +56,7 @@ struct NamedKvFormat {
 inline constexpr std::array kKvFormats = {
     NamedKvFormat{"F16", KvType::kF16}, NamedKvFormat{"BF16", KvType::kBF16}, NamedKvFormat{"F32", KvType::kF32},
     NamedKvFormat{"Q8", KvType::kQ8},   NamedKvFormat{"Q8/F16", {KvType::kQ8, KvType::kF16}},
-    NamedKvFormat{"Q4", KvType::kQ4},   NamedKvFormat{"Q8/Q4", {KvType::kQ8, KvType::kQ4}},
+    NamedKvFormat{"Q4", KvType::kQ4},   NamedKvFormat{"Q8/Q4", {KvType::kQ8, KvType::kQ4}}, NamedKvFormat{"F8", KvType::kF8},
 };
 /// "other" for one that has no name.
 std::string_view kv_format_name(KvFormat format);

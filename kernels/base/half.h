@@ -1,4 +1,4 @@
-// Scalar conversions between float and the 16-bit floats; bit-equal to the F16C instructions (round to nearest even).
+// Scalar conversions between float and the floats of 16 and 8 bits, rounded to nearest even; those of f16 are bit-equal to the F16C instructions.
 #pragma once
 
 #include <bit>
@@ -40,6 +40,31 @@ inline uint16_t float_to_f16(float value) {
   }
   const uint32_t rebased = magnitude - (112u << 23);
   return static_cast<uint16_t>(sign | ((rebased + 0xfffu + ((rebased >> 13) & 1u)) >> 13));
+}
+
+// f8 is e4m3: a sign, 4 bits of exponent, 3 of mantissa; 2^-6 to 448, steps of 2^-9 below. It has no infinities; 0x7f is NaN. (OCP 8-bit Floating Point Specification, 1.0.)
+
+inline float f8_to_float(uint8_t value) {
+  const uint32_t sign = static_cast<uint32_t>(value & 0x80u) << 24;
+  const uint32_t magnitude = value & 0x7fu;
+  if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
+  const float result = magnitude < 8 ? static_cast<float>(magnitude) * 0x1p-9f : std::bit_cast<float>((magnitude << 20) + (120u << 23));
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(result) | sign);
+}
+
+/// Beyond 448: 448; of an infinity: NaN. CUDA's kernels call it too.
+constexpr uint8_t float_to_f8(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = bits >> 24 & 0x80u;
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude >= 0x7f800000u) return static_cast<uint8_t>(sign | 0x7fu);
+  if (magnitude >= 0x43e00000u) return static_cast<uint8_t>(sign | 0x7eu);
+  if (magnitude < 0x3c800000u) {                                                // let the FPU round at 2^-9
+    const float rounded = std::bit_cast<float>(magnitude) + 0x1p14f;            // ulp of 2^14 is 2^-9
+    return static_cast<uint8_t>(sign | (std::bit_cast<uint32_t>(rounded) - 0x46800000u));
+  }
+  const uint32_t rebased = magnitude - (120u << 23);
+  return static_cast<uint8_t>(sign | (rebased + 0x7ffffu + (rebased >> 20 & 1u)) >> 20);
 }
 
 }  // namespace terrace

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/base/tensor.h"
+#include "kernels/base/residual_norm.h"
 
 namespace terrace {
 
@@ -34,6 +34,8 @@ class PeerSum {
   virtual void close() = 0;
   /// Queues part = sum over ranks of part, added in rank order: equal bits on all ranks. All ranks call it with the same count, max_floats at most.
   virtual void add_up(float* part, size_t count) = 0;
+  /// The same of a part [rows, cols], with what follows; the sum is kept nowhere.
+  virtual void add_up_then_norm(float* part, const ResidualNorm& then) = 0;
   /// Ends the waiting of kernels for ranks that will not come; sums are then wrong. Any thread.
   virtual void stop() = 0;
 };

@@ -2,8 +2,8 @@
 // is in:
 //   piece = 256 keys from an absolute multiple of 256; s_j = dot(q * scale, k_j) in 8 lanes over head_dim, soft-capped
 //   where wanted; m = max s_j; p_j = exp(s_j - m); l = sum of p_j in 8 lanes over j; O = (sum of p_j v_j in order of j,
-//   by fma) / l; LSE = m + log l; pieces are merged from left to right. Rows of 8 bits: k_j and v_j are their integers;
-//   s_j is multiplied by the key's scale before it is capped, and p_j by the value's after l is summed. Rows of 4 bits: as
+//   by fma) / l; LSE = m + log l; pieces are merged from left to right. Rows of kQ8: k_j and v_j are their integers;
+//   s_j is multiplied by the key's scale before it is capped, and p_j by the value's after l is summed. Rows of kQ4: as
 //   the floats that unpack_rows() makes of them.
 // Hence equal bits alone or in a batch, in any chunking, fold or stored partials. A position beyond a row's own, or in
 // the gap of its window, is never part of its arithmetic (it may hold stale NaN); a page in the gap of all rows is not
@@ -54,6 +54,7 @@ void run_tiles(const TileGroup& now, const TileGroup& next) {
     case KvType::kF16: return run_tiles_of<Tiles, F16, F16>(now, next);
     case KvType::kBF16: return run_tiles_of<Tiles, BF16, BF16>(now, next);
     case KvType::kQ4: return run_tiles_of<Tiles, Q4, Q4>(now, next);
+    case KvType::kF8: return run_tiles_of<Tiles, F8, F8>(now, next);
     case KvType::kQ8: break;
   }
   if (format.v == KvType::kQ8) return run_tiles_of<Tiles, Q8, Q8>(now, next);

@@ -26,6 +26,9 @@ struct BF16 {
 struct Q8 {
   int8_t code;  // times the row's scale
 };
+struct F8 {
+  uint8_t bits;
+};
 /// Byte of a row of 4-bit codes (kv_format.h), which is read by the run only: Lanes::unpack(), q4_row.h.
 struct Q4 {
   uint8_t codes;
@@ -74,6 +77,9 @@ struct ScalarLanes {
   static ScalarLanes load(const Q8* src) {
     return map([src](int i) { return static_cast<float>(src[i].code); });
   }
+  static ScalarLanes load(const F8* src) {
+    return map([src](int i) { return f8_to_float(src[i].bits); });
+  }
   static ScalarLanes load(const Unpacked* src) { return load(&src->value); }
   /// 32 dims of a row of 4-bit codes: levels times the run's two scales; every vector type has it.
   static void unpack(const uint8_t* codes, const float* scales, float* to) {
@@ -90,6 +96,9 @@ struct ScalarLanes {
   }
   void store(BF16* dst) const {
     for (int i = 0; i < kLanes; ++i) dst[i].bits = float_to_bf16(lane[i]);
+  }
+  void store(F8* dst) const {
+    for (int i = 0; i < kLanes; ++i) dst[i].bits = float_to_f8(lane[i]);
   }
   float first() const { return lane[0]; }
 

@@ -25,6 +25,13 @@ struct Avx2Lanes {
   static Avx2Lanes load(const Q8* src) {
     return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(src))))};
   }
+  /// Sign, exponent and mantissa become those of an f16, which is then 2^-8 of the value.
+  static Avx2Lanes load(const F8* src) {
+    const __m128i apart = _mm_slli_epi16(_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(src))), 7);
+    const __m128i half = _mm_and_si128(apart, _mm_set1_epi16(static_cast<int16_t>(0xbf80)));
+    const __m128i nan = _mm_cmpeq_epi16(_mm_or_si128(half, _mm_set1_epi16(static_cast<int16_t>(0x8000))), _mm_set1_epi16(static_cast<int16_t>(0xbf80)));
+    return {_mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(half, nan)), _mm256_set1_ps(256.0f))};
+  }
   static Avx2Lanes load(const Unpacked* src) { return load(&src->value); }
   static void unpack(const uint8_t* codes, const float* scales, float* to) {
     const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kQ4Levels)), nibble = _mm_set1_epi8(15);
@@ -46,6 +53,21 @@ struct Avx2Lanes {
     alignas(32) float lane[kLanes];
     _mm256_store_ps(lane, reg);
     for (int i = 0; i < kLanes; ++i) dst[i].bits = round_to_bf16(lane[i]);
+  }
+  void store(F8* dst) const {  // as float_to_f8()
+    const __m256i bits = _mm256_castps_si256(reg);
+    const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff));
+    const __m256i rebased = _mm256_sub_epi32(magnitude, _mm256_set1_epi32(120 << 23));
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(rebased, 20), _mm256_set1_epi32(1));
+    __m256i code = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(rebased, _mm256_set1_epi32(0x7ffff)), odd), 20);
+    code = _mm256_min_epi32(code, _mm256_set1_epi32(0x7e));
+    code = _mm256_blendv_epi8(code, _mm256_set1_epi32(0x7f), _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f7fffff)));
+    const __m256 rounded = _mm256_add_ps(_mm256_castsi256_ps(magnitude), _mm256_set1_ps(0x1p14f));
+    const __m256i small = _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_set1_epi32(0x46800000));
+    code = _mm256_blendv_epi8(code, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(0x3c800000), magnitude));
+    code = _mm256_or_si256(code, _mm256_and_si256(_mm256_srli_epi32(bits, 24), _mm256_set1_epi32(0x80)));
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(dst), _mm_packus_epi16(words, words));
   }
   float first() const { return _mm256_cvtss_f32(reg); }
 

@@ -24,6 +24,12 @@ struct Avx512Floats {
   static Avx512Floats load(const Q8* src) {
     return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src))))};
   }
+  static Avx512Floats load(const F8* src) {  // as Avx2Lanes
+    const __m256i apart = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src))), 7);
+    const __m256i half = _mm256_and_si256(apart, _mm256_set1_epi16(static_cast<int16_t>(0xbf80)));
+    const __m256i nan = _mm256_cmpeq_epi16(_mm256_or_si256(half, _mm256_set1_epi16(static_cast<int16_t>(0x8000))), _mm256_set1_epi16(static_cast<int16_t>(0xbf80)));
+    return {_mm512_mul_ps(_mm512_cvtph_ps(_mm256_or_si256(half, nan)), _mm512_set1_ps(256.0f))};
+  }
   static Avx512Floats load(const Unpacked* src) { return load(&src->value); }
   static void unpack(const uint8_t* codes, const float* scales, float* to) { Avx512Wide::unpack(codes, scales, to); }
   void store(float* dst) const { _mm512_storeu_ps(dst, reg); }

@@ -142,6 +142,7 @@ struct RowKernels {
       case KvType::kF32: return store_as(src, count, static_cast<float*>(dst));
       case KvType::kF16: return store_as(src, count, static_cast<F16*>(dst));
       case KvType::kBF16: return store_as(src, count, static_cast<BF16*>(dst));
+      case KvType::kF8: return store_as(src, count, static_cast<F8*>(dst));
       case KvType::kQ8: return quantise(src, count, static_cast<Q8*>(dst), static_cast<float*>(scales));
       case KvType::kQ4: return Q4Writer<Lanes>::write(src, count, static_cast<uint8_t*>(dst), static_cast<F16*>(scales));
     }
@@ -162,6 +163,7 @@ struct RowKernels {
       case KvType::kF32: return load_as(static_cast<const float*>(src), count, 1, dst);
       case KvType::kF16: return load_as(static_cast<const F16*>(src), count, 1, dst);
       case KvType::kBF16: return load_as(static_cast<const BF16*>(src), count, 1, dst);
+      case KvType::kF8: return load_as(static_cast<const F8*>(src), count, 1, dst);
       case KvType::kQ8: return load_as(static_cast<const Q8*>(src), count, *static_cast<const float*>(scale), dst);
       case KvType::kQ4: return;  // whose scales are many
     }

@@ -22,7 +22,7 @@ __device__ __forceinline__ uint32_t bits_of(const Pair& pair) {
 
 /// What is multiplied: two elements to a register, the first in the low half.
 template <KvElement kElement>
-struct Product {  // kF16, kF32
+struct Product {  // all but kBf16
   static constexpr uint32_t kOnes = 0x3c003c00u;
   static constexpr uint32_t kInfinity = 0x7c00u;
   static __device__ __forceinline__ uint32_t pack(float low, float high) { return bits_of(__floats2half2_rn(low, high)); }

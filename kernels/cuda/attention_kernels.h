@@ -18,7 +18,7 @@ enum class AttentionTile { kNarrow, kWide };
 
 constexpr int32_t attention_rows(AttentionTile tile, int32_t head_dim) { return tile == AttentionTile::kNarrow ? 16 : head_dim <= 128 ? 64 : 32; }
 
-enum class KvElement { kF16, kBf16, kF32, kQ8 };  // of keys; F32 and Q8 are multiplied as f16
+enum class KvElement { kF16, kBf16, kF32, kQ8, kF8 };  // of keys; F32, Q8 and F8 are multiplied as f16
 
 /// At most attention_rows() query rows of one KV head x keys [kv_begin, kv_end). Row r is query head r % heads (of those that
 /// read the KV head) of token r / heads (of the task's).

@@ -149,6 +149,9 @@ class KvStager {
       } else {
         copy_row<4, 2>(v, v_src, copy_4);
       }
+    } else if constexpr (kElement == KvElement::kF8) {
+      copy_f8(k, src);
+      copy_f8(v, src + params_.v_offset);
     } else if constexpr (kElement == KvElement::kF32) {
       const auto copy = [](uint16_t* dst, const std::byte* from, bool wanted) { convert(dst, from, wanted); };
       copy_row<4, 4>(k, src, copy);
@@ -182,6 +185,38 @@ class KvStager {
   static __device__ __forceinline__ uint32_t scaled(uint32_t codes, float scale) {
     const auto value = [&](int byte) { return (__uint_as_float(ptx::byte_permute(codes ^ 0x80808080u, 0x4b000000u, 0x7650 + byte)) - 8388736.0f) * scale; };
     return Product<kElement>::pack(value(kFirst), value(kFirst + 1));
+  }
+
+  /// Floats of 8 bits, all of which f16 has.
+  __device__ __forceinline__ void copy_f8(uint16_t* to, const std::byte* src) const {
+    if (params_.head_dim % 8 == 0) {
+      copy_row<8, 1>(to, src, [](uint16_t* dst, const std::byte* from, bool wanted) {
+        const uint2 codes = wanted ? *reinterpret_cast<const uint2*>(from) : make_uint2(0, 0);
+        const uint2 low = f16_of(codes.x), high = f16_of(codes.y);
+        *reinterpret_cast<uint4*>(dst) = make_uint4(low.x, low.y, high.x, high.y);
+      });
+    } else {
+      copy_row<4, 1>(to, src, [](uint16_t* dst, const std::byte* from, bool wanted) {
+        *reinterpret_cast<uint2*>(dst) = f16_of(wanted ? *reinterpret_cast<const uint32_t*>(from) : 0);
+      });
+    }
+  }
+
+  /// Of four floats of 8 bits, whose sign, exponent and mantissa become an f16's, which is then 2^-8 of the value. sm_80 has no instruction for it.
+  static __device__ __forceinline__ uint2 f16_of(uint32_t codes) {
+    constexpr uint32_t kLowPair = 0x1404, kHighPair = 0x3424;  // each byte to the upper half of 16 bits
+    constexpr uint32_t kFactor = 0x5c005c00u, kMinusZero = 0x80008000u;
+    const auto pair = [&](uint32_t selector) {
+      const uint32_t apart = ptx::byte_permute(codes, 0, selector);
+      return ptx::fma_f16x2((apart & 0x80008000u) | (apart >> 1 & 0x3f803f80u), kFactor, kMinusZero);
+    };
+    uint2 result = make_uint2(pair(kLowPair), pair(kHighPair));
+    const uint32_t nan = ((codes & 0x7f7f7f7fu) + 0x01010101u) & 0x80808080u;
+    if (nan != 0) {
+      const auto ones = [&](uint32_t selector) { return (ptx::byte_permute(nan, 0, selector) >> 15) * 0x7fffu; };
+      result = make_uint2(result.x | ones(kLowPair), result.y | ones(kHighPair));
+    }
+    return result;
   }
 
   /// kElements elements of kElementBytes at a time by copy(to, from, or else zeros): a row that is not seen is zeros, as are the dims that heads don't have.

@@ -20,6 +20,7 @@ constexpr uint32_t kAllFrames = 0xffffffffu;
 KvElement kv_element(KvType type) {
   if (type == KvType::kF32) return KvElement::kF32;
   if (type == KvType::kQ8) return KvElement::kQ8;
+  if (type == KvType::kF8) return KvElement::kF8;
   return type == KvType::kBF16 ? KvElement::kBf16 : KvElement::kF16;
 }
 

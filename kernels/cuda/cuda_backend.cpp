@@ -105,7 +105,7 @@ void CudaBackend::run_graph(uint64_t key, FunctionRef<void()> ops) {
 
 void CudaBackend::check_kv_format(KvFormat format) const {
   if (format.k != KvType::kQ4 && format.v != KvType::kQ4) return;
-  throw Error(ErrorCode::kInvalidValue, fmt::format("cache.format {}: a CUDA device has no kernels for 4-bit pages; take F16, BF16, F32, Q8 or Q8/F16, or say backend: cpu", kv_format_name(format)));
+  throw Error(ErrorCode::kInvalidValue, fmt::format("cache.format {}: a CUDA device has no kernels for 4-bit pages; take F16, BF16, F32, Q8, Q8/F16 or F8, or say backend: cpu", kv_format_name(format)));
 }
 
 void CudaBackend::forget_graphs() { graphs_.forget(); }
@@ -127,7 +127,7 @@ void CudaBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { 
 
 void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
   check_kv_format(args.kv->layout.format());
-  if (is_quantised(args.kv->layout.k.type) && args.head_dim > kMostTurnedDims) {
+  if (is_rotated_key(args.kv->layout.k.type) && args.head_dim > kMostTurnedDims) {
     throw Error(ErrorCode::kInvalidValue, fmt::format("8-bit keys of {} dims: a CUDA device takes up to {}; set cache.format to F16, or say backend: cpu", args.head_dim, kMostTurnedDims));
   }
   if (args.rotary_dim > kMaxRotaryDim || static_cast<size_t>(args.rotary_dim) != 2 * args.inverse_frequency.size()) {

@@ -85,13 +85,21 @@ void CudaPeerSum::close() {
   neighbours_.clear();
 }
 
-void CudaPeerSum::add_up(float* part, size_t count) {
+PeerSumArgs CudaPeerSum::args_of(float* part, size_t count) const {
   if (count > slot_floats_) throw Error(ErrorCode::kInternal, fmt::format("a sum of {} floats is longer than the {} announced", count, slot_floats_));
-  if (count == 0) return;
   PeerSumArgs args = args_;
   args.part = part;
   args.count = static_cast<uint32_t>(count);
-  launch_peer_sum(args, static_cast<cudaStream_t>(options_.stream));
+  return args;
+}
+
+void CudaPeerSum::add_up(float* part, size_t count) {
+  if (count > 0) launch_peer_sum(args_of(part, count), static_cast<cudaStream_t>(options_.stream));
+}
+
+void CudaPeerSum::add_up_then_norm(float* part, const ResidualNorm& then) {
+  const auto count = static_cast<size_t>(then.residual.rows * then.residual.cols);
+  if (count > 0) launch_peer_sum_norm(args_of(part, count), then, static_cast<cudaStream_t>(options_.stream));
 }
 
 void CudaPeerSum::stop() { std::atomic_ref(*stop_).store(1, std::memory_order_release); }

@@ -17,6 +17,7 @@ class CudaPeerSum final : public PeerSum {
   void open(std::span<const std::vector<std::byte>> cards) override;
   void close() override;
   void add_up(float* part, size_t count) override;
+  void add_up_then_norm(float* part, const ResidualNorm& then) override;
   void stop() override;
 
  private:
@@ -28,6 +29,7 @@ class CudaPeerSum final : public PeerSum {
   struct FreeHost {
     void operator()(uint32_t* word) const { cudaFreeHost(word); }
   };
+  PeerSumArgs args_of(float* part, size_t count) const;
   std::byte* open_memory(int rank, const Card& card);
   void place(int rank, std::byte* memory);
 

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "kernels/base/half.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace terrace {
@@ -18,6 +19,11 @@ constexpr int kRopeWarps = kRopeThreads / 32;
 constexpr uint32_t kNoFrame = 0xffffffffu;  // StepArrays::kNoFrame
 
 struct Q8 {};  // KvType::kQ8
+struct F8 {};  // KvType::kF8
+
+/// Whether rows of K are turned by the Hadamard matrix.
+template <typename Element>
+constexpr bool kTurnedKeys = std::is_same_v<Element, Q8> || std::is_same_v<Element, F8>;
 
 /// Where the rows of K or V of this layer are in a page. Bytes.
 struct RowPlaces {
@@ -138,12 +144,17 @@ __device__ __forceinline__ void store_quantised(const RopeParams& params, const 
 template <typename Element>
 __device__ __forceinline__ void store_row(const RopeParams& params, const RowPlaces& places, const float* from, const float2* turns, bool is_v, float* buffer, std::byte* page, int head, int slot) {
   std::byte* to = page + places.offset + head * places.head_stride + slot * places.row_bytes;
-  if constexpr (std::is_same_v<Element, Q8>) {
-    auto* scale = reinterpret_cast<float*>(page + places.scales) + head * params.page_tokens + slot;
-    if (is_v) return store_quantised(params, from, to, scale);
-    rotate_head(params, from, turns, params.rotary_dim, buffer);
-    rotate_hadamard(params, buffer);
-    store_quantised(params, buffer, to, scale);
+  if constexpr (kTurnedKeys<Element>) {
+    if (!is_v) {
+      rotate_head(params, from, turns, params.rotary_dim, buffer);
+      rotate_hadamard(params, buffer);
+      from = buffer;
+    }
+    if constexpr (std::is_same_v<Element, Q8>) {
+      store_quantised(params, from, to, reinterpret_cast<float*>(page + places.scales) + head * params.page_tokens + slot);
+    } else {
+      for (int d = static_cast<int>(threadIdx.x % 32); d < params.head_dim; d += 32) to[d] = static_cast<std::byte>(float_to_f8(from[d]));
+    }
   } else {
     rotate_head(params, from, turns, is_v ? 0 : params.rotary_dim, reinterpret_cast<Element*>(to));
   }
@@ -165,7 +176,7 @@ __device__ __forceinline__ void rotate_query(const RopeParams& params, const flo
 /// Grid: tokens x groups of kRopeWarps heads; a warp takes one head of q, k or v, in this order.
 template <typename K, typename V>
 __global__ void __launch_bounds__(kRopeThreads, 4) rope_kernel(RopeParams params) {
-  constexpr bool kTurned = std::is_same_v<K, Q8>;
+  constexpr bool kTurned = kTurnedKeys<K>;
   __shared__ float2 turns[kMaxRotaryDim / 2], sink_turns[kMaxRotaryDim / 2];
   __shared__ float buffers[kTurned ? kRopeWarps : 1][kTurned ? kMostTurnedDims : 1];
   float* buffer = buffers[kTurned ? threadIdx.x / 32 : 0];
@@ -241,6 +252,7 @@ void launch_rope(const RopeKvArgs& args, const RopeStep& step, cudaStream_t stre
   switch (format.k) {
     case KvType::kF16: return launch("rope", shape, rope_kernel<__half, __half>, params);
     case KvType::kBF16: return launch("rope", shape, rope_kernel<__nv_bfloat16, __nv_bfloat16>, params);
+    case KvType::kF8: return launch("rope", shape, rope_kernel<F8, F8>, params);
     case KvType::kQ8: return launch("rope", shape, format.v == KvType::kQ8 ? rope_kernel<Q8, Q8> : rope_kernel<Q8, __half>, params);
     default: return launch("rope", shape, rope_kernel<float, float>, params);
   }

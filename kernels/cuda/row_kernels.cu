@@ -2,17 +2,12 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/vector_access.cuh"
+#include "kernels/cuda/rms_norm_row.cuh"
 
 namespace terrace {
 
-constexpr int kRowThreads = 256;
-constexpr int kRowWarps = kRowThreads / 32;
-constexpr int kThreadFloats = 4;
-constexpr int kTileFloats = kRowThreads * kThreadFloats;  // columns that a block handles at a time
-constexpr int kGatheredRows = 64;                         // rows of one launch
+constexpr int kGatheredRows = 64;  // rows of one launch
 
 struct NormArgs {
   MatrixView x, delta, out;  // no delta: data is null
@@ -25,32 +20,13 @@ struct RowIndices {
   int32_t rows[kGatheredRows];
 };
 
-/// One block per row. A thread reads back only what it wrote itself, so the second pass needs no barrier of its own.
+/// One block per row.
 __global__ void __launch_bounds__(kRowThreads) rms_norm_kernel(NormArgs args) {
   __shared__ float partial[kRowWarps];
   const int cols = static_cast<int>(args.x.cols);
-  float* x = args.x.data + blockIdx.x * args.x.stride;
   const float* delta = args.delta.data == nullptr ? nullptr : args.delta.data + blockIdx.x * args.delta.stride;
-  float* out = args.out.data + blockIdx.x * args.out.stride;
-  const int begin = static_cast<int>(threadIdx.x) * kThreadFloats;
-
-  float4 squares = make_float4(0, 0, 0, 0);
-  for (int i = begin; i < cols; i += kTileFloats) {
-    float4 v = load4(x, i, cols, args.aligned);
-    if (delta != nullptr) {
-      const float4 d = load4(delta, i, cols, args.aligned);
-      v = make_float4(v.x + d.x, v.y + d.y, v.z + d.z, v.w + d.w);
-      store4(x, i, cols, args.aligned, v);
-    }
-    squares = make_float4(fmaf(v.x, v.x, squares.x), fmaf(v.y, v.y, squares.y), fmaf(v.z, v.z, squares.z), fmaf(v.w, v.w, squares.w));
-  }
-  const float sum = block_reduce((squares.x + squares.y) + (squares.z + squares.w), partial, Sum{});
-  const float factor = 1.0f / sqrtf(sum / static_cast<float>(cols) + args.eps);
-  for (int i = begin; i < cols; i += kTileFloats) {
-    const float4 v = load4(x, i, cols, args.aligned);
-    const float4 w = load4(args.weight, i, cols, args.aligned);
-    store4(out, i, cols, args.aligned, make_float4(v.x * factor * w.x, v.y * factor * w.y, v.z * factor * w.z, v.w * factor * w.w));
-  }
+  const NormRow row = {args.x.data + blockIdx.x * args.x.stride, args.weight, args.out.data + blockIdx.x * args.out.stride, cols, args.eps, args.aligned};
+  rms_norm_row(row, partial, [&](int i) { return delta == nullptr ? load4(row.x, i, cols, row.aligned) : add_to_row(row, i, load4(delta, i, cols, row.aligned)); });
 }
 
 __global__ void __launch_bounds__(kRowThreads) add_kernel(MatrixView x, MatrixView delta, bool aligned) {

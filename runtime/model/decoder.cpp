@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "runtime/model/attention_block.h"
@@ -11,6 +12,13 @@
 
 namespace terrace {
 namespace {
+
+using Steady = std::chrono::steady_clock;
+
+int64_t microseconds_since(Steady::time_point start) { return std::chrono::duration_cast<std::chrono::microseconds>(Steady::now() - start).count(); }
+
+std::span<float> floats_of(MatrixView dense) { return {dense.data, static_cast<size_t>(dense.rows * dense.cols)}; }
+MatrixView like(MatrixView partial, std::span<float> sum) { return {sum.data(), partial.rows, partial.cols, partial.cols}; }
 
 // The activations cut to the step's tokens.
 Activations top(const Activations& all, int64_t num_tokens) {
@@ -56,12 +64,10 @@ void Decoder::run_layers(const Activations& a, const KvPool& kv) {
     return MatrixView{collective_.buffer(static_cast<size_t>(shape.rows * shape.cols)).data(), shape.rows, shape.cols, shape.cols};
   };
   const auto add_sum = [&](MatrixView out, const Buffer& post_norm, const Buffer& next_norm) {
-    MatrixView delta = all_reduce(out);
-    if (post_norm.bytes() != 0) {
-      backend_.rms_norm(delta, floats(post_norm), model_.rms_eps, a.normed);  // not in place: other ranks may still read the sum
-      delta = a.normed;
-    }
-    backend_.add_rms_norm(a.residual, delta, floats(next_norm), model_.rms_eps, a.normed);
+    const ResidualNorm next = {a.residual, floats(next_norm), model_.rms_eps, a.normed};
+    if (post_norm.bytes() == 0) return all_reduce_then_norm(out, next);
+    backend_.rms_norm(all_reduce(out), floats(post_norm), model_.rms_eps, a.normed);  // not in place: other ranks may still read the sum
+    backend_.add_rms_norm(next.residual, a.normed, next.weight, next.eps, next.out);
   };
   backend_.rms_norm(a.residual, floats(weights_.layers.front().attention_norm), model_.rms_eps, a.normed);
   for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
@@ -88,10 +94,22 @@ MatrixView Decoder::logits(std::span<const int32_t> rows) {
 
 MatrixView Decoder::all_reduce(MatrixView partial) {
   if (collective_.size() == 1) return partial;
-  const auto start = std::chrono::steady_clock::now();
-  const std::span<float> sum = collective_.all_reduce({partial.data, static_cast<size_t>(partial.rows * partial.cols)});
-  all_reduce_us_ += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
-  return {sum.data(), partial.rows, partial.cols, partial.cols};
+  const auto start = Steady::now();
+  const std::span<float> sum = collective_.all_reduce(floats_of(partial));
+  all_reduce_us_ += microseconds_since(start);
+  return like(partial, sum);
+}
+
+void Decoder::all_reduce_then_norm(MatrixView partial, const ResidualNorm& then) {
+  const auto apply = [&](MatrixView sum) { backend_.add_rms_norm(then.residual, sum, then.weight, then.eps, then.out); };
+  if (collective_.size() == 1) return apply(partial);
+  const auto start = Steady::now();
+  std::optional<int64_t> waited;
+  collective_.all_reduce_then_norm(floats_of(partial), then, [&](std::span<float> sum) {
+    waited = microseconds_since(start);
+    apply(like(partial, sum));
+  });
+  all_reduce_us_ += waited ? *waited : microseconds_since(start);
 }
 
 int64_t Decoder::take_all_reduce_us() { return std::exchange(all_reduce_us_, 0); }

@@ -39,6 +39,7 @@ class Decoder {
  private:
   void run_layers(const Activations& a, const KvPool& kv);
   MatrixView all_reduce(MatrixView partial);
+  void all_reduce_then_norm(MatrixView partial, const ResidualNorm& then);
 
   ModelConfig model_;
   Shard shard_;

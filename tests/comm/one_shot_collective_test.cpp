@@ -44,6 +44,7 @@ class FakeSmall final : public PeerSum {
   void open(std::span<const std::vector<std::byte>>) override {}
   void close() override { log_.calls.push_back("close"); }
   void add_up(float*, size_t count) override { log_.calls.push_back("small " + std::to_string(count)); }
+  void add_up_then_norm(float*, const ResidualNorm& then) override { log_.calls.push_back("small with norm " + std::to_string(then.residual.rows * then.residual.cols)); }
   void stop() override { log_.stopped = true; }
 
  private:
@@ -59,6 +60,7 @@ class Counted final : public PeerSum {
   void open(std::span<const std::vector<std::byte>>) override {}
   void close() override { ++closed_; }
   void add_up(float*, size_t) override {}
+  void add_up_then_norm(float*, const ResidualNorm&) override {}
   void stop() override {}
 
  private:
@@ -90,6 +92,21 @@ TEST(OneShotCollectiveTest, TheSizeAloneDecidesWhichWayASumGoes) {
             }),
             0);
   EXPECT_EQ(log.calls, (std::vector<std::string>{"small 10", "large 11", "small 1", "check", "close", "free"}));
+}
+
+TEST(OneShotCollectiveTest, TheNormIsPartOfASmallSumAndFollowsALargeOne) {
+  Log log;
+  EXPECT_EQ(on_ranks(1, [&](RankGroup& group) {
+              const auto collective = make(group, log);
+              for (const int64_t cols : {5, 6}) {
+                const std::span<float> part = collective->buffer(static_cast<size_t>(2 * cols));
+                const ResidualNorm then = {{part.data(), 2, cols, cols}, part.data(), 0, {}};
+                collective->all_reduce_then_norm(part, then, [&](std::span<float> sum) { log.calls.push_back("norm of " + std::to_string(sum.size())); });
+              }
+              return 0;
+            }),
+            0);
+  EXPECT_EQ(log.calls, (std::vector<std::string>{"small with norm 10", "large 12", "norm of 12", "close", "free"}));
 }
 
 TEST(OneShotCollectiveTest, MoreRanksSendLessInOneShotAndTooManyNothing) {

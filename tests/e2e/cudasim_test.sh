@@ -50,11 +50,13 @@ if [ -d "$ptx" ]; then  # nvcc's own instructions
   done
 fi
 
-# Sums in one shot between processes: lengths, bits, many calls behind each other.
-sums=(mpirun -n 3 "$(dirname "$TERRACE")/terrace_tests_runtime" --gtest_brief=1 --gtest_filter=DeviceCollectiveTest.SumsInOneShot*)
-expect 0 "${sums[@]}"
-grep -q "PASSED.*1 test" "$work/out" || fail "the sums in one shot were not tested: $(cat "$work/out")"
-[ ! -d "$ptx" ] || expect 0 env CUDASIM_PTX="$ptx" CUDASIM_CAPABILITY=90 "${sums[@]}"
+# Sums in one shot between processes: lengths, bits, many calls behind each other; and with the norm in their kernel.
+for test in SumsInOneShot TheNormInASumsKernel; do
+  sums=(mpirun -n 3 "$(dirname "$TERRACE")/terrace_tests_runtime" --gtest_brief=1 --gtest_filter="DeviceCollectiveTest.$test*")
+  expect 0 "${sums[@]}"
+  grep -q "PASSED.*1 test" "$work/out" || fail "$test was not tested: $(cat "$work/out")"
+  [ ! -d "$ptx" ] || expect 0 env CUDASIM_PTX="$ptx" CUDASIM_CAPABILITY=90 "${sums[@]}"
+done
 
 # A batch: text and log-probabilities of all lines, in a pool of 3 pages, so that sequences are put off and computed again.
 for id in 1 2 3; do

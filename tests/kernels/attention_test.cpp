@@ -133,8 +133,8 @@ TEST_P(AttentionTest, WorksWithEveryPageSize) {
   }
 }
 
-TEST_P(AttentionTest, MatchesTheReferenceOverManyPiecesOfQuantisedRows) {
-  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+TEST_P(AttentionTest, MatchesTheReferenceOverManyPiecesOfFewBits) {
+  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4), KvFormat(KvType::kF8)}) {
     if (!has_format(format)) continue;
     AttentionWorldOptions options = small_world({521});
     options.format = format;
@@ -147,14 +147,14 @@ TEST_P(AttentionTest, MatchesTheReferenceOverManyPiecesOfQuantisedRows) {
 }
 
 TEST_P(AttentionTest, BitsDoNotDependOnChunking) {
-  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4), KvFormat(KvType::kF8)}) {
     if (!has_format(format)) continue;
     AttentionWorldOptions options = small_world({length(530, 290)});
     options.format = format;
     AttentionWorld whole(*backend_, options);
     whole.finish(0, 530);
     for (const int32_t chunk : {1, 16, 100, 257}) {
-      if (GetParam().half_products && is_quantised(format.k) && chunk != 100) continue;
+      if (GetParam().half_products && is_rotated_key(format.k) && chunk != 100) continue;
       AttentionWorld chunked(*backend_, options);
       chunked.finish(0, chunk);
       EXPECT_TRUE(same_bits(whole.output(0), chunked.output(0))) << kv_format_name(format) << ", chunks of " << chunk;
@@ -189,6 +189,18 @@ TEST_P(AttentionTest, ALaterTokenNeverTouchesAnEarlierOne) {
                           {spoilt.output(0).begin(), spoilt.output(0).begin() + static_cast<int64_t>(earlier)}));
     EXPECT_TRUE(std::isnan(spoilt.output(0)[earlier]));
   }
+}
+
+// Floats of 8 bits have a NaN of their own.
+TEST_P(AttentionTest, NaNIn8BitPagesIsReadAsSuchAndByNobodyElse) {
+  AttentionWorldOptions options = small_world({40});
+  options.format = KvType::kF8;
+  options.nan_from = 20;
+  AttentionWorld world(*backend_, options);
+  world.step({{0, 33}});
+  world.finish(0, 1);
+  const auto first = static_cast<size_t>(20 * columns(options));
+  for (size_t i = 0; i < world.output(0).size(); ++i) ASSERT_EQ(std::isnan(world.output(0)[i]), i >= first) << i;
 }
 
 // Smaller and larger than a page, a piece and the context. Pages out of the window are lost (attention_world.h).

@@ -42,6 +42,7 @@ TEST(PageLayoutTest, EightBitsTakeHalfOf16AndFourBytesARow) {
   EXPECT_EQ(half.layer_stride, 16u * 3 * 2 * 128);
   EXPECT_EQ(q8.layer_stride, 16u * 3 * 2 * 68);
   EXPECT_EQ(mixed.layer_stride, 16u * 3 * (68 + 128));
+  EXPECT_EQ(make_page_layout(KvType::kF8, 16, 30, 3, 64).layer_stride, 16u * 3 * 2 * 64);  // floats need no scale
 }
 
 TEST(PageLayoutTest, FourBitsTakeAQuarterOf16AndEightBytesARowOf64) {

@@ -238,6 +238,34 @@ TEST_P(RopeTest, ARowOf4BitsThatIsNotFiniteIsReadAsNaN) {
   }
 }
 
+// Values exactly, keys by half a step, since they are turned by the backend's own cosines.
+TEST_P(RopeTest, RoundsToTheNearestFloatOf8Bits) {
+  for (const int head_dim : {64, 80, 20}) {
+    const RopeShape shape{head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, KvType::kF8};
+    const RopeRun run(*backend_, shape, 1000.0f);
+    EXPECT_EQ(run.stored(0, 0, true, 0), 448.0f);
+    for (size_t token = 0; token < run.positions.size(); ++token) {
+      for (int head = 0; head < kKvHeads; ++head) {
+        const size_t offset = (token * kKvHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
+        std::vector<double> rotated;
+        for (int d = 0; d < head_dim; ++d) rotated.push_back(run.rotated(shape, &run.k_in[offset], token, d));
+        const std::vector<double> keys = hadamard(rotated, rotated_dims(head_dim));
+        for (size_t d = 0; d < keys.size(); ++d) {
+          ASSERT_EQ(run.stored(token, head, true, d), f8_to_float(float_to_f8(run.v_in[offset + d]))) << token << " " << d;
+          ASSERT_NEAR(run.stored(token, head, false, d), keys[d], std::max(std::abs(keys[d]) / 16, 0x1p-10) + 5e-6) << token << " " << d;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(RopeTest, AnEightBitFloatThatIsNotFiniteIsReadAsNaN) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    const RopeRun run(*backend_, {64, 64, RopeStyle::kHalves, 1.0f, KvType::kF8}, bad);
+    for (size_t d = 0; d < 64; ++d) EXPECT_EQ(std::isnan(run.stored(0, 0, true, d)), d == 0);
+  }
+}
+
 TEST_P(RopeTest, TouchesNothingButTheTokensRows) {
   const RopeRun run(*backend_, RopeShape{});
   size_t written = 0;

@@ -162,7 +162,7 @@ TEST(ConfigFileTest, MessagesNamePlaceExpectationAndWayOut) {
        "dir/a.yaml:1:22: cache.page_tokens: expected a power of two from 1 to 256, found text in quotes; leave the quotes out"},
       {"cache: {page_tokens: [16]}\n", "dir/a.yaml:1:22: cache.page_tokens: expected a power of two from 1 to 256, found a list"},
       {"cache: {page_tokens: }\n", "dir/a.yaml:1:9: 'cache.page_tokens' has no value: expected a power of two from 1 to 256"},
-      {"cache: {format: f61}\n", "dir/a.yaml:1:17: cache.format: expected one of F16, BF16, F32, Q8, Q8/F16, Q4, Q8/Q4, found 'f61'; did you mean 'F16'?"},
+      {"cache: {format: f61}\n", "dir/a.yaml:1:17: cache.format: expected one of F16, BF16, F32, Q8, Q8/F16, Q4, Q8/Q4, F8, found 'f61'; did you mean 'F16'?"},
       {"model: {load: flie}\n", "dir/a.yaml:1:15: model.load: expected one of file, dummy, found 'flie'; did you mean 'file'?"},
       {"numerics: quick\n", "dir/a.yaml:1:11: numerics: expected one of auto, invariant, fast, found 'quick'"},
       {"cache: 16\n", "dir/a.yaml:1:1: 'cache' is a section: expected keys below it, indented"},

@@ -92,9 +92,9 @@ TEST(CacheEngineTest, PagesFetchedFromTheHostGiveEqualBitsOn1And2And3Ranks) {
 }
 
 // What quantised rows hold depends on nothing but their token: shared, fetched, read in place and computed in other chunks, they give the same bits.
-TEST(CacheEngineTest, PagesOf4BitsGiveEqualBitsWhereverTheyWere) {
+TEST(CacheEngineTest, PagesOfFewBitsGiveEqualBitsWhereverTheyWere) {
   const std::vector<Request> requests = questions(6, 2);
-  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4), KvFormat(KvType::kF8)}) {
     const std::string name(kv_format_name(format));
     Config config = small_config();
     config.cache.format = format;

@@ -188,6 +188,101 @@ TEST_F(DeviceCollectiveTest, RecordedSumsAndPlainOnesFollowEachOtherInAnyNumber)
   }
 }
 
+struct NormShape {
+  int64_t rows, cols;
+  int64_t shift = 0;  // floats that all begin after an aligned address, and their rows lie apart beyond their length
+};
+// One row and more than there are blocks, rows of a thread's four columns and of more than a block takes at a time, odd ones, rows that are not aligned.
+constexpr NormShape kNormShapes[] = {{1, 96}, {3, 4, 4}, {2, 1}, {5, 1027}, {1, 3000, 1}, {40, 100}, {33, 7, 3}, {7, 2052, 1}};
+
+/// A rank's data for the sum of a shape and the norm behind it, twice over: with the norm in the sum's kernel, and by the backend's op.
+class NormedSums {
+ public:
+  NormedSums(Backend& backend, const NormShape& shape) : backend_(backend), shape_(shape), memory_(backend.allocate((7 * room() + 8) * sizeof(float))) {}
+
+  void write_inputs(int rank, int64_t number) {
+    number_ = number;
+    const std::vector<float> part = part_of(rank, number, count());
+    for (const bool fused : {true, false}) {
+      write(backend_, part_of_sum(fused).data(), part);
+      write(backend_, view(fused ? 2 : 3).data, part_of(0, number + 5000, room()));  // the same residual on all ranks
+    }
+    write(backend_, at(6), part_of(0, 3 * number + 7001, static_cast<size_t>(shape_.cols)));
+  }
+  void run_fused(Collective& collective) const {
+    collective.all_reduce_then_norm(part_of_sum(true), {view(2), at(6), kEps, view(4)}, [](std::span<float>) { ADD_FAILURE() << "the norm is not part of the sum"; });
+  }
+  void expect_bits_of_the_plain_ops(Collective& collective) const {
+    collective.all_reduce(part_of_sum(false));
+    backend_.add_rms_norm(view(3), {at(1), shape_.rows, shape_.cols, shape_.cols}, at(6), kEps, view(5));
+    const std::string what = "rank " + std::to_string(collective.rank()) + ", number " + std::to_string(number_) + ", " + std::to_string(shape_.rows) + " x " + std::to_string(shape_.cols);
+    expect_bits(read(backend_, view(2).data, room()), read(backend_, view(3).data, room()), what + ", residual");
+    expect_bits(read(backend_, view(4).data, room()), read(backend_, view(5).data, room()), what + ", normed");
+    ASSERT_NE(read(backend_, view(4).data, 1).front(), 0.0f) << what;
+  }
+
+ private:
+  static constexpr float kEps = 1e-5f;
+
+  size_t count() const { return static_cast<size_t>(shape_.rows * shape_.cols); }
+  size_t room() const { return static_cast<size_t>(shape_.rows * stride() + 3) / 4 * 4; }
+  int64_t stride() const { return shape_.cols + shape_.shift; }
+  float* at(size_t which) const { return reinterpret_cast<float*>(memory_.data()) + which * room() + shape_.shift; }  // 0, 1: parts; 2, 3: residuals; 4, 5: outputs; 6: weight
+  MatrixView view(size_t which) const { return {at(which), shape_.rows, shape_.cols, stride()}; }
+  std::span<float> part_of_sum(bool fused) const { return {at(fused ? 0 : 1), count()}; }
+
+  Backend& backend_;
+  const NormShape shape_;
+  Buffer memory_;
+  int64_t number_ = 0;
+};
+
+TEST_F(DeviceCollectiveTest, TheNormInASumsKernelGivesTheBitsOfTheOpsOneByOne) {
+  if (!devices_reach_each_other()) GTEST_SKIP() << "CUDASIM_PEERS=0";
+  for (const int ranks : {2, 3, 4}) {
+    on_device_ranks({.ranks = ranks, .buffer_floats = 40000}, [&](Backend& backend, Collective& collective) {
+      std::vector<NormedSums> sums;
+      for (const NormShape& shape : kNormShapes) sums.emplace_back(backend, shape);
+      for (int64_t round = 0; round < 2; ++round) {
+        for (size_t i = 0; i < sums.size(); ++i) sums[i].write_inputs(collective.rank(), round * 100 + static_cast<int64_t>(i));
+        for (const NormedSums& sum : sums) sum.run_fused(collective);
+        for (const NormedSums& sum : sums) sum.expect_bits_of_the_plain_ops(collective);
+      }
+      collective.check();
+    });
+    if (started_by_mpi()) return;
+  }
+}
+
+TEST_F(DeviceCollectiveTest, RecordedSumsWithNormsFollowPlainOnes) {
+  if (!devices_reach_each_other()) GTEST_SKIP() << "CUDASIM_PEERS=0";
+  on_device_ranks({.ranks = 2, .buffer_floats = 40000}, [&](Backend& backend, Collective& collective) {
+    NormedSums first(backend, kNormShapes[5]), second(backend, kNormShapes[3]);
+    for (int64_t number = 0; number < 5; ++number) {
+      first.write_inputs(collective.rank(), 2 * number);
+      second.write_inputs(collective.rank(), 2 * number + 1);
+      backend.run_graph(1, [&] {
+        first.run_fused(collective);
+        second.run_fused(collective);
+      });
+      first.expect_bits_of_the_plain_ops(collective);
+      if (number % 2 == 0) second.expect_bits_of_the_plain_ops(collective);
+    }
+  });
+}
+
+// Also those between ranks whose devices do not reach each other's memory.
+TEST_F(DeviceCollectiveTest, ANormBehindASumThatIsNotInOneShotIsTheBackendsOwn) {
+  const auto rows = static_cast<int64_t>(one_shot_limit(2) / sizeof(float) / kHidden + 1);
+  on_device_ranks({.ranks = 2, .buffer_floats = static_cast<size_t>(rows * kHidden)}, [&](Backend& backend, Collective& collective) {
+    const std::span<float> part = collective.buffer(static_cast<size_t>(rows * kHidden));
+    write(backend, part.data(), std::vector<float>(part.size()));
+    size_t applied = 0;
+    collective.all_reduce_then_norm(part, {{nullptr, rows, kHidden, kHidden}, nullptr, 0, {}}, [&](std::span<float> sum) { applied += sum.size(); });
+    EXPECT_EQ(applied, part.size());
+  });
+}
+
 TEST_F(DeviceCollectiveTest, SumsBeyondTheLimitAreRightBetweenThoseInOneShot) {
   const size_t limit = one_shot_limit(2) / sizeof(float);
   on_device_ranks({.ranks = 2, .buffer_floats = limit + 1}, [&](Backend& backend, Collective& collective) {

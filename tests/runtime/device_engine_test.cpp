@@ -229,13 +229,13 @@ TEST_F(DeviceEngineTest, FourBitPagesAreRefusedWithTheFormatsThatThereAre) {
       make_backend("cuda", {})->check_kv_format(format);
       ADD_FAILURE() << kv_format_name(format);
     } catch (const Error& error) {
-      EXPECT_NE(std::string(error.what()).find("take F16, BF16, F32, Q8 or Q8/F16, or say backend: cpu"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("take F16, BF16, F32, Q8, Q8/F16 or F8, or say backend: cpu"), std::string::npos) << error.what();
     }
   }
 }
 
 TEST_F(DeviceEngineTest, EightBitPagesGiveTheTokensOfTheCpu) {
-  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16)}) {
+  for (const KvFormat format : {KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kF8)}) {
     Config config = device_config();
     config.cache.format = format;
     config.backend = "cpu";

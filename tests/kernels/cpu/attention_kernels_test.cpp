@@ -95,7 +95,7 @@ class TileWorld {
   void store_row(const PageRows& rows, int32_t key, const float* values) {
     std::byte* page = pool_.data() + static_cast<size_t>(key / shape_.page_tokens) * layout_.page_stride;
     std::byte* row = page + layout_.row_offset(rows, 0, 0, key % shape_.page_tokens);
-    if (rows.type == KvType::kQ4) {
+    if (rows.type == KvType::kQ4 || rows.type == KvType::kF8) {
       std::byte* scales = page + layout_.scale_offset(rows, 0, 0, key % shape_.page_tokens);
       return kScalarRowOps.store_kv(values, shape_.head_dim, rows.type, row, scales);
     }
@@ -129,7 +129,7 @@ constexpr Shape kShapes[] = {{1, 3, 64, 300, 16},  {2, 3, 64, 300, 16},   {7, 3,
 TEST(AttentionKernelsTest, EveryIsaYieldsTheScalarBits) {
   const std::vector<NamedKernels> faster = faster_kernels();
   if (faster.empty()) GTEST_SKIP() << "this machine runs the scalar kernels only";
-  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4), KvFormat(KvType::kF8)}) {
     for (const Shape& shape : kShapes) {
       const TileWorld world(shape, format);
       const std::vector<float> expected = world.run(kScalarAttention);
@@ -152,7 +152,7 @@ TEST(AttentionKernelsTest, PairsOfBfloat16StayNearTheScalarResults) {
     shapes.push_back({43, 1, head_dim, 301, 16});
     shapes.push_back({20, 3, head_dim, 530, 16, 256, {37, 5}, 3.0f});
   }
-  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+  for (const KvFormat format : {KvFormat(KvType::kF16), KvFormat(KvType::kQ8), KvFormat(KvType::kQ8, KvType::kF16), KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4), KvFormat(KvType::kF8)}) {
     for (const Shape& shape : shapes) {
       const TileWorld world(shape, format);
       const std::vector<float> expected = world.run(kScalarAttention);

@@ -126,7 +126,7 @@ TEST(CpuPageCodecTest, AllIsasStoreAndYieldTheSameBytesAndNoPadding) {
 }
 
 TEST(CpuPageCodecTest, RowsOf4BitsAreRefused) {
-  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4), KvFormat(KvType::kF8)}) {
     EXPECT_THROW(CpuPageCodec(layout_of(format, 64), layout_of(KvType::kQ8, 64), kScalarRowOps), Error);
   }
   EXPECT_THROW(CpuPageCodec(layout_of(KvType::kF16, 64), layout_of(KvType::kBF16, 64), kScalarRowOps), Error);

@@ -120,7 +120,7 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   for (const AttentionWindow& other : options_.other_windows) attend(other);
   attend(options_.window);
   const std::vector<float> result = out.get(backend_);
-  if (is_quantised(options_.format.k)) {
+  if (is_rotated_key(options_.format.k)) {
     for (const Row& row : rows) keep_stored(sequences_[static_cast<size_t>(row.sequence)], row.num_tokens);
   }
   auto from = result.begin();

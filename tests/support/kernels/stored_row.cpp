@@ -33,6 +33,7 @@ std::vector<double> stored_row(const std::byte* page, const PageLayout& layout, 
       case KvType::kF32: values[d] = read<float>(row + 4 * d); break;
       case KvType::kF16: values[d] = f16_to_float(read<uint16_t>(row + 2 * d)); break;
       case KvType::kBF16: values[d] = bf16_to_float(read<uint16_t>(row + 2 * d)); break;
+      case KvType::kF8: values[d] = f8_to_float(read<uint8_t>(row + d)); break;
       case KvType::kQ8: values[d] = static_cast<double>(read<int8_t>(row + d)) * read<float>(scales); break;
       case KvType::kQ4: values[d] = q4_value(row, scales, d); break;
     }
