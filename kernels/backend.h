@@ -43,7 +43,7 @@ struct PackOptions {
   bool fine_activations = false;
 };
 
-/// This rank's KV pages of one layer group: blocks of layout.page_stride bytes from `base`, one a frame. Attention may also read the pages of the host tier:
+/// This rank's KV pages: blocks of layout.page_stride bytes from `base`, one a frame, each of one layer group (all have pages of one layout). Attention may also read the pages of the host tier:
 /// their frames follow the device's in number, and on the CPU in place; K and V are written to the device's frames only.
 struct KvPool {
   std::byte* base = nullptr;
@@ -62,12 +62,23 @@ struct FrameCopy {
 struct StepBatch {
   std::span<const int32_t> tokens;     // [num_tokens] ids
   std::span<const int32_t> positions;  // [num_tokens]
-  std::span<const int32_t> kv_page;    // [num_tokens] index in `frames` of the page that the token's K and V go to
+  std::span<const int32_t> kv_page;    // [num_tokens] index in each group's frames of the page that the token's K and V go to
   std::span<const AttentionRun> runs;
-  std::span<const uint32_t> frames;    // page tables of all runs, one after another
+  std::span<const uint32_t> frames;    // [num_groups, pages] page tables of all runs, one after another, of one layer group after another
+  int32_t num_groups = 1;              // the same in every step of a model
 
+  std::span<const uint32_t> frames_of(int32_t group) const {
+    const size_t pages = frames.size() / static_cast<size_t>(num_groups);
+    return frames.subspan(static_cast<size_t>(group) * pages, pages);
+  }
   /// Every run is one token.
   bool is_decode() const { return !tokens.empty() && runs.size() == tokens.size(); }
+};
+
+/// Where a layer's K and V are: which page table is its group's, and which layer of the pages is its.
+struct LayerPlace {
+  int32_t group = 0;
+  int32_t layer = 0;
 };
 
 enum class RopeStyle { kAdjacentPairs, kHalves };  // pairs (2i, 2i+1), or (i, i + rotary_dim / 2)
@@ -81,7 +92,7 @@ struct RopeKvArgs {
   RopeStyle style = RopeStyle::kAdjacentPairs;
   std::span<const float> inverse_frequency;  // [rotary_dim / 2] radians per position
   float attention_factor = 1.0f;             // multiplies sin and cos (yarn)
-  int32_t layer = 0;
+  LayerPlace place;
   const KvPool* kv = nullptr;
   // Endless streams (attention.window). The queries once more, as they stand to the sinks; data == nullptr: not wanted.
   MatrixView q_sinks = {};        // like q, written
@@ -101,7 +112,7 @@ struct AttentionArgs {
   float soft_cap = 0;    // 0: none; else a scaled score s counts as soft_cap * tanh(s / soft_cap)
   int32_t window = 0;    // 0: all keys; else a query at position p sees keys p - window + 1 .. p, and those at positions < sinks.
   int32_t sinks = 0;     // Pages with nothing else are not read: their frame numbers may be any. Layers of a step may differ in all three.
-  int32_t layer = 0;
+  LayerPlace place;
   const KvPool* kv = nullptr;
   MatrixView q_sinks = {};  // like q, used for keys at positions < sinks (RopeKvArgs); data == nullptr: q is
 

@@ -26,7 +26,7 @@ struct PageRows {
 struct PageLayout {
   PageRows k, v;
   int32_t page_tokens = 16;
-  int32_t num_layers = 0;
+  int32_t num_layers = 0;    // of a layer group
   int32_t num_kv_heads = 0;  // this rank's
   int32_t head_dim = 0;
   size_t layer_stride = 0;  // rounded up to 64

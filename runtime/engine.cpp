@@ -25,7 +25,7 @@ Scheduler::Options scheduler_options(const Engine::Options& options, int num_ran
           .num_host_frames = options.num_host_frames,
           .num_disk_frames = options.num_disk_frames,
           .context_length = options.context_length,
-          .window = options.cache.enabled ? options.window : AttentionWindow{},  // else all is computed again, from the beginning
+          .windows = options.cache.enabled ? options.windows : std::vector<AttentionWindow>(options.windows.size()),  // else all is computed again, from the beginning
           .num_ranks = num_ranks,
           .cache_enabled = options.cache.enabled,
           .keep_prefixes = options.cache.prefixes,

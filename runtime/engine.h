@@ -50,7 +50,7 @@ class Engine {
     int32_t num_host_frames = 0;
     int32_t num_disk_frames = 0;
     int32_t context_length = 0;
-    AttentionWindow window = {};  // of all layers: what is outside is wanted by none
+    std::vector<AttentionWindow> windows = {AttentionWindow{}};  // of each layer group: what is outside is wanted by none
     std::string origin;           // all that the bytes of a page depend on beside its tokens
     std::vector<DiskRecord> on_disk;  // pages that every rank found whole at the start
     TraceWriter* trace = nullptr;     // outlives the engine

@@ -23,11 +23,11 @@ constexpr size_t kFixedWorkspace = size_t{64} << 20;  // thread stacks, attentio
 }
 
 /// Pages that max_sequences sequences of the whole context would fill; more would lie idle.
-int64_t useful_pages(const Config& config, const ModelConfig& model) {
+int64_t useful_pages(const Config& config, const ModelConfig& model, int32_t num_groups) {
   // Beside what a stream sees, which is within the context, are the chunk that it computes and pages that are cut at both ends.
   const int64_t beside = model.endless ? config.scheduler.max_tokens_per_step + 2 * config.cache.page_tokens : 0;
   const int64_t per_sequence = (int64_t{model.context_length} + beside + config.cache.page_tokens - 1) / config.cache.page_tokens;
-  return std::min<int64_t>(per_sequence * config.scheduler.max_sequences, std::numeric_limits<int32_t>::max());
+  return std::min<int64_t>(per_sequence * num_groups * config.scheduler.max_sequences, std::numeric_limits<int32_t>::max());
 }
 
 size_t pool_bytes(const MemorySize& size, size_t left) {
@@ -67,21 +67,29 @@ MemoryPlan plan_memory(const Config& config, const ModelConfig& model, const Sha
   plan.available = inputs.available;
   plan.weights = inputs.weight_bytes;
   plan.workspace = estimate_workspace_bytes(model, shard, config.scheduler);
-  plan.layout = make_page_layout(config.cache.format, config.cache.page_tokens, model.num_layers, shard.kv_heads.size(), model.head_dim);
+  const LayerGroups groups = model.layer_groups();
+  plan.num_groups = groups.count();
+  plan.layout = make_page_layout(config.cache.format, config.cache.page_tokens, groups.layers_per_group, shard.kv_heads.size(), model.head_dim);
   plan.stored_layout = stored_layout(config, plan.layout);
-  plan.kv_bytes_per_token = (plan.layout.page_stride + static_cast<size_t>(config.cache.page_tokens) - 1) / static_cast<size_t>(config.cache.page_tokens);
+  const auto bytes_in = [&](auto num_groups) {
+    const auto page_tokens = static_cast<size_t>(config.cache.page_tokens);
+    return (plan.layout.page_stride * static_cast<size_t>(num_groups) + page_tokens - 1) / page_tokens;
+  };
+  plan.kv_bytes_per_token = bytes_in(plan.num_groups);
+  plan.kv_bytes_in_windows = bytes_in(std::ranges::count_if(groups.windows, [](const AttentionWindow& window) { return window.size > 0; }));
   const size_t needed = plan.weights + plan.workspace;
   plan.left = plan.available - std::min(plan.available, needed);
   if (needed > plan.available) refuse(plan, "nothing remains for KV pages");
 
   const size_t pool = pool_bytes(config.cache.device, plan.left);
   const auto affordable = static_cast<int64_t>(std::min<size_t>(pool / plan.layout.page_stride, std::numeric_limits<int32_t>::max()));
-  const int64_t useful = useful_pages(config, model);
+  const int64_t useful = useful_pages(config, model, plan.num_groups);
   plan.capped = affordable >= useful;
   plan.num_frames = static_cast<int32_t>(std::min(affordable, useful));
   plan.kv_bytes = static_cast<size_t>(plan.num_frames) * plan.layout.page_stride;
-  if (plan.num_frames < 1) {
-    refuse(plan, fmt::format("cache.device gives the KV cache {} and one page takes {}", format_bytes(pool), format_bytes(plan.layout.page_stride)));
+  if (plan.num_frames < plan.num_groups) {
+    const std::string first = plan.num_groups == 1 ? "one page takes" : fmt::format("the first {} pages take", plan.num_groups);
+    refuse(plan, fmt::format("cache.device gives the KV cache {} and {} {}", format_bytes(pool), first, format_bytes(plan.layout.page_stride * static_cast<size_t>(plan.num_groups))));
   }
   if (plan.kv_bytes > plan.left) refuse(plan, fmt::format("cache.device asks for {}", format_bytes(pool)));
   plan_host_tier(config, inputs, plan);
@@ -89,19 +97,20 @@ MemoryPlan plan_memory(const Config& config, const ModelConfig& model, const Sha
 }
 
 std::string describe(const MemoryPlan& plan) {
-  const int64_t tokens = int64_t{plan.num_frames} * plan.layout.page_tokens;
+  const std::string pages = plan.num_groups == 1 ? "page" : fmt::format("{} pages", plan.num_groups);
+  const std::string windowed = plan.kv_bytes_in_windows == 0 ? "" : fmt::format(", {} of them while the token is in a window", format_bytes(plan.kv_bytes_in_windows));
   return fmt::format(
       "memory of this rank: {} available, weights {}, workspace {}, left {}\n"
-      "KV cache: {} {} per token, page of {} tokens {}\n"
+      "KV cache: {} {} per token{}, {} of {} tokens {}\n"
       "tier device: {} pages, {} tokens, {}{}\n"
       "tier host: {}\n",
       format_bytes(plan.available), format_bytes(plan.weights), format_bytes(plan.workspace), format_bytes(plan.left),
-      kv_format_name(plan.layout.format()), format_bytes(plan.kv_bytes_per_token), plan.layout.page_tokens, format_bytes(plan.layout.page_stride),
-      plan.num_frames, tokens, format_bytes(plan.kv_bytes), plan.capped ? " (all that max_sequences full contexts can use)" : "",
+      kv_format_name(plan.layout.format()), format_bytes(plan.kv_bytes_per_token), windowed, pages, plan.layout.page_tokens,
+      format_bytes(plan.layout.page_stride * static_cast<size_t>(plan.num_groups)), plan.num_frames, plan.tokens_in(plan.num_frames), format_bytes(plan.kv_bytes), plan.capped ? " (all that max_sequences full contexts can use)" : "",
       plan.num_host_frames == 0 ? "none (cache.host)" : fmt::format("{} pages, {} tokens, {}{}", plan.num_host_frames,
-                                                                    int64_t{plan.num_host_frames} * plan.layout.page_tokens, format_bytes(plan.host_bytes),
+                                                                    plan.tokens_in(plan.num_host_frames), format_bytes(plan.host_bytes),
                                                                     plan.stored_layout == plan.layout ? "" : fmt::format(", {} {} per token", kv_format_name(plan.stored_layout.format()),
-                                                                                                                         format_bytes(plan.stored_layout.page_stride / static_cast<size_t>(plan.layout.page_tokens)))));
+                                                                                                                         format_bytes(plan.stored_layout.page_stride * static_cast<size_t>(plan.num_groups) / static_cast<size_t>(plan.layout.page_tokens)))));
 }
 
 }  // namespace terrace

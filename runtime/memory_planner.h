@@ -24,14 +24,19 @@ struct MemoryPlan {
   size_t weights = 0;
   size_t workspace = 0;           // activations and scratch of the longest step
   size_t left = 0;                // available - weights - workspace
-  PageLayout layout;              // of this rank's pages
+  PageLayout layout;              // of this rank's pages, each of one layer group
+  int32_t num_groups = 1;         // layer groups: a token is in a page of each
   PageLayout stored_layout;       // of the same page in the host tier and on disk
-  size_t kv_bytes_per_token = 0;  // of this rank, padding of the page included
+  size_t kv_bytes_per_token = 0;  // of this rank and all groups, padding of the pages included
+  size_t kv_bytes_in_windows = 0;  // of these, the ones that a token takes only while it is in a window
   int32_t num_frames = 0;         // pages of the device tier
   size_t kv_bytes = 0;            // num_frames pages
   int32_t num_host_frames = 0;    // pages of the host tier
   size_t host_bytes = 0;          // num_host_frames pages
   bool capped = false;            // num_frames is all that scheduler.max_sequences full contexts can use
+
+  /// Tokens with a page of each group that so many frames hold; where windows let pages go, they hold those of longer sequences.
+  int64_t tokens_in(int64_t frames) const { return frames / num_groups * layout.page_tokens; }
 };
 
 /// Throws kOutOfMemory where weights and workspace leave no room for the KV pool asked for (or for a single page), with the figures and the

@@ -33,7 +33,7 @@ std::string describe(const GeometryConfig& g) {
 std::string page_origin(const PageOriginInputs& inputs) {
   const PageLayout& layout = inputs.layout;
   const std::string weights = inputs.file != nullptr ? fmt::format("{} {:016x}", inputs.file->file_bytes(), sample_digest(*inputs.file)) : describe(*inputs.geometry);
-  const AttentionWindow window = inputs.model->endless ? inputs.model->widest_window() : AttentionWindow();
+  const AttentionWindow window = inputs.model->endless ? inputs.model->window_of(0) : AttentionWindow();
   const std::string stored = inputs.stored == layout.format() ? "" : fmt::format(", stored as {}", kv_format_name(inputs.stored));
   return fmt::format("{} {} on {} ranks, {} a host, {} {} {} {} {} {}, {}, window {} {}{}", inputs.model->architecture, weights, inputs.num_ranks, inputs.ranks_per_host,
                      kv_format_name(layout.format()), layout.page_tokens, layout.num_layers, layout.num_kv_heads, layout.head_dim, layout.page_stride,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "runtime/cache/page_key.h"
@@ -20,25 +21,30 @@ TierManager::Options tier_options(const Scheduler::Options& options) {
   tiers.page_tokens = options.page_tokens;
   tiers.num_frames = {options.num_frames, options.num_host_frames, options.num_disk_frames};
   // What one step may ask for, so that its pages have been written out when the next one asks again.
-  const int32_t step_pages = options.max_tokens_per_step / options.page_tokens + options.max_sequences;
+  const int32_t step_pages = (options.max_tokens_per_step / options.page_tokens + options.max_sequences) * static_cast<int32_t>(options.windows.size());
   tiers.spare_frames = std::min(step_pages, options.num_frames / 4);
   tiers.keep_pages = options.cache_enabled && options.keep_prefixes;
   tiers.in_place = options.in_place;
   tiers.write_through = options.num_host_frames > 0 && (options.in_place || options.num_host_frames >= options.num_frames);
   tiers.num_ranks = options.num_ranks;
   tiers.policy = options.policy;
-  tiers.breaks_chains = options.window.size > 0;
   return tiers;
+}
+
+std::vector<PagesInSight> pages_in_sight(const Scheduler::Options& options) {
+  std::vector<PagesInSight> groups;
+  for (const AttentionWindow& window : options.windows) groups.emplace_back(window, options.page_tokens, options.max_tokens_per_step);
+  return groups;
 }
 
 }  // namespace
 
 Scheduler::Scheduler(const Options& options)
     : options_(options),
-      in_sight_(options.window, options.page_tokens, options.max_tokens_per_step),
+      in_sight_(pages_in_sight(options)),
       tiers_(tier_options(options)),
       pages_(tiers_, in_sight_, options.page_tokens, options.max_sequences),
-      prefix_hold_(tiers_, options.page_tokens, in_sight_.num_shareable(), options.fetch),
+      prefix_hold_(tiers_, in_sight_, options.page_tokens, options.fetch),
       by_slot_(static_cast<size_t>(options.max_sequences)) {}
 
 // The last token's K and V are never needed, so a sequence may be one longer than its pages.
@@ -46,9 +52,22 @@ int32_t Scheduler::max_sequence_tokens() const { return std::min(options_.contex
 
 // Positions of one sequence that can have K and V.
 int32_t Scheduler::max_positions() const {
-  if (in_sight_.most_at_a_time(options_.context_length) <= options_.num_frames) return options_.context_length;
-  const int64_t frames = options_.in_place ? std::max(options_.num_frames, options_.num_host_frames) : options_.num_frames;
-  return static_cast<int32_t>(std::min<int64_t>(options_.context_length, frames * options_.page_tokens));
+  if (most_frames(options_.context_length) <= options_.num_frames) return options_.context_length;
+  // In place the host has them all, but for those that a chunk is computed into, beside one that it begins in.
+  const bool in_place = options_.in_place && options_.num_frames >= 2 * num_groups();
+  const int64_t frames = in_place ? std::max(options_.num_frames, options_.num_host_frames) : options_.num_frames;
+  int64_t pages = 0;  // the most whose frames are there, bit by bit
+  for (auto bit = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(frames) + 1)); bit > 0; bit /= 2) {
+    if (most_frames((pages + bit) * options_.page_tokens) <= frames) pages += bit;
+  }
+  return static_cast<int32_t>(std::min<int64_t>(options_.context_length, pages * options_.page_tokens));
+}
+
+// Of all groups together, for a sequence of so many positions.
+int64_t Scheduler::most_frames(int64_t positions) const {
+  int64_t frames = 0;
+  for (const PagesInSight& group : in_sight_) frames += group.most_at_a_time(positions);
+  return frames;
 }
 
 std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
@@ -61,17 +80,18 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
   }
   if (request.pooling && prompt > max_positions()) {
     return fmt::format("the text's {} tokens need {} KV pages, but the pool has {}: raise cache.{} or give a shorter text", prompt,
-                       in_sight_.most_at_a_time(prompt), pages_for(max_positions()), options_.in_place ? "host" : "device");
+                       most_frames(prompt), most_frames(max_positions()), options_.in_place ? "host" : "device");
   }
   if (longest > max_sequence_tokens()) {
     return fmt::format("the prompt's {} tokens and max_tokens {} need {} KV pages, but the pool has {}: raise cache.{} or lower max_tokens",
-                       prompt, request.max_tokens, in_sight_.most_at_a_time(longest - 1), pages_for(max_sequence_tokens() - 1),
+                       prompt, request.max_tokens, most_frames(longest - 1), most_frames(max_positions()),
                        options_.in_place ? "host" : "device");
   }
   auto sequence = std::make_unique<Sequence>();
   sequence->id = id;
   sequence->tokens = request.prompt;
   sequence->root = root_key(options_.origin, request.cache_salt);
+  sequence->groups.resize(in_sight_.size());
   sequence->request = std::move(request);
   waiting_.push_back(std::move(sequence));
   return std::nullopt;
@@ -131,11 +151,11 @@ bool Scheduler::try_schedule(Sequence& sequence, StepPlan& plan, int32_t& budget
 // Maps pages for the first `num_positions` positions. Where no frames can be had the sequence waits. That cannot stall: the oldest sequence waits only
 // while others of this plan get on or pages move, and it fits the pool alone.
 bool Scheduler::reserve(Sequence& sequence, int32_t num_positions, StepPlan& plan) {
-  const auto needed = static_cast<size_t>(pages_for(num_positions));
-  while (sequence.pages.size() < needed) {
-    const int64_t missing = static_cast<int64_t>(needed - sequence.pages.size()) - tiers_.num_available();
+  const int32_t num_pages = pages_for(num_positions);
+  while (const int64_t needed = pages_.num_missing(sequence, num_pages)) {
+    const int64_t missing = needed - tiers_.num_available();
     if (missing <= 0) {
-      if (pages_.add_page(sequence)) continue;
+      if (pages_.add_page(sequence, num_pages)) continue;
       if (!options_.in_place) return false;  // those that are idle lie before others that move
     }
     const TierManager::Readiness moved = move_out_of_the_way(static_cast<size_t>(std::max<int64_t>(missing, 1)));
@@ -162,7 +182,7 @@ bool Scheduler::make_room(const Sequence& sequence, const StepPlan& plan) {
   // Who holds pages was among the first kLookAhead once, and only what ran then can have come before it since.
   const size_t num_holding = kLookAhead + static_cast<size_t>(options_.max_sequences);
   for (size_t i = std::min(waiting_.size(), num_holding); i-- > 0;) {
-    if (waiting_[i]->prefix.empty()) continue;
+    if (waiting_[i]->prefix_pages() == 0) continue;
     prefix_hold_.let_go(*waiting_[i]);
     return true;
   }
@@ -173,7 +193,7 @@ bool Scheduler::make_room(const Sequence& sequence, const StepPlan& plan) {
 bool Scheduler::preempt_younger_than(const Sequence& sequence, const StepPlan& plan) {
   std::optional<size_t> victim;
   for (size_t i = running_.size(); i-- > 0 && running_[i]->id > sequence.id;) {
-    if (running_[i]->planned_step == plan.step || running_[i]->pages.empty()) continue;
+    if (running_[i]->planned_step == plan.step || running_[i]->groups.front().pages.empty()) continue;
     if (!victim || lost_tokens(*running_[i]) < lost_tokens(*running_[*victim])) victim = i;
   }
   if (!victim) return false;
@@ -184,7 +204,7 @@ bool Scheduler::preempt_younger_than(const Sequence& sequence, const StepPlan& p
 // With a colder tier full pages survive a preemption and are fetched again; without one they are taken for the sequence in need.
 int32_t Scheduler::lost_tokens(const Sequence& sequence) const {
   const bool pages_survive = tiers_.keeps_pages() && options_.num_host_frames > 0;
-  return pages_survive ? sequence.num_computed - sequence.num_published * options_.page_tokens : sequence.num_computed;
+  return pages_survive ? sequence.num_computed - sequence.num_published() * options_.page_tokens : sequence.num_computed;
 }
 
 // In order of arrival; the first has the whole pool where nothing runs. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon.
@@ -198,7 +218,7 @@ void Scheduler::admit(StepPlan& plan, int32_t& budget) {
     }
     const bool near = prefix_hold_.bring_near(sequence);
     if (budget <= 0 || num_running() == options_.max_sequences) {
-      if (near && sequence.prefix.empty()) return;
+      if (near && sequence.prefix_pages() == 0) return;
       ++i;
     } else if (!near || is_computing_for(sequence)) {
       ++i;
@@ -234,13 +254,9 @@ void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {
 // Room for all of its present tokens beside what running prompts still have to compute, and a page of growth for each running sequence:
 // who is admitted is not preempted in the next breath.
 bool Scheduler::has_room_for(const Sequence& sequence) const {
-  int64_t needed = pages_.num_to_come(sequence) - static_cast<int64_t>(sequence.num_near);
-  for (size_t i = sequence.num_near; i < sequence.prefix.size(); ++i) {
-    const CachedPage& cached = tiers_.pages().at(sequence.prefix[i]);
-    if (cached.in(Tier::kDevice) || (cached.in(Tier::kHost) && (cached.move != 0 || options_.in_place))) --needed;  // has its frame already
-  }
+  int64_t needed = pages_.num_to_come(sequence) - prefix_hold_.num_with_frame(sequence);
   for (const SequencePtr& other : running_) needed += pages_.num_to_come(*other);
-  const int64_t growth = num_running();
+  const int64_t growth = int64_t{num_running()} * num_groups();
   return needed + growth <= tiers_.num_available();
 }
 
@@ -253,10 +269,10 @@ bool Scheduler::find_room_for(const Sequence& sequence) {
 
 // The first page that it would have to compute is about to be computed by a running sequence: better to wait for it than to do it twice.
 bool Scheduler::is_computing_for(const Sequence& waiting) const {
-  const size_t next = waiting.prefix.size();
-  if (!tiers_.keeps_pages() || waiting.needs_every_position() || next >= waiting.keys.size() || static_cast<int64_t>(next) >= in_sight_.num_shareable()) return false;
+  const size_t next = waiting.prefix_pages();
+  if (!tiers_.keeps_pages() || waiting.needs_every_position() || next >= waiting.keys.size()) return false;
   return std::ranges::any_of(running_, [&](const SequencePtr& other) {
-    return other->num_computed < other->num_prompt() && static_cast<size_t>(other->num_published) <= next && next < other->keys.size() &&
+    return other->num_computed < other->num_prompt() && static_cast<size_t>(other->num_published()) <= next && next < other->keys.size() &&
            other->keys[next] == waiting.keys[next];
   });
 }
@@ -273,7 +289,7 @@ int32_t Scheduler::chunk_size(const Sequence& sequence, int32_t budget) const {
   const int32_t scored = sequence.num_prompt() - 1;  // positions whose next token is known: their rows return log-probabilities
   if (sequence.request.prompt_logprobs && sequence.num_computed < scored) count = std::min(count, scored - sequence.num_computed);
   // Where a sequence may be longer than the device's pool, a chunk is not: its pages move out of the way of the next one's.
-  if (options_.in_place) count = std::min(count, std::max(options_.num_frames / 2, 1) * options_.page_tokens);
+  if (options_.in_place) count = std::min(count, std::max(options_.num_frames / 2 / num_groups(), 1) * options_.page_tokens);
   return std::min(count, budget);
 }
 
@@ -332,8 +348,10 @@ FinishReason Scheduler::commit(const PlanRow& row, std::optional<int32_t> token)
 int64_t Scheduler::tokens_in_frames() const {
   int64_t slots = int64_t{frames_in_use()} * options_.page_tokens;
   for (const SequencePtr& sequence : running_) {
-    const int64_t mapped = static_cast<int64_t>(sequence->pages.size()) * options_.page_tokens;
-    slots -= std::max<int64_t>(mapped - sequence->num_tokens(), 0);  // only its own last page
+    for (const SequenceGroup& group : sequence->groups) {
+      const int64_t mapped = static_cast<int64_t>(group.pages.size()) * options_.page_tokens;
+      slots -= std::max<int64_t>(mapped - sequence->num_tokens(), 0);  // only its own last page
+    }
   }
   return slots;
 }

@@ -6,8 +6,8 @@
 // gives up its pages, the one that loses least work; so the oldest always gets on. Full pages stay in the cache as long as there is room in any tier.
 // Where rows may read the host tier in place, full pages of running sequences are moved out of the way first, and a sequence may be as long as that tier.
 //
-// Where all layers have a window, a sequence lets pages go as they fall out of it, and never needs more than sinks, window and chunk at a time, whatever
-// its length. Only pages from before the first such loss are shared; a preempted one computes the rest again.
+// Each layer group has pages of its own. Where a group has a window, a sequence lets pages of it go as they fall out, and never needs more of them than
+// sinks, window and chunk at a time, whatever its length; they stay in the cache like any others, as long as there is room.
 #pragma once
 
 #include <cstdint>
@@ -37,11 +37,11 @@ class Scheduler {
     int32_t num_host_frames = 0;
     int32_t num_disk_frames = 0;
     int32_t context_length = 0;
-    AttentionWindow window = {};  // of all layers: a page that falls out of it is let go
+    std::vector<AttentionWindow> windows = {AttentionWindow{}};  // of each layer group: a page that falls out of it is let go
     int32_t num_ranks = 1;
     bool cache_enabled = true;  // false: after each token the whole sequence is computed again (teaching baseline)
     bool keep_prefixes = true;  // full pages are kept for sequences that begin alike
-    bool in_place = false;      // rows may read pages of the host tier where they lie; not with a window, most of whose pages no tier keeps
+    bool in_place = false;      // rows may read pages of the host tier where they lie
     FetchRule fetch = FetchRule::kWhereFaster;
     std::string policy = "lru";
     std::string origin = {};    // all that the bytes of a page depend on beside its tokens
@@ -94,12 +94,14 @@ class Scheduler {
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
   int32_t max_positions() const;
+  int64_t most_frames(int64_t positions) const;
+  int32_t num_groups() const { return static_cast<int32_t>(in_sight_.size()); }
   void stop_running(Sequence& sequence);
   void to_waiting(size_t running_index);
   int32_t pages_for(int32_t positions) const { return (positions + options_.page_tokens - 1) / options_.page_tokens; }
 
   Options options_;
-  PagesInSight in_sight_;
+  std::vector<PagesInSight> in_sight_;  // by layer group
   TierManager tiers_;
   SequencePages pages_;
   PrefixHold prefix_hold_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/cache/page_table.h"
@@ -15,8 +16,9 @@ namespace terrace {
 
 class SequencePages {
  public:
-  SequencePages(TierManager& tiers, const PagesInSight& in_sight, int32_t page_tokens, int32_t num_slots)
-      : tiers_(tiers), in_sight_(in_sight), page_tokens_(page_tokens), tables_(num_slots) {}
+  /// `in_sight`: of each layer group.
+  SequencePages(TierManager& tiers, std::span<const PagesInSight> in_sight, int32_t page_tokens, int32_t num_slots)
+      : tiers_(tiers), in_sight_(in_sight), page_tokens_(page_tokens), tables_(num_slots, static_cast<int32_t>(in_sight.size())) {}
 
   /// A sequence that has been given its slot.
   void open(const Sequence& sequence);
@@ -28,8 +30,10 @@ class SequencePages {
   void adopt_prefix(Sequence& sequence);
   /// Has the beginning of a cached page copied that begins as the sequence goes on.
   void copy_partial_page(Sequence& sequence, StepPlan& plan);
-  /// A frame of its own behind its last page. False: there is none.
-  bool add_page(Sequence& sequence);
+  /// Frames that it lacks for its first `num_pages` pages of all groups.
+  int64_t num_missing(const Sequence& sequence, int32_t num_pages) const;
+  /// A frame of its own behind the last page of a group that has fewer than `num_pages`. False: there is none.
+  bool add_page(Sequence& sequence, int32_t num_pages);
   /// Offers the pages that have become full to the cache.
   void publish(Sequence& sequence);
   /// Lets rows read the last of its pages on the host, so that the device's copy may go, and prepares as many of those before it. kReady: done;
@@ -45,13 +49,19 @@ class SequencePages {
   const PageTables& tables() const { return tables_; }
 
  private:
-  void map(Sequence& sequence, SequencePage page);
-  void update_table(const Sequence& sequence, size_t index);
+  void map(Sequence& sequence, size_t group, SequencePage page);
+  void update_table(const Sequence& sequence, size_t group, size_t index);
+  void adopt_group(Sequence& sequence, size_t group);
+  void publish_group(Sequence& sequence, size_t group);
+  void let_unseen_go(Sequence& sequence, size_t group);
+  TierManager::Readiness move_to_host(Sequence& sequence, size_t group, size_t num_pages);
+  std::vector<PageId> partial_pages(const Sequence& sequence, int32_t& num_tokens) const;
+  const PageKey& key_before(const Sequence& sequence, int32_t page) const { return page == 0 ? sequence.root : sequence.keys[static_cast<size_t>(page) - 1]; }
   void give_up(const SequencePage& page);
   int32_t pages_for(int32_t positions) const { return (positions + page_tokens_ - 1) / page_tokens_; }
 
   TierManager& tiers_;
-  const PagesInSight& in_sight_;
+  std::span<const PagesInSight> in_sight_;
   int32_t page_tokens_;
   PageTables tables_;
   std::vector<SlotUpdate> slot_updates_;    // since the last plan, in order

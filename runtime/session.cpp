@@ -1,6 +1,7 @@
 #include "runtime/session.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -48,8 +49,8 @@ Introduction introduce(const MemoryPlan& memory, const ModelConfig& model, const
   Introduction self;
   self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
   // KV heads may be dealt unevenly; all else of a page is the same everywhere.
-  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), kv_format_name(memory.stored_layout.format()),
-                                    layout.page_tokens, layout.num_layers, layout.head_dim, model.windows.front(), model.sinks));
+  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), kv_format_name(memory.stored_layout.format()),
+                                    layout.page_tokens, layout.num_layers, memory.num_groups, layout.head_dim, fmt::join(model.windows, ","), model.sinks));
   self.num_frames = num_frames;
   self.weight_bytes = static_cast<int64_t>(weight_bytes);
   return self;
@@ -211,7 +212,7 @@ void Session::Impl::load() {
 
 void Session::Impl::check_in_place() const {
   if (!config.cache.in_place) return;
-  if (model.widest_window().size > 0) {
+  if (*std::ranges::min_element(model.windows) > 0) {
     throw Error(ErrorCode::kInvalidValue, "cache.in_place is of no use where all layers have a window (attention.window): such sequences need few pages, whatever their length");
   }
   if (memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled) {
@@ -253,7 +254,7 @@ void Session::Impl::allocate_pages() {
   engine_options.num_frames = memory.num_frames;
   engine_options.num_host_frames = memory.num_host_frames;
   engine_options.context_length = model.endless ? kLongestStream : model.context_length;
-  engine_options.window = model.widest_window();
+  engine_options.windows = decoder->layer_groups().windows;
   engine_options.origin = origin;
   engine_options.trace = trace.get();
   engine = std::make_unique<Engine>(group, *worker, engine_options);
@@ -342,15 +343,14 @@ void Session::Impl::agree_on_frames() {
 void Session::Impl::announce(const std::vector<Introduction>& ranks) const {
   log_info(fmt::format("{}: {} layers, {} query / {} KV heads, on {} rank{} ({})", model_title(model),
                        model.num_layers, model.num_q_heads, model.num_kv_heads, group.size, group.size == 1 ? "" : "s", backend->describe()));
-  const int64_t page_tokens = config.cache.page_tokens;
   const std::string stored = codec == nullptr ? "" : fmt::format(" of {}", kv_format_name(memory.stored_layout.format()));
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     const Shard s = make_shard(model, static_cast<int>(rank), group.size);
     log_info(fmt::format("  rank {}: query heads {}-{}, KV heads {}-{}, weights {}, {} KV pages = {} tokens", rank, s.q_heads.begin, s.q_heads.end - 1,
-                         s.kv_heads.begin, s.kv_heads.end - 1, mib(ranks[rank].weight_bytes), memory.num_frames, memory.num_frames * page_tokens));
+                         s.kv_heads.begin, s.kv_heads.end - 1, mib(ranks[rank].weight_bytes), memory.num_frames, memory.tokens_in(memory.num_frames)));
   }
-  if (disk_frames > 0) log_info(fmt::format("  disk tier of each rank: {} KV pages{} = {} tokens, in {}.rank*", disk_frames, stored, disk_frames * page_tokens, config.cache.disk.path));
-  if (memory.num_host_frames > 0) log_info(fmt::format("  host tier of each rank: {} KV pages{} = {} tokens", memory.num_host_frames, stored, memory.num_host_frames * page_tokens));
+  if (disk_frames > 0) log_info(fmt::format("  disk tier of each rank: {} KV pages{} = {} tokens, in {}.rank*", disk_frames, stored, memory.tokens_in(disk_frames), config.cache.disk.path));
+  if (memory.num_host_frames > 0) log_info(fmt::format("  host tier of each rank: {} KV pages{} = {} tokens", memory.num_host_frames, stored, memory.tokens_in(memory.num_host_frames)));
 }
 
 void Session::follow() {

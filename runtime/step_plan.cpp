@@ -16,7 +16,7 @@ struct WireSlotUpdate {
 struct WireFrame {
   int32_t slot;
   int32_t index;
-  uint32_t tier;
+  uint32_t place;  // tier | group << 8
   uint32_t frame;
 };
 struct WireMove {
@@ -43,7 +43,7 @@ void encode_moves(const StepPlan& plan, ByteWriter& out) {
   out.put_array<WireMove>(moves);
   for (const PageRecord& record : plan.records) {
     out.put(record.parent);
-    out.put(int64_t{record.depth});
+    out.put(int64_t{record.depth} | int64_t{record.alone} << 32);
     out.put_array<int32_t>(record.tokens);
   }
 }
@@ -61,9 +61,10 @@ void decode_moves(ByteReader& in, StepPlan& plan) {
     PageRecord& record = plan.records.emplace_back();
     record.key = move.key;
     record.parent = in.get<PageKey>();
-    const auto depth = in.get<int64_t>();
-    if (depth < 0 || depth > std::numeric_limits<int32_t>::max()) in.fail();
-    record.depth = static_cast<int32_t>(depth);
+    const auto depth = in.get<int64_t>();  // and, above it, `alone`
+    record.depth = static_cast<int32_t>(depth & std::numeric_limits<int32_t>::max());
+    record.alone = depth >> 32 != 0;
+    if ((depth & ~(int64_t{1} << 32)) != record.depth) in.fail();
     record.tokens = in.get_array<int32_t>();
   }
 }
@@ -81,7 +82,7 @@ Bytes encode(const StepPlan& plan) {
   for (const SlotUpdate& u : plan.slot_updates) slots.push_back({u.sequence, u.slot, static_cast<uint32_t>(u.action)});
   out.put_array<WireSlotUpdate>(slots);
   std::vector<WireFrame> frames;
-  for (const FrameUpdate& f : plan.frames) frames.push_back({f.slot, f.index, static_cast<uint32_t>(f.page.tier), f.page.frame});
+  for (const FrameUpdate& f : plan.frames) frames.push_back({f.slot, f.index, static_cast<uint32_t>(f.page.tier) | static_cast<uint32_t>(f.group) << 8, f.page.frame});
   out.put_array<WireFrame>(frames);
   out.put_array<FrameCopy>(plan.copies);
   encode_moves(plan, out);
@@ -115,8 +116,9 @@ StepPlan decode_plan(std::span<const std::byte> bytes) {
     plan.slot_updates.push_back({u.sequence, u.slot, static_cast<SlotAction>(u.action)});
   }
   for (const WireFrame& f : in.get_array<WireFrame>()) {
-    if (f.tier > static_cast<uint32_t>(Tier::kHost)) in.fail();
-    plan.frames.push_back({f.slot, f.index, {static_cast<Tier>(f.tier), f.frame}});
+    const uint32_t tier = f.place & 0xff;
+    if (tier > static_cast<uint32_t>(Tier::kHost) || f.index < 0) in.fail();
+    plan.frames.push_back({f.slot, static_cast<int32_t>(f.place >> 8), f.index, {static_cast<Tier>(tier), f.frame}});
   }
   plan.copies = in.get_array<FrameCopy>();
   decode_moves(in, plan);

@@ -15,7 +15,7 @@
 namespace terrace {
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5054;  // "TPLN"
-inline constexpr uint16_t kPlanVersion = 3;
+inline constexpr uint16_t kPlanVersion = 4;
 
 enum class StepKind : uint16_t { kRun = 0, kStop = 1 };
 
@@ -37,9 +37,11 @@ struct SlotUpdate {
   SlotAction action = SlotAction::kOpen;
 };
 
-/// A page of a slot's table: the next one, or one that lies elsewhere from now on; in no frame (kNoFrame) when it has fallen out of every layer's window.
+/// A page of a slot's table of one layer group: the next one, or one that lies elsewhere from now on; in no frame (kNoFrame) when it has fallen out of the
+/// group's window.
 struct FrameUpdate {
   int32_t slot = 0;
+  int32_t group = 0;
   int32_t index = 0;
   PageRef page;
 };

@@ -23,8 +23,9 @@ Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, 
       kv_(kv),
       num_frames_(frames),
       store_(store),
-      in_sight_(decoder.model().widest_window(), kv.layout.page_tokens, 0),
-      tables_(num_slots) {}
+      tables_(num_slots, decoder.layer_groups().count()) {
+  for (const AttentionWindow& window : decoder.layer_groups().windows) in_sight_.emplace_back(window, kv.layout.page_tokens, 0);
+}
 
 std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   const auto start = std::chrono::steady_clock::now();
@@ -38,7 +39,7 @@ std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   start_moves(plan);
   if (!plan.rows.empty()) {
     build_batch(plan);
-    decoder_.forward({tokens_, positions_, kv_page_, runs_, frames_}, kv_);
+    decoder_.forward({tokens_, positions_, kv_page_, runs_, frames_, num_groups()}, kv_);
     report_outputs(plan, report);
     if (control_.rank() == 0) report_states(plan, report);
     decoder_.check_sums();
@@ -82,7 +83,7 @@ void Worker::apply(const StepPlan& plan) {
       tables_.close(update.slot);
     }
   }
-  for (const FrameUpdate& update : plan.frames) tables_.map(update.slot, update.index, update.page);
+  for (const FrameUpdate& update : plan.frames) tables_.map(update.slot, update.group, update.index, update.page);
 }
 
 void Worker::start_moves(const StepPlan& plan) {
@@ -98,15 +99,12 @@ void Worker::build_batch(const StepPlan& plan) {
   runs_.clear();
   frames_.clear();
   const int32_t page_tokens = kv_.layout.page_tokens;
+  for (int32_t group = 0; group < num_groups(); ++group) {
+    for (const PlanRow& row : plan.rows) push_frames(plan, row, group);
+  }
   size_t next_token = 0;
+  int32_t first_page = 0;
   for (const PlanRow& row : plan.rows) {
-    const int32_t end = row.first_position + row.num_tokens;
-    if (!tables_.is_open(row.slot) || static_cast<int64_t>(tables_.pages(row.slot).size()) * page_tokens < end) {
-      throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} computes positions up to {} of slot {}, which has no pages for them",
-                                                        plan.step, end, row.slot));
-    }
-    const auto first_page = static_cast<int32_t>(frames_.size());
-    push_frames(plan, row);
     runs_.push_back({static_cast<int32_t>(tokens_.size()), row.num_tokens, row.first_position, first_page});
     for (int32_t i = 0; i < row.num_tokens; ++i) {
       const int32_t token = plan.tokens[next_token + static_cast<size_t>(i)];
@@ -119,14 +117,21 @@ void Worker::build_batch(const StepPlan& plan) {
       kv_page_.push_back(first_page + (row.first_position + i) / page_tokens);
     }
     next_token += static_cast<size_t>(row.num_tokens) + (row.output == RowOutput::kTokenLogprobs ? 1 : 0);
+    first_page += pages_of(row);
   }
 }
 
-// The slot's page table. Attention reads no page that is out of the row's sight, so it needs no frame (attention_planner.h).
-void Worker::push_frames(const StepPlan& plan, const PlanRow& row) {
-  const PagesInSight::Range unseen = in_sight_.unseen_from(row.first_position);
+// A group's page table of the slot, as far as the row needs it. Attention reads no page that is out of the row's sight, so it needs no frame (attention_planner.h).
+void Worker::push_frames(const StepPlan& plan, const PlanRow& row, int32_t group) {
+  const std::span<const PageRef> pages = tables_.is_open(row.slot) ? tables_.pages(row.slot, group) : std::span<const PageRef>();
+  const auto needed = static_cast<size_t>(pages_of(row));
+  if (pages.size() < needed) {
+    throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} computes positions up to {} of slot {}, which has no pages for them", plan.step,
+                                                      row.first_position + row.num_tokens, row.slot));
+  }
+  const PagesInSight::Range unseen = in_sight_[static_cast<size_t>(group)].unseen_from(row.first_position);
   int32_t index = 0;
-  for (const PageRef& page : tables_.pages(row.slot)) {
+  for (const PageRef& page : pages.first(needed)) {
     if (page.frame == kNoFrame && !unseen.holds(index)) {
       throw Error(ErrorCode::kPlanMismatch, fmt::format("the plan of step {} computes position {} of slot {}, which sees page {} that has been let go",
                                                         plan.step, row.first_position, row.slot, index));

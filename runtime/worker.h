@@ -35,7 +35,9 @@ class Worker {
   void check(const StepPlan& plan) const;
   void start_moves(const StepPlan& plan);
   void build_batch(const StepPlan& plan);
-  void push_frames(const StepPlan& plan, const PlanRow& row);
+  void push_frames(const StepPlan& plan, const PlanRow& row, int32_t group);
+  int32_t num_groups() const { return static_cast<int32_t>(in_sight_.size()); }
+  int32_t pages_of(const PlanRow& row) const { return (row.first_position + row.num_tokens + kv_.layout.page_tokens - 1) / kv_.layout.page_tokens; }
   void report_outputs(const StepPlan& plan, StepReport& report);
   void report_states(const StepPlan& plan, StepReport& report);
   void report_positions(std::span<const int32_t> rows, std::span<const int32_t> targets, std::span<const PlanRow* const> plan_rows,
@@ -47,7 +49,7 @@ class Worker {
   KvPool kv_;
   Frames num_frames_;
   PageStore* store_;
-  PagesInSight in_sight_;
+  std::vector<PagesInSight> in_sight_;  // by layer group
   PageTables tables_;
 
   // The step's batch, see StepBatch; kept to reuse the memory.

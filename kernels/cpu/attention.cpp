@@ -105,13 +105,13 @@ AttentionTile PagedAttention::make_tile(const AttentionArgs& args, const Attenti
   tile.kv_end = task.kv_end;
   tile.window = args.key_window();
   tile.gap = task.gap;
-  const size_t k_rows = layout.row_offset(layout.k, args.layer, task.kv_head + index, 0);
+  const size_t k_rows = layout.row_offset(layout.k, args.place.layer, task.kv_head + index, 0);
   tile.pool = args.kv->base + k_rows;
-  tile.frames = batch_.frames.data() + run.first_page;
+  tile.frames = batch_.frames_of(args.place.group).data() + run.first_page;
   tile.page_stride = layout.page_stride;
-  tile.v_offset = layout.row_offset(layout.v, args.layer, task.kv_head + index, 0) - k_rows;
-  tile.k_scales = layout.scale_offset(layout.k, args.layer, task.kv_head + index, 0) - k_rows;
-  tile.v_scales = layout.scale_offset(layout.v, args.layer, task.kv_head + index, 0) - k_rows;
+  tile.v_offset = layout.row_offset(layout.v, args.place.layer, task.kv_head + index, 0) - k_rows;
+  tile.k_scales = layout.scale_offset(layout.k, args.place.layer, task.kv_head + index, 0) - k_rows;
+  tile.v_scales = layout.scale_offset(layout.v, args.place.layer, task.kv_head + index, 0) - k_rows;
   tile.page_tokens = layout.page_tokens;
   tile.format = layout.format();
   if (task.partial < 0) {

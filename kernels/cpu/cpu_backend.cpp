@@ -190,12 +190,12 @@ void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {
   for (int64_t d = 0; d < args.q.cols; d += args.head_dim) turn(q + d, angles);
 
   const auto index = static_cast<size_t>(token);
-  const uint32_t frame = batch_.frames[static_cast<size_t>(batch_.kv_page[index])];
+  const uint32_t frame = batch_.frames_of(args.place.group)[static_cast<size_t>(batch_.kv_page[index])];
   const int slot = batch_.positions[index] % layout.page_tokens;
   std::byte* page = args.kv->base + frame * layout.page_stride;
   const auto store = [&](const float* head, const PageRows& rows, int kv_head) {
-    std::byte* scales = page + layout.scale_offset(rows, args.layer, kv_head, slot);
-    rows_.store_kv(head, args.head_dim, rows.type, page + layout.row_offset(rows, args.layer, kv_head, slot), scales);
+    std::byte* scales = page + layout.scale_offset(rows, args.place.layer, kv_head, slot);
+    rows_.store_kv(head, args.head_dim, rows.type, page + layout.row_offset(rows, args.place.layer, kv_head, slot), scales);
   };
   for (int kv_head = 0; kv_head < layout.num_kv_heads; ++kv_head) {
     float* k = args.k.row(token) + kv_head * args.head_dim;

@@ -161,13 +161,13 @@ AttentionParams CudaAttention::params(const AttentionArgs& args, const Plan& pla
   params.q_stride = args.q.stride;
   params.out = args.out.data;
   params.out_stride = args.out.stride;
-  params.frames = arrays_->slot<uint32_t>(StepArrays::kFrames);
-  params.kv = args.kv->base + layout.row_offset(layout.k, args.layer, 0, 0);
+  params.frames = arrays_->slot<uint32_t>(StepArrays::frames(args.place.group));
+  params.kv = args.kv->base + layout.row_offset(layout.k, args.place.layer, 0, 0);
   params.num_frames = kAllFrames;
   params.host_kv = params.kv;  // no frame lies there, but kernels add offsets to it, which a null pointer must not have
   if (args.kv->host != nullptr) {
     params.num_frames = args.kv->num_frames;
-    params.host_kv = args.kv->host - params.num_frames * layout.page_stride + layout.row_offset(layout.k, args.layer, 0, 0);
+    params.host_kv = args.kv->host - params.num_frames * layout.page_stride + layout.row_offset(layout.k, args.place.layer, 0, 0);
   }
   params.page_stride = static_cast<int64_t>(layout.page_stride);
   params.head_stride = static_cast<int64_t>(layout.k.head_stride);

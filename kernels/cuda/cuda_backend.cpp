@@ -76,17 +76,19 @@ void CudaBackend::begin_step(const StepBatch& batch) {
   const auto rows = static_cast<size_t>(batch.is_decode() ? padded_tokens(num_tokens) : num_tokens);
   std::vector<int32_t> tokens(batch.tokens.begin(), batch.tokens.end());
   std::vector<int32_t> positions(batch.positions.begin(), batch.positions.end());
-  std::vector<uint32_t> frame_of_token;
-  for (const int32_t page : batch.kv_page) frame_of_token.push_back(batch.frames[static_cast<size_t>(page)]);
   tokens.resize(rows);  // rows of no token
   positions.resize(rows);
-  frame_of_token.resize(rows, StepArrays::kNoFrame);
 
   arrays_.begin();
-  arrays_.add<int32_t>(tokens);  // in the order of StepArrays::Common
+  arrays_.add<int32_t>(tokens);  // in the order that StepArrays says
   arrays_.add<int32_t>(positions);
-  arrays_.add<uint32_t>(frame_of_token);
-  arrays_.add(batch.frames);
+  for (int32_t group = 0; group < batch.num_groups; ++group) {
+    const std::span<const uint32_t> frames = batch.frames_of(group);
+    std::vector<uint32_t> frame_of_token(rows, StepArrays::kNoFrame);
+    std::ranges::transform(batch.kv_page, frame_of_token.begin(), [&](int32_t page) { return frames[static_cast<size_t>(page)]; });
+    arrays_.add<uint32_t>(frame_of_token);
+    arrays_.add(frames);
+  }
   attention_.begin_step(batch, arrays_);
   arrays_.upload();
 }
@@ -133,7 +135,7 @@ void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
   if (args.rotary_dim > kMaxRotaryDim || static_cast<size_t>(args.rotary_dim) != 2 * args.inverse_frequency.size()) {
     throw Error(ErrorCode::kInternal, fmt::format("rope: rotary_dim {} with {} frequencies; the kernel takes up to {}", args.rotary_dim, args.inverse_frequency.size(), kMaxRotaryDim));
   }
-  launch_rope(args, {arrays_.slot<int32_t>(StepArrays::kPositions), arrays_.slot<uint32_t>(StepArrays::kFrameOfToken)}, device_.stream());
+  launch_rope(args, {arrays_.slot<int32_t>(StepArrays::kPositions), arrays_.slot<uint32_t>(StepArrays::frame_of_token(args.place.group))}, device_.stream());
 }
 
 void CudaBackend::copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) {

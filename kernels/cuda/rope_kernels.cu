@@ -226,8 +226,8 @@ static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
   params.step = step;
   params.pool = args.kv->base;
   params.page_stride = static_cast<int64_t>(layout.page_stride);
-  params.k_places = places_of(layout, layout.k, args.layer);
-  params.v_places = places_of(layout, layout.v, args.layer);
+  params.k_places = places_of(layout, layout.k, args.place.layer);
+  params.v_places = places_of(layout, layout.v, args.place.layer);
   params.page_tokens = layout.page_tokens;
   params.head_dim = args.head_dim;
   params.rotary_dim = args.rotary_dim;

@@ -20,10 +20,11 @@ class StepArrays {
   enum Common : int {
     kTokens,        // int32_t [num_tokens]
     kPositions,     // int32_t [num_tokens]
-    kFrameOfToken,  // uint32_t [num_tokens]: where K and V of a token go; kNoFrame: nowhere
-    kFrames,        // uint32_t: StepBatch::frames
     kNumCommon
   };
+  /// And then two for each layer group: uint32_t [num_tokens], where K and V of a token go (kNoFrame: nowhere); uint32_t: StepBatch::frames_of().
+  static constexpr int frame_of_token(int group) { return kNumCommon + 2 * group; }
+  static constexpr int frames(int group) { return frame_of_token(group) + 1; }
   static constexpr uint32_t kNoFrame = 0xffffffffu;
   static constexpr int kMaxArrays = 128;
 

@@ -66,9 +66,9 @@ AttentionCase::AttentionCase(Backend& backend, const Geometry& geometry) : backe
 }
 
 void AttentionCase::run() {
-  if (args_.layer == 0) backend_.begin_step({positions_, positions_, {}, runs_, frames_});
+  if (args_.place.layer == 0) backend_.begin_step({positions_, positions_, {}, runs_, frames_});
   backend_.attention(args_);
-  args_.layer = (args_.layer + 1) % pool_.layout.num_layers;
+  args_.place.layer = (args_.place.layer + 1) % pool_.layout.num_layers;
 }
 
 }  // namespace terrace

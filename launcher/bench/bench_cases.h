@@ -58,7 +58,7 @@ std::string why_skipped(const BenchSetup& setup, int cores);
 struct BenchRoom {
   int32_t context_length = 0;
   int32_t max_sequences = 0;
-  int32_t num_frames = 0;
+  int32_t num_frames = 0;  // for each layer group
   int32_t page_tokens = 1;
 };
 

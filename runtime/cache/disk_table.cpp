@@ -36,7 +36,7 @@ struct RawRecord {  // page_tokens tokens follow
   uint32_t frame;
   int32_t depth;
   int32_t num_tokens;
-  uint32_t zero;
+  uint32_t alone;
 };
 static_assert(sizeof(RawRecord) == 72);
 
@@ -64,7 +64,7 @@ std::optional<DiskGeometry> decode_header(std::span<const std::byte> bytes) {
 
 std::vector<std::byte> encode_record(const DiskGeometry& geometry, uint32_t frame, const TableRecord& record) {
   const PageRecord& page = record.page;
-  RawRecord raw = {0, record.sequence, record.stamp, page.key, page.parent, frame, page.depth, geometry.page_tokens, 0};
+  RawRecord raw = {0, record.sequence, record.stamp, page.key, page.parent, frame, page.depth, geometry.page_tokens, page.alone ? 1u : 0u};
   std::vector<std::byte> bytes(geometry.record_bytes());
   std::memcpy(bytes.data(), &raw, sizeof(raw));
   std::memcpy(bytes.data() + sizeof(raw), page.tokens.data(), 4 * static_cast<size_t>(geometry.page_tokens));
@@ -79,7 +79,7 @@ std::optional<TableRecord> decode_record(const DiskGeometry& geometry, uint32_t 
   std::memcpy(&raw, bytes.data(), sizeof(raw));
   if (raw.sequence == 0 || raw.frame != frame || raw.num_tokens != geometry.page_tokens) return std::nullopt;
   if (raw.checksum != record_checksum(bytes)) return std::nullopt;
-  TableRecord record{raw.sequence, raw.stamp, {raw.key, raw.parent, raw.depth, {}}};
+  TableRecord record{raw.sequence, raw.stamp, {raw.key, raw.parent, raw.depth, {}, raw.alone != 0}};
   record.page.tokens.resize(static_cast<size_t>(geometry.page_tokens));
   std::memcpy(record.page.tokens.data(), bytes.data() + sizeof(raw), 4 * record.page.tokens.size());
   return record;

@@ -1,6 +1,7 @@
 #include "runtime/cache/leaf_heap.h"
 
 #include <cassert>
+#include <limits>
 
 namespace terrace {
 
@@ -14,7 +15,7 @@ void LeafHeap::insert(PageId page, const PageTraits& traits, double value) {
   assert(!entry.present && entry.num_pins == 0);
   entry.present = true;
   entry.traits = traits;
-  entry.rank = {traits.priority, traits.depth, value};
+  entry.rank = {traits.priority, traits.alone ? std::numeric_limits<int32_t>::max() - traits.depth : traits.depth, value};
   ++size_;
   enter_or_leave(page);
   add_child(traits.parent, 1);

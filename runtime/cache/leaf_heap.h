@@ -13,8 +13,8 @@ namespace terrace {
 
 class LeafHeap {
  public:
-  /// `page` is not in the tier. `value`: pages of lower priority go first, then those of lower value, then the deeper,
-  /// then by id. O(log n).
+  /// `page` is not in the tier. `value`: pages of lower priority go first, then those of lower value, then those of use
+  /// alone, the first in position first (its sequence was the first to let it go), then the deeper, then by id. O(log n).
   void insert(PageId page, const PageTraits& traits, double value);
   /// `page` is in the tier. O(log n), as all that follows.
   void erase(PageId page);

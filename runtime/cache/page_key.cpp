@@ -24,6 +24,12 @@ PageKey next_key(const PageKey& parent, std::span<const int32_t> tokens) {
   return to_key(XXH3_128bits(link, sizeof link));
 }
 
+PageKey group_key(const PageKey& key, int32_t group) {
+  if (group == 0) return key;
+  const uint64_t parts[] = {key.low, key.high, static_cast<uint64_t>(group)};
+  return to_key(XXH3_128bits(parts, sizeof parts));
+}
+
 void extend_keys(const PageKey& root, std::span<const int32_t> tokens, int32_t page_tokens, std::vector<PageKey>& keys) {
   const auto size = static_cast<size_t>(page_tokens);
   while ((keys.size() + 1) * size <= tokens.size()) {

@@ -13,6 +13,7 @@ struct PageRecord {
   PageKey parent;               // of the page before it in its chain
   int32_t depth = 0;            // pages before it
   std::vector<int32_t> tokens;  // [page_tokens]; compared on a hit
+  bool alone = false;           // of a layer group with a window: of use without the pages before it
   bool operator==(const PageRecord&) const = default;
 };
 

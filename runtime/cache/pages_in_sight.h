@@ -1,10 +1,8 @@
-// Which pages of a sequence its queries can still see where attention is limited to a window in all layers: those of the sinks and of the last
-// window. The others are let go as the sequence moves on. Pure arithmetic, for the scheduler that lets them go and the workers that check it.
+// Which pages of a sequence and layer group its queries can still see: where attention is limited to a window, those of the sinks and of the last one. The others are let go as the sequence moves on. Pure arithmetic, for the scheduler that lets them go and the workers that check it.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 
 #include "kernels/attention_window.h"
 
@@ -22,6 +20,8 @@ class PagesInSight {
     int32_t begin = 0;
     int32_t end = 0;  // <= begin: none
     bool holds(int32_t page) const { return page >= begin && page < end; }
+    /// Of its pages.
+    int32_t count_before(int32_t page) const { return std::max(0, std::min(end, page) - begin); }
   };
   /// Pages of which no query from `position` on sees anything.
   Range unseen_from(int32_t position) const {
@@ -35,11 +35,6 @@ class PagesInSight {
     if (!limited()) return all;
     const int64_t window_and_chunk = pages_for(int64_t{window_.size} - 1 + max_chunk_) + 1;  // cut at both ends
     return std::min(all, pages_for(window_.sinks) + window_and_chunk);
-  }
-
-  /// Leading pages that another sequence can go on from with nothing else: up to here none has fallen out of sight.
-  int32_t num_shareable() const {
-    return limited() ? (window_.sinks + window_.size) / page_tokens_ : std::numeric_limits<int32_t>::max();
   }
 
  private:

@@ -15,7 +15,7 @@ PageId PrefixIndex::find(const PageKey& key) const {
   return by_key_.find(key, [&](PageId id) { return pages_[id].key == key; });
 }
 
-PageId PrefixIndex::insert(const PageKey& key, const PageKey& parent_key, int32_t depth, std::span<const int32_t> tokens) {
+PageId PrefixIndex::insert(const PageRecord& record) {
   PageId id;
   if (unused_.empty()) {
     id = static_cast<PageId>(pages_.size());
@@ -26,13 +26,14 @@ PageId PrefixIndex::insert(const PageKey& key, const PageKey& parent_key, int32_
     pages_[id] = {};
   }
   CachedPage& page = pages_[id];
-  page.key = key;
-  page.parent_key = parent_key;
-  page.depth = depth;
-  page.tokens.assign(tokens.begin(), tokens.end());
-  page.first_token = tokens.front();
-  by_key_.insert(key, id);
-  page.parent = find(parent_key);
+  page.key = record.key;
+  page.parent_key = record.parent;
+  page.alone = record.alone;
+  page.depth = record.depth;
+  page.tokens = record.tokens;
+  page.first_token = record.tokens.front();
+  by_key_.insert(record.key, id);
+  if (!record.alone) page.parent = find(record.parent);
   if (page.parent != kNoPage) ++pages_[page.parent].num_children;
   join_siblings(id);
   return id;

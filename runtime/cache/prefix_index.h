@@ -13,6 +13,7 @@
 
 #include "runtime/cache/page.h"
 #include "runtime/cache/page_key_table.h"
+#include "runtime/cache/page_record.h"
 #include "runtime/cache/retention.h"
 
 namespace terrace {
@@ -20,7 +21,8 @@ namespace terrace {
 struct CachedPage {
   PageKey key;
   PageKey parent_key;         // of the root for the first page of a chain
-  PageId parent = kNoPage;
+  PageId parent = kNoPage;    // not of a page that is of use alone
+  bool alone = false;         // PageRecord::alone
   int32_t depth = 0;          // pages before it
   std::vector<int32_t> tokens;
   std::array<uint32_t, kNumTiers> frame = {kNoFrame, kNoFrame, kNoFrame};  // of its copies that can be read
@@ -50,8 +52,8 @@ class PrefixIndex {
  public:
   /// The page of this key, if its tokens are these.
   std::optional<PageId> find(const PageKey& key, std::span<const int32_t> tokens) const;
-  /// A page that is not there yet. Its parent is looked up by key; a first page of a chain has none.
-  PageId insert(const PageKey& key, const PageKey& parent_key, int32_t depth, std::span<const int32_t> tokens);
+  /// A page that is not there yet. Its parent is looked up by key; a first page of a chain has none, and one that is of use alone needs none.
+  PageId insert(const PageRecord& record);
   /// Takes the page out when nothing needs it any more (no copy, hold, move or child), and then its parent likewise.
   void erase_if_unused(PageId page);
 

@@ -1,7 +1,7 @@
 // Which page a full tier gives up next: one policy object a tier, on rank 0. Ids only, step thread only.
 //
 // A chain never loses its middle: a page with children in the same tier is never the victim. Ties are broken by id, so
-// that the same calls give the same victims on every run.
+// that the same calls give the same victims on every run. Pages of use alone (of a window) are no chains.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,7 @@ struct PageTraits {
   int32_t priority = 0;     // lower ones go first
   uint64_t key = 0;         // PageKey::low: by it a policy knows a page again that it gave up. 0: unknown
   EndedRequest request;     // that used it last
+  bool alone = false;       // of use without the pages before it: the parent is kNoPage
 };
 
 class RetentionPolicy {

@@ -25,20 +25,10 @@ TierManager::TierManager(const Options& options)
 
 std::optional<uint32_t> TierManager::take_frame() {
   if (const std::optional<uint32_t> frame = device_pool().allocate()) return frame;
-  std::optional<PageId> victim = book(Tier::kDevice).policy->victim();
-  if (!victim && options_.breaks_chains) victim = deepest_idle();
+  const std::optional<PageId> victim = book(Tier::kDevice).policy->victim();
   if (!victim) return std::nullopt;
   drop_copy(*victim, Tier::kDevice);
   return device_pool().allocate();
-}
-
-// Policies give up leaves only. Where a window has moved on, what is left may all be followed by pages that are still in it.
-std::optional<PageId> TierManager::deepest_idle() const {
-  std::optional<PageId> deepest;
-  for (PageId id = 0; id < index_.num_ids(); ++id) {
-    if (index_.at(id).idle && (!deepest || index_.at(id).depth > index_.at(*deepest).depth)) deepest = id;
-  }
-  return deepest;
 }
 
 std::optional<PageId> TierManager::find(const PageKey& key, std::span<const int32_t> tokens) const {
@@ -114,10 +104,15 @@ bool TierManager::near(PageId id) const {
   return page.in(Tier::kDevice) || page.verified;
 }
 
+bool TierManager::has_near_frame(PageId id) const {
+  const CachedPage& page = index_.at(id);
+  return page.in(Tier::kDevice) || (page.in(Tier::kHost) && (page.move != 0 || options_.in_place));
+}
+
 std::optional<PageId> TierManager::publish(const PageRecord& record, uint32_t frame) {
   std::optional<PageId> id = index_.find(record.key, record.tokens);
   if (id && index_.at(*id).move != 0) return std::nullopt;
-  if (!id) id = index_.insert(record.key, record.parent, record.depth, record.tokens);
+  if (!id) id = index_.insert(record);
   CachedPage& page = index_.at(*id);
   change_holds(page, 1);
   page.request = {};
@@ -158,7 +153,7 @@ void TierManager::recover(std::vector<DiskRecord> found) {
     if (index_.find(page.key, page.tokens)) {
       book(Tier::kDisk).frames.release(record.frame);  // there twice
     } else {
-      add_copy(index_.insert(page.key, page.parent, page.depth, page.tokens), Tier::kDisk, record.frame);
+      add_copy(index_.insert(page), Tier::kDisk, record.frame);
     }
   }
 }
@@ -232,7 +227,7 @@ bool TierManager::start_move(PageId id, Tier from, Tier to, bool leaving) {
   refresh(page, id);
   planned_.moves.push_back(move);
   planned_.moves.back().id = page.move;
-  if (to == Tier::kDisk) planned_.records.push_back({page.key, page.parent_key, page.depth, page.tokens});
+  if (to == Tier::kDisk) planned_.records.push_back({page.key, page.parent_key, page.depth, page.tokens, page.alone});
   if (leaving) ++leaving_[index_of(from)];
   return true;
 }
@@ -288,7 +283,7 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
 void TierManager::add_copy(PageId id, Tier tier, uint32_t frame) {
   CachedPage& page = index_.at(id);
   page.frame[index_of(tier)] = frame;
-  book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = page.priority, .key = page.key.low, .request = page.request}, now_);
+  book(tier).policy->insert(id, {.parent = page.parent, .depth = page.depth, .priority = page.priority, .key = page.key.low, .request = page.request, .alone = page.alone}, now_);
   book(tier).ages.add(page);
   refresh(page, id);
 }

@@ -54,7 +54,6 @@ class TierManager {
     bool keep_pages = true;     // false: nothing is published
     int32_t num_ranks = 1;
     std::string policy = "lru";
-    bool breaks_chains = false; // sequences let pages go and hold what follows them
   };
   explicit TierManager(const Options& options);
 
@@ -87,6 +86,8 @@ class TierManager {
   void leave_place(PageId page);
   /// Whether a holder's rows may read the page where it lies: on the device, or verified on the host where that is allowed.
   bool near(PageId page) const;
+  /// Whether it has its frame there already, or is on its way to it.
+  bool has_near_frame(PageId page) const;
   /// The taken frame becomes the page's device copy, or is given back where the page has one already: the caller goes on with the page's. Held
   /// once for the caller. nullopt while the page moves: try again later.
   std::optional<PageId> publish(const PageRecord& record, uint32_t frame);
@@ -136,7 +137,6 @@ class TierManager {
   void start_check(PageId page);
   void write_published();
   void keep_free(Tier tier, int32_t wanted);
-  std::optional<PageId> deepest_idle() const;
   void finish(const TransferLedger::Settled& settled);
 
   Options options_;

@@ -6,7 +6,7 @@
 
 namespace terrace {
 
-void attention_block(Backend& backend, const ModelConfig& model, const Shard& shard, const LayerWeights& weights, int32_t layer,
+void attention_block(Backend& backend, const ModelConfig& model, const Shard& shard, const LayerWeights& weights, int32_t layer, LayerPlace place,
                      const KvPool& kv, const Activations& a, MatrixView out) {
   const std::array<LinearOutput, 3> qkv = {to_output(weights.q, a.q), to_output(weights.k, a.k), to_output(weights.v, a.v)};
   backend.linear(a.normed, qkv);
@@ -26,7 +26,7 @@ void attention_block(Backend& backend, const ModelConfig& model, const Shard& sh
   rope.style = turns.style;
   rope.inverse_frequency = turns.inverse_frequency;
   rope.attention_factor = turns.attention_factor;
-  rope.layer = layer;
+  rope.place = place;
   rope.kv = &kv;
   rope.exact_angles = model.endless;
   const AttentionWindow window = model.window_of(layer);
@@ -47,7 +47,7 @@ void attention_block(Backend& backend, const ModelConfig& model, const Shard& sh
   attention.window = window.size;
   attention.sinks = window.sinks;
   attention.q_sinks = rope.q_sinks;
-  attention.layer = layer;
+  attention.place = place;
   attention.kv = &kv;
   backend.attention(attention);
 

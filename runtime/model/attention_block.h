@@ -10,7 +10,7 @@
 namespace terrace {
 
 /// `a` holds the step's rows (see Decoder::forward); writes `out` [num_tokens, hidden], to be summed over ranks.
-void attention_block(Backend& backend, const ModelConfig& model, const Shard& shard, const LayerWeights& weights, int32_t layer,
+void attention_block(Backend& backend, const ModelConfig& model, const Shard& shard, const LayerWeights& weights, int32_t layer, LayerPlace place,
                      const KvPool& kv, const Activations& a, MatrixView out);
 
 }  // namespace terrace

@@ -39,6 +39,7 @@ Activations top(const Activations& all, int64_t num_tokens) {
 
 Decoder::Decoder(ModelConfig model, Shard shard, DecoderWeights weights, Backend& backend, Collective& collective, int32_t max_tokens)
     : model_(std::move(model)),
+      groups_(model_.layer_groups()),
       shard_(std::move(shard)),
       weights_(std::move(weights)),
       backend_(backend),
@@ -73,7 +74,7 @@ void Decoder::run_layers(const Activations& a, const KvPool& kv) {
   for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
     const LayerWeights& weights = weights_.layers[layer];
     MatrixView out = partial();
-    attention_block(backend_, model_, shard_, weights, static_cast<int32_t>(layer), kv, a, out);
+    attention_block(backend_, model_, shard_, weights, static_cast<int32_t>(layer), groups_.places[layer], kv, a, out);
     add_sum(out, weights.post_attention_norm, weights.ffn_norm);
     out = partial();
     ffn_block(backend_, weights, model_.gate_activation, a, out);

@@ -30,6 +30,7 @@ class Decoder {
   MatrixView hidden_states(int64_t first, int64_t count) const { return {activations_.normed.row(first), count, activations_.normed.cols, activations_.normed.stride}; }
 
   const ModelConfig& model() const { return model_; }
+  const LayerGroups& layer_groups() const { return groups_; }
   const Shard& shard() const { return shard_; }
   /// Throws if a sum of the step has failed on a device: call when the logits are on the host.
   void check_sums() { collective_.check(); }
@@ -42,6 +43,7 @@ class Decoder {
   void all_reduce_then_norm(MatrixView partial, const ResidualNorm& then);
 
   ModelConfig model_;
+  LayerGroups groups_;
   Shard shard_;
   DecoderWeights weights_;
   Backend& backend_;

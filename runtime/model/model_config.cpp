@@ -279,6 +279,12 @@ ModelConfig make_dummy_model_config(const GeometryConfig& geometry) {
   return model;
 }
 
+LayerGroups ModelConfig::layer_groups() const {
+  std::vector<AttentionWindow> of_layers;
+  for (int32_t layer = 0; layer < num_layers; ++layer) of_layers.push_back(window_of(layer));
+  return make_layer_groups(of_layers);
+}
+
 void set_attention_window(const AttentionSection& attention, ModelConfig& model) {
   if (attention.window == 0) return;
   if (*std::max_element(model.windows.begin(), model.windows.end()) > 0) {

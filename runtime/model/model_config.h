@@ -1,7 +1,6 @@
 // What a decoder-only transformer of the Llama family needs to know of itself, from a GGUF's metadata or a dummy geometry.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +9,7 @@
 #include "kernels/backend.h"
 #include "runtime/config.h"
 #include "runtime/model/gguf.h"
+#include "runtime/model/layer_groups.h"
 #include "runtime/pooling.h"
 
 namespace terrace {
@@ -54,13 +54,11 @@ struct ModelConfig {
   bool endless = false;  // sequences may be longer than context_length
 
   /// Of one layer.
-  AttentionWindow window_of(int32_t layer) const { return limited_to(windows[static_cast<size_t>(layer)]); }
-  /// What some layer sees: a page outside is wanted by none. size 0: all.
-  AttentionWindow widest_window() const {
-    const bool limited = *std::min_element(windows.begin(), windows.end()) > 0;
-    return limited_to(limited ? *std::max_element(windows.begin(), windows.end()) : 0);
+  AttentionWindow window_of(int32_t layer) const {
+    const int32_t window = windows[static_cast<size_t>(layer)];
+    return window > 0 ? AttentionWindow{window, sinks} : AttentionWindow{};
   }
-  AttentionWindow limited_to(int32_t window) const { return window > 0 ? AttentionWindow{window, sinks} : AttentionWindow{}; }
+  LayerGroups layer_groups() const;
   const RopeConfig& rope_of(int32_t layer) const { return window_rope && windows[static_cast<size_t>(layer)] != 0 ? *window_rope : rope; }
 };
 

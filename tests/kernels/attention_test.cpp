@@ -304,6 +304,20 @@ TEST_P(AttentionTest, LayersOfAStepMayDifferInTheirWindows) {
   EXPECT_TRUE(same_bits(alone.output(1), among_others.output(1)));
 }
 
+TEST_P(AttentionTest, EachLayerGroupHasItsOwnPageTables) {
+  std::vector<float> outputs[2];
+  for (const int32_t group : {0, 2}) {
+    AttentionWorldOptions options = small_world({100, 40});
+    options.group = group;
+    AttentionWorld world(*backend_, options);
+    world.step({{0, 60}, {1, 39}});
+    world.step({{0, 40}, {1, 1}});
+    outputs[group / 2] = world.output(0);
+    outputs[group / 2].insert(outputs[group / 2].end(), world.output(1).begin(), world.output(1).end());
+  }
+  EXPECT_EQ(outputs[0], outputs[1]);
+}
+
 TEST_P(AttentionTest, EveryBackendOfAKindYieldsTheSameBits) {
   if (!GetParam().bit_equal_to_first) GTEST_SKIP() << "other arithmetic by design";
   const std::unique_ptr<Backend> first = backend_cases().front().make();

@@ -55,7 +55,7 @@ struct RopeRun {
     const std::vector<uint32_t> frames = {0, 1, 2, 3, 4, 5};
     backend.begin_step({positions, positions, pages, {}, frames});
     backend.rope_and_store_kv({q.view(), k.view(), v.view(), shape.head_dim, shape.rotary_dim, shape.style,
-                               inverse_frequency, shape.factor, 2, &kv});
+                               inverse_frequency, shape.factor, {.group = 0, .layer = 2}, &kv});
     q_out = q.get(backend);
     pool.resize(memory.bytes());
     backend.read(memory.data(), pool);

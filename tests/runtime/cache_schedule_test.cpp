@@ -58,11 +58,17 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
   if (options.num_host_frames > 0 && pick(0, 1) > 0) options.num_disk_frames = pick(1, 60);
   options.num_ranks = pick(1, 3);
   options.fetch = static_cast<FetchRule>(pick(0, 2));
-  if (pick(0, 1) > 0) options.window = {pick(1, 30), pick(0, 1) * pick(1, 6)};
-  options.in_place = options.window.size == 0 && options.num_host_frames > 1 && pick(0, 1) > 0;
+  const auto window = [&] { return AttentionWindow{pick(1, 30), pick(0, 1) * pick(1, 6)}; };
+  if (pick(0, 1) > 0) options.windows = {window()};
+  if (pick(0, 1) > 0) {  // layers of several kinds
+    if (pick(0, 3) > 0) options.windows.front() = {};
+    for (int groups = pick(1, 3); groups > 0; --groups) options.windows.push_back(window());
+    options.num_frames *= pick(1, 3);
+  }
+  options.in_place = options.windows.front().size == 0 && options.num_host_frames > 1 && pick(0, 1) > 0;
   Scheduler scheduler(options);
   CacheWorld world({.page_tokens = options.page_tokens, .num_frames = {options.num_frames, options.num_host_frames, options.num_disk_frames},
-                    .num_slots = options.max_sequences, .window = options.window, .num_ranks = options.num_ranks, .fail_one_in = pick(0, 2) == 0 ? 5 : 0,
+                    .num_slots = options.max_sequences, .windows = options.windows, .num_ranks = options.num_ranks, .fail_one_in = pick(0, 2) == 0 ? 5 : 0,
                     .seed = static_cast<uint32_t>(GetParam())});
   std::set<SequenceId> in_flight;
   std::map<SequenceId, int32_t> num_states;  // of a mean, since it was begun last
@@ -223,7 +229,7 @@ TEST(PrefixCacheTest, APoolOfATenthOfTheDemandDoesNotThrash) {
     options.context_length = 96;
     options.fetch = FetchRule::kAlways;
     Scheduler scheduler(options);
-    CacheWorld world({.page_tokens = 4, .num_frames = {options.num_frames, host_frames, 0}, .num_slots = 20, .window = {}, .num_ranks = 1, .fail_one_in = 0, .seed = 1});
+    CacheWorld world({.page_tokens = 4, .num_frames = {options.num_frames, host_frames, 0}, .num_slots = 20, .num_ranks = 1, .fail_one_in = 0, .seed = 1});
     for (int i = 0; i < 20; ++i) {
       Request request = count_up(40, 30);
       for (int32_t& token : request.prompt) token += 100 * i;

@@ -201,6 +201,12 @@ TEST_F(DeviceEngineTest, AModelWithWindowsGivesTheTokensOfTheCpu) {
   const Outputs wanted = run_engine(config, 1, requests);
   config.backend = "cuda";
   for (const int ranks : {1, 2}) expect_same_tokens(run_engine(config, ranks, requests), wanted, 0.02f, "ranks " + std::to_string(ranks));
+  // A page is of one layer: (K, V) x 2 heads x 16 tokens x 32 x 2 bytes. With all of them the longer one would have 6 x 5 pages.
+  const Outputs roomy = run_engine(config, 1, requests);
+  config.scheduler = {.max_tokens_per_step = 16, .max_sequences = 1};
+  config.cache.device = {4096 * 26, 0};
+  const Outputs pressed = run_engine(config, 1, requests);
+  for (const auto& [id, events] : roomy) expect_bit_equal(pressed.at(id), events, "a small pool");
   std::filesystem::remove(path);
 }
 

@@ -50,6 +50,29 @@ TEST(MemoryPlannerTest, TakesNoMorePagesThanFullContextsCanUse) {
   EXPECT_NE(describe(plan).find("tier device: 1024 pages, 16384 tokens, 120 MiB"), std::string::npos) << describe(plan);
 }
 
+// As Gemma 3 270M: 15 of 18 layers have a window, so a page is of 3 layers and a token in 6 pages.
+TEST(MemoryPlannerTest, CountsAPageOfEachLayerGroup) {
+  ModelConfig model = smollm2();
+  model.num_layers = 18;
+  model.windows.assign(18, 512);
+  for (size_t layer = 5; layer < 18; layer += 6) model.windows[layer] = 0;
+  Config config;
+  config.cache.device = {36864 * 601, 0};
+  config.cache.host = {36864 * 12, 0};
+  const MemoryPlan plan = plan_memory(config, model, make_shard(model, 0, 1), {2 * kGiB, kGiB / 4});
+  EXPECT_EQ(plan.num_groups, 6);
+  EXPECT_EQ(plan.layout.page_stride, 36864u);  // 3 layers x K and V x 3 heads x 16 tokens x 64 dims x 2 bytes
+  EXPECT_EQ(plan.kv_bytes_per_token, 6 * 2304u);
+  EXPECT_EQ(plan.kv_bytes_in_windows, 5 * 2304u);
+  EXPECT_EQ(plan.num_frames, 601);
+  EXPECT_EQ(plan.tokens_in(plan.num_frames), 1600);
+  const std::string text = describe(plan);
+  EXPECT_NE(text.find("F16 13.5 KiB per token, 11.2 KiB of them while the token is in a window, 6 pages of 16 tokens 216 KiB"), std::string::npos) << text;
+  EXPECT_NE(text.find("tier host: 12 pages, 32 tokens"), std::string::npos) << text;
+  config.cache.device = {36864 * 5, 0};
+  EXPECT_THROW(plan_memory(config, model, make_shard(model, 0, 1), {2 * kGiB, kGiB / 4}), Error);
+}
+
 TEST(MemoryPlannerTest, CountsPagesOfTheHostTierByTheFormatTheyAreStoredIn) {
   const ModelConfig model = smollm2();
   Config config;

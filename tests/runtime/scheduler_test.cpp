@@ -162,7 +162,7 @@ TEST_P(RandomScheduleTest, EverySequenceEndsAndEveryPlanApplies) {
   options.cache_enabled = pick(0, 3) != 0;
   options.keep_prefixes = false;  // each frame in one table; shared ones: CacheScheduleTest
   Scheduler scheduler(options);
-  PageTables worker(options.max_sequences);  // a rank's replica: follows by the plans alone
+  PageTables worker(options.max_sequences, 1);  // a rank's replica: follows by the plans alone
   std::set<SequenceId> in_flight;
   SequenceId next_id = 1;
   int to_submit = 30;
@@ -185,18 +185,18 @@ TEST_P(RandomScheduleTest, EverySequenceEndsAndEveryPlanApplies) {
     ASSERT_EQ(plan.rows.empty(), !busy);
     int tokens = 0;
     for (const SlotUpdate& u : plan.slot_updates) u.action == SlotAction::kOpen ? worker.open(u.slot, u.sequence) : worker.close(u.slot);
-    for (const FrameUpdate& f : plan.frames) worker.map(f.slot, f.index, f.page);
+    for (const FrameUpdate& f : plan.frames) worker.map(f.slot, f.group, f.index, f.page);
     ASSERT_EQ(worker.digest(), plan.digest);
     std::set<uint32_t> owned;
     for (int slot = 0; slot < options.max_sequences; ++slot) {
-      for (const PageRef& page : worker.pages(slot)) {
+      for (const PageRef& page : worker.pages(slot, 0)) {
         ASSERT_TRUE(owned.insert(page.frame).second) << "frame " << page.frame << " is in two tables";
         ASSERT_LT(page.frame, static_cast<uint32_t>(options.num_frames));
       }
     }
     for (const PlanRow& row : plan.rows) {
       tokens += row.num_tokens;
-      ASSERT_GE(static_cast<int>(worker.pages(row.slot).size()) * options.page_tokens, row.first_position + row.num_tokens);
+      ASSERT_GE(static_cast<int>(worker.pages(row.slot, 0).size()) * options.page_tokens, row.first_position + row.num_tokens);
     }
     ASSERT_LE(tokens, options.max_tokens_per_step);
     for (const SequenceId id : commit_all(scheduler, plan)) in_flight.erase(id);

@@ -41,6 +41,9 @@ TEST(DiskTableTest, ARecordSurvivesARoundTripAndNoDamage) {
   const auto back = decode_record(kGeometry, 2, bytes);
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(back->page, record(1, {1, 2}).page);
+  TableRecord alone = record(1, {1, 2});
+  alone.page.alone = true;
+  EXPECT_EQ(decode_record(kGeometry, 2, encode_record(kGeometry, 2, alone)).value().page, alone.page);
   EXPECT_EQ(back->stamp, 99u);
   EXPECT_FALSE(decode_record(kGeometry, 3, bytes).has_value());  // of another frame
   for (std::byte& each : bytes) {

@@ -88,7 +88,7 @@ void PageStates::execute() {
   const Scheduler::Options& options = cache_.scheduler;
   Run run = {Scheduler(options),
              CacheWorld({.page_tokens = options.page_tokens, .num_frames = {options.num_frames, options.num_host_frames, options.num_disk_frames},
-                         .num_slots = options.max_sequences, .window = options.window, .num_ranks = options.num_ranks,
+                         .num_slots = options.max_sequences, .windows = options.windows, .num_ranks = options.num_ranks,
                          .fate = [this](const PageMove&) { return cache_.fates[search_.choose(cache_.fates.size())]; }})};
   do {
     for (const PageRef ref : CacheBooks(run.scheduler, run.world).free_frames()) run.world.spoil(ref);
@@ -211,7 +211,9 @@ std::vector<TinyCache> tiny_caches() {
       {"PreemptionOnTwoRanks", tiny(4, 2, 1), grow, true},
       {"PagesOfTwoTokens", tiny(4, 2, 1), longer},
       {"PagesOfTwoTokensAndPreemption", tiny(4, 2, 1), {request({1, 2}, 6), request({1, 4}, 6)}, true},
-      {"Window", tiny(5, 2, 1), {request({1, 2, 3, 4}, 4), request({1, 2, 3, 5}, 4)}},
+      {"Window", tiny(5, 2, 1), {request({1, 2, 3}, 4), request({1, 2, 4}, 2)}},
+      {"Groups", tiny(8, 3, 1), {request({1, 2, 3}, 2), request({1, 2, 4}, 1)}},
+      {"GroupsAndPreemptionWithoutTiers", tiny(8, 0, 0), {request({1}, 4), request({2}, 4)}, true},
       {"InPlace", tiny(2, 4, 0), alike},
       {"InPlaceWithDisk", tiny(2, 3, 1), {request({1, 2, 3}, 1), request({1, 2, 4}, 1)}},
       {"InPlaceOnTwoRanks", tiny(2, 3, 0), {request({1, 2, 3}, 1), request({1, 2, 4}, 1)}},
@@ -224,7 +226,8 @@ std::vector<TinyCache> tiny_caches() {
     const auto named = [&](const char* part) { return cache.name.find(part) != std::string::npos; };
     if (named("TwoRanks")) cache.scheduler.num_ranks = 2;
     if (named("TwoTokens")) cache.scheduler.page_tokens = 2;
-    if (named("Window")) cache.scheduler.window = {2, 1};
+    if (named("Window")) cache.scheduler.windows = {{2, 1}};
+    if (named("Groups")) cache.scheduler.windows = {{}, {2, 0}};
     cache.scheduler.in_place = named("InPlace");
   }
   return caches;

@@ -31,6 +31,18 @@ TEST_P(RetentionTest, GivesUpAChainFromItsEnd) {
   }
 }
 
+TEST_P(RetentionTest, PagesOfUseAloneGoInOrderOfPositionAndBeforeAChainsEnd) {
+  for (int32_t depth = 0; depth < 3; ++depth) {
+    policy_->insert(static_cast<PageId>(depth), {.parent = kNoPage, .depth = depth, .key = static_cast<uint64_t>(depth) + 1, .request = {}, .alone = true}, 1);
+  }
+  insert(3, kNoPage, 0, 1);
+  insert(4, 3, 1, 1);
+  for (const PageId page : {0, 1, 2, 4, 3}) {
+    ASSERT_EQ(policy_->victim(), page);
+    policy_->erase(page);
+  }
+}
+
 TEST_P(RetentionTest, AParentThatComesAfterItsChildIsNoLeaf) {
   insert(1, 0, 1, 1);
   insert(0, kNoPage, 0, 2);

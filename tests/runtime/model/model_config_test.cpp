@@ -147,19 +147,20 @@ TEST(ModelConfigTest, ReadsGemma3sRopesAndScale) {
 
 TEST(ModelConfigTest, AUsersWindowIsForModelsThatSeeEverything) {
   ModelConfig model = read(llama_keys());
-  EXPECT_EQ(model.widest_window(), AttentionWindow());
+  EXPECT_EQ(model.layer_groups().windows, std::vector{AttentionWindow()});
   set_attention_window({.window = 0, .sinks = 4}, model);
   EXPECT_FALSE(model.endless);
   EXPECT_THROW(set_attention_window({.window = 997, .sinks = 4}, model), Error);
   set_attention_window({.window = 996, .sinks = 4}, model);
   EXPECT_TRUE(model.endless);
   EXPECT_EQ(model.window_of(1), (AttentionWindow{996, 4}));
-  EXPECT_EQ(model.widest_window(), (AttentionWindow{996, 4}));
+  EXPECT_EQ(model.layer_groups().windows, (std::vector{AttentionWindow{996, 4}}));
   ModelConfig interleaved = read(gemma3_keys().add_u32("gemma3.attention.sliding_window", 512));
-  EXPECT_EQ(interleaved.widest_window(), AttentionWindow());
+  EXPECT_EQ(interleaved.layer_groups().windows.front(), AttentionWindow());
+  EXPECT_EQ(interleaved.layer_groups().windows.back(), (AttentionWindow{512, 0}));
   EXPECT_THROW(set_attention_window({.window = 100, .sinks = 4}, interleaved), Error);
   ModelConfig windowed = read(llama_keys().add_u32("llama.attention.sliding_window", 100));
-  EXPECT_EQ(windowed.widest_window(), (AttentionWindow{100, 0}));
+  EXPECT_EQ(windowed.layer_groups().windows, (std::vector{AttentionWindow{100, 0}}));
 }
 
 TEST(ModelConfigTest, ReadsWhichLayersHaveAWindow) {

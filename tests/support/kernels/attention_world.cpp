@@ -88,13 +88,15 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   q_matrix.set(q);
   k_matrix.set(k);
   v_matrix.set(v);
-  backend_.begin_step({tokens, positions, kv_page, runs, frames});
+  std::vector<uint32_t> tables(static_cast<size_t>(options_.group) * frames.size(), frames.front());
+  tables.insert(tables.end(), frames.begin(), frames.end());
+  backend_.begin_step({tokens, positions, kv_page, runs, tables, options_.group + 1});
   RopeKvArgs store;
   store.q = q_matrix.view();
   store.k = k_matrix.view();
   store.v = v_matrix.view();
   store.head_dim = options_.head_dim;
-  store.layer = kLayer;
+  store.place = {options_.group, kLayer};
   store.kv = &pool_;
   backend_.rope_and_store_kv(store);
   AttentionArgs args;
@@ -106,7 +108,7 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   args.head_dim = options_.head_dim;
   args.scale = 1.0f / std::sqrt(static_cast<float>(options_.head_dim));
   args.soft_cap = options_.soft_cap;
-  args.layer = kLayer;
+  args.place = {options_.group, kLayer};
   args.kv = &pool_;
   if (options_.sink_queries) {
     q_sinks_matrix.set(q_sinks);

@@ -24,6 +24,7 @@ struct AttentionWorldOptions {
   float soft_cap = 0;
   AttentionWindow window = {};
   bool sink_queries = false;  // queries multiply the sinks' keys with others, random too; not with quantised keys
+  int32_t group = 0;  // the layer is of; page tables of the groups before it name the wrong frames
   std::vector<AttentionWindow> other_windows = {};  // of other layers, whose attention runs in each step too
   int32_t nan_from = -1;  // K and V of each sequence are NaN from this position on; < 0: nowhere
 };

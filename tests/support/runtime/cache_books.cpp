@@ -24,8 +24,10 @@ CacheBooks::CacheBooks(const Scheduler& scheduler, const CacheWorld& world, cons
   moves_.insert(moves_.end(), planned.begin(), planned.end());
   for (const Tier tier : kTiers) owners_[static_cast<size_t>(tier)].resize(static_cast<size_t>(tiers_.num_frames(tier)));
   for (const auto& sequence : inside_.running()) {
-    for (const SequencePage& page : sequence->pages) {
-      if (page.cached == kNoPage && page.place.frame != kNoFrame) own(page.place, Owner::Kind::kSequence, sequence->id);
+    for (const SequenceGroup& group : sequence->groups) {
+      for (const SequencePage& page : group.pages) {
+        if (page.cached == kNoPage && page.place.frame != kNoFrame) own(page.place, Owner::Kind::kSequence, sequence->id);
+      }
     }
   }
   for (PageId id = 0; id < tiers_.pages().num_ids(); ++id) {
@@ -102,13 +104,17 @@ void CacheBooks::check_pages() {
 
 void CacheBooks::check_page(PageId id, const CachedPage& page) {
   int32_t holds = 0, in_place = 0, children = 0;
-  for (const auto& sequence : inside_.waiting()) holds += static_cast<int32_t>(std::ranges::count(sequence->prefix, id));
+  for (const auto& sequence : inside_.waiting()) {
+    for (const SequenceGroup& group : sequence->groups) holds += static_cast<int32_t>(std::ranges::count(group.prefix, id));
+  }
   for (const auto& sequence : inside_.running()) {
-    for (const SequencePage& mapped : sequence->pages) {
-      if (mapped.cached != id) continue;
-      ++holds;
-      in_place += static_cast<int32_t>(mapped.place.tier == Tier::kHost);
-      expect(mapped.place == tiers_.place(id, mapped.place.tier), "sequence {} reads page {} where it does not lie: {}", sequence->id, id, name(mapped.place));
+    for (const SequenceGroup& group : sequence->groups) {
+      for (const SequencePage& mapped : group.pages) {
+        if (mapped.cached != id) continue;
+        ++holds;
+        in_place += static_cast<int32_t>(mapped.place.tier == Tier::kHost);
+        expect(mapped.place == tiers_.place(id, mapped.place.tier), "sequence {} reads page {} where it does not lie: {}", sequence->id, id, name(mapped.place));
+      }
     }
   }
   for (PageId child = 0; child < tiers_.pages().num_ids(); ++child) children += static_cast<int32_t>(is_alive(child) && tiers_.pages().at(child).parent == id);
@@ -117,25 +123,35 @@ void CacheBooks::check_page(PageId id, const CachedPage& page) {
   expect(page.num_children == children, "page {} is booked with {} children and has {}", id, page.num_children, children);
   expect(page.anywhere() || holds > 0 || page.move != 0 || children > 0, "page {} is kept for nothing", id);
   for (const Tier tier : kTiers) {
-    if (page.in(tier)) expect(world_.page(tiers_.place(id, tier)) == page.tokens, "the copy of page {} in {} is another's", id, name(tiers_.place(id, tier)));
+    if (page.in(tier)) expect(holds_page(tiers_.place(id, tier), page), "the copy of page {} in {} is another's", id, name(tiers_.place(id, tier)));
   }
+}
+
+// Whether the frame holds the page's tokens, all with the mark of one group; of which, CacheWorld sees where rows read it.
+bool CacheBooks::holds_page(PageRef place, const CachedPage& page) const {
+  for (int32_t group = 0; group < world_.num_groups(); ++group) {
+    if (std::ranges::equal(world_.page(place), page.tokens, {}, {}, [&](int32_t token) { return CacheWorld::marked(token, group); })) return true;
+  }
+  return false;
 }
 
 // That rows attend the right tokens CacheWorld looks after; here also of those that have no row just now.
 void CacheBooks::check_sequences() {
   for (const auto& sequence : inside_.running()) {
-    for (int32_t p = 0; p < sequence->num_computed; ++p) {
-      const auto size = static_cast<int32_t>(sequence->pages.empty() ? 1 : world_.page({Tier::kDevice, 0}).size());
-      const auto index = static_cast<size_t>(p / size);
-      if (index >= sequence->pages.size()) {
-        faults_.push_back(fmt::format("sequence {} has no page for position {}", sequence->id, p));
-        return;
-      }
-      const PageRef place = sequence->pages[index].place;
-      if (place.frame == kNoFrame) continue;  // out of its window
-      expect(world_.page(place)[static_cast<size_t>(p % size)] == sequence->tokens[static_cast<size_t>(p)],
-             "sequence {}, position {}: {} holds another token", sequence->id, p, name(place));
-    }
+    for (int32_t group = 0; group < world_.num_groups(); ++group) check_pages_of(*sequence, group);
+  }
+}
+
+void CacheBooks::check_pages_of(const Sequence& sequence, int32_t group) {
+  const std::vector<SequencePage>& pages = sequence.groups[static_cast<size_t>(group)].pages;
+  const auto size = static_cast<int32_t>(world_.page({Tier::kDevice, 0}).size());
+  for (int32_t p = 0; p < sequence.num_computed; ++p) {
+    const auto index = static_cast<size_t>(p / size);
+    if (index >= pages.size()) return expect(false, "sequence {} has no page of group {} for position {}", sequence.id, group, p);
+    const PageRef place = pages[index].place;
+    if (place.frame == kNoFrame) continue;  // out of its window
+    expect(world_.page(place)[static_cast<size_t>(p % size)] == CacheWorld::marked(sequence.tokens[static_cast<size_t>(p)], group),
+           "sequence {}, group {}, position {}: {} holds another token", sequence.id, group, p, name(place));
   }
 }
 

@@ -39,7 +39,9 @@ class CacheBooks {
   void check_moves();
   void check_pages();
   void check_page(PageId id, const CachedPage& page);
+  bool holds_page(PageRef place, const CachedPage& page) const;
   void check_sequences();
+  void check_pages_of(const Sequence& sequence, int32_t group);
   template <typename... Parts>
   void expect(bool good, fmt::format_string<Parts...> sentence, Parts&&... parts) {
     if (!good) faults_.push_back(fmt::format(sentence, std::forward<Parts>(parts)...));

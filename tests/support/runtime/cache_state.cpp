@@ -42,16 +42,22 @@ std::string CacheBooks::state() const {
   const PrefixIndex& pages = tiers_.pages();
   Writer out;
   for (const auto& sequence : inside_.running()) {
-    out.put(sequence->id, sequence->num_tokens(), sequence->num_computed, sequence->slot, sequence->num_published, sequence->num_let_go);
-    out.put(sequence->pages.size());
-    for (const SequencePage& page : sequence->pages) out.put(page.cached), out.put(page.place);
-    out.put_all(sequence->on_device);
+    out.put(sequence->id, sequence->num_tokens(), sequence->num_computed, sequence->slot);
+    for (const SequenceGroup& group : sequence->groups) {
+      out.put(group.num_published, group.num_let_go);
+      out.put(group.pages.size());
+      for (const SequencePage& page : group.pages) out.put(page.cached), out.put(page.place);
+      out.put_all(group.on_device);
+    }
   }
   out.put(-1);
   for (const auto& sequence : inside_.waiting()) {
-    out.put(sequence->id, sequence->num_tokens(), sequence->num_near, sequence->prefix_decided);
-    out.put_all(sequence->prefix);
-    out.put_all(sequence->prefix_tier);
+    out.put(sequence->id, sequence->num_tokens(), sequence->prefix_decided);
+    for (const SequenceGroup& group : sequence->groups) {
+      out.put(group.num_near);
+      out.put_all(group.prefix);
+      out.put_all(group.prefix_tier);
+    }
   }
   out.put(-1);
   for (const Tier tier : {Tier::kDevice, Tier::kHost, Tier::kDisk}) {  // the order of last uses in each, and now

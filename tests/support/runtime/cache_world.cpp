@@ -11,7 +11,7 @@ constexpr int32_t kGarbage = -1;
 
 }  // namespace
 
-CacheWorld::CacheWorld(const Options& options) : options_(options), rng_(options.seed), tables_(options.num_slots) {
+CacheWorld::CacheWorld(const Options& options) : options_(options), rng_(options.seed), tables_(options.num_slots, static_cast<int32_t>(options.windows.size())) {
   for (size_t tier = 0; tier < pools_.size(); ++tier) {
     pools_[tier].assign(static_cast<size_t>(options.num_frames[tier]), Page(static_cast<size_t>(options.page_tokens), kGarbage));
   }
@@ -19,7 +19,7 @@ CacheWorld::CacheWorld(const Options& options) : options_(options), rng_(options
 
 void CacheWorld::execute(const StepPlan& plan, Scheduler& scheduler) {
   for (const SlotUpdate& u : plan.slot_updates) u.action == SlotAction::kOpen ? tables_.open(u.slot, u.sequence) : tables_.close(u.slot);
-  for (const FrameUpdate& f : plan.frames) tables_.map(f.slot, f.index, f.page);
+  for (const FrameUpdate& f : plan.frames) tables_.map(f.slot, f.group, f.index, f.page);
   ASSERT_EQ(tables_.digest(), plan.digest);
   for (const FrameCopy& copy : plan.copies) page({Tier::kDevice, copy.to}) = page({Tier::kDevice, copy.from});
   for (const PageMove& move : plan.moves) start(move);
@@ -40,28 +40,37 @@ void CacheWorld::start(const PageMove& move) {
 void CacheWorld::spoil(PageRef ref) { std::ranges::fill(page(ref), kGarbage); }
 
 void CacheWorld::compute(const StepPlan& plan, Scheduler& scheduler) {
-  const auto size = static_cast<size_t>(options_.page_tokens);
-  size_t next = 0;
+  std::span<const int32_t> tokens(plan.tokens);
   for (const PlanRow& row : plan.rows) {
     const Sequence& sequence = scheduler.sequence(row);
-    const std::span<const PageRef> pages = tables_.pages(row.slot);
-    const auto end = static_cast<size_t>(row.first_position + row.num_tokens);
-    ASSERT_LE(end, pages.size() * size);
-    for (auto p = static_cast<size_t>(row.first_position); p < end; ++p) page(pages[p / size])[p % size] = plan.tokens.at(next++);
-    if (row.output == RowOutput::kTokenLogprobs) ++next;
-    ASSERT_NO_FATAL_FAILURE(check_row(row, sequence)) << "step " << plan.step;
+    for (int32_t group = 0; group < num_groups(); ++group) {
+      ASSERT_NO_FATAL_FAILURE(compute_row(row, tokens, group)) << "step " << plan.step;
+      ASSERT_NO_FATAL_FAILURE(check_row(row, sequence, group)) << "step " << plan.step;
+    }
+    tokens = tokens.subspan(static_cast<size_t>(row.num_tokens) + (row.output == RowOutput::kTokenLogprobs ? 1 : 0));
+  }
+}
+
+void CacheWorld::compute_row(const PlanRow& row, std::span<const int32_t> tokens, int32_t group) {
+  const auto size = static_cast<size_t>(options_.page_tokens);
+  const std::span<const PageRef> pages = tables_.pages(row.slot, group);
+  ASSERT_LE(static_cast<size_t>(row.first_position + row.num_tokens), pages.size() * size);
+  for (int32_t i = 0; i < row.num_tokens; ++i) {
+    const auto p = static_cast<size_t>(row.first_position + i);
+    page(pages[p / size])[p % size] = marked(tokens[static_cast<size_t>(i)], group);
   }
 }
 
 // What its first token sees is all that any of them sees before it.
-void CacheWorld::check_row(const PlanRow& row, const Sequence& sequence) {
-  const std::span<const PageRef> pages = tables_.pages(row.slot);
-  const KeyGap gap = options_.window.gap(row.first_position);
+void CacheWorld::check_row(const PlanRow& row, const Sequence& sequence, int32_t group) {
+  const std::span<const PageRef> pages = tables_.pages(row.slot, group);
+  const KeyGap gap = options_.windows[static_cast<size_t>(group)].gap(row.first_position);
   for (int32_t p = 0; p < row.first_position + row.num_tokens; ++p) {
     if (p >= gap.begin && p < gap.end) continue;
     const PageRef at = pages[static_cast<size_t>(p / options_.page_tokens)];
-    ASSERT_NE(at.frame, kNoFrame) << "sequence " << sequence.id << ", position " << p;
-    ASSERT_EQ(page(at)[static_cast<size_t>(p % options_.page_tokens)], sequence.tokens[static_cast<size_t>(p)]) << "sequence " << sequence.id << ", position " << p;
+    ASSERT_NE(at.frame, kNoFrame) << "sequence " << sequence.id << ", group " << group << ", position " << p;
+    ASSERT_EQ(page(at)[static_cast<size_t>(p % options_.page_tokens)], marked(sequence.tokens[static_cast<size_t>(p)], group))
+        << "sequence " << sequence.id << ", group " << group << ", position " << p;
   }
 }
 
