@@ -138,6 +138,13 @@ TEST_P(RopeTest, RoundsToThePagesType) {
   }
 }
 
+// What the keys at `offset` are, rotated by their position and then turned as they are stored.
+std::vector<double> turned_keys(const RopeRun& run, const RopeShape& shape, size_t token, size_t offset) {
+  std::vector<double> rotated;
+  for (int d = 0; d < shape.head_dim; ++d) rotated.push_back(run.rotated(shape, &run.k_in[offset], token, d));
+  return hadamard(rotated, rotated_dims(shape.head_dim));
+}
+
 TEST_P(RopeTest, QuantisesRowsToHalfAStepOfTheLargest) {
   for (const int head_dim : {64, 80, 20}) {
     const RopeShape shape{head_dim, head_dim, RopeStyle::kAdjacentPairs, 1.0f, KvType::kQ8};
@@ -145,9 +152,7 @@ TEST_P(RopeTest, QuantisesRowsToHalfAStepOfTheLargest) {
     for (size_t token = 0; token < run.positions.size(); ++token) {
       for (int head = 0; head < kKvHeads; ++head) {
         const size_t offset = (token * kKvHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
-        std::vector<double> rotated;
-        for (int d = 0; d < head_dim; ++d) rotated.push_back(run.rotated(shape, &run.k_in[offset], token, d));
-        const std::vector<double> keys = hadamard(rotated, rotated_dims(head_dim));
+        const std::vector<double> keys = turned_keys(run, shape, token, offset);
         const std::vector<double> values(run.v_in.begin() + static_cast<int64_t>(offset), run.v_in.begin() + static_cast<int64_t>(offset) + head_dim);
         for (const bool value : {false, true}) {
           const std::vector<double>& expected = value ? values : keys;
@@ -247,9 +252,7 @@ TEST_P(RopeTest, RoundsToTheNearestFloatOf8Bits) {
     for (size_t token = 0; token < run.positions.size(); ++token) {
       for (int head = 0; head < kKvHeads; ++head) {
         const size_t offset = (token * kKvHeads + static_cast<size_t>(head)) * static_cast<size_t>(head_dim);
-        std::vector<double> rotated;
-        for (int d = 0; d < head_dim; ++d) rotated.push_back(run.rotated(shape, &run.k_in[offset], token, d));
-        const std::vector<double> keys = hadamard(rotated, rotated_dims(head_dim));
+        const std::vector<double> keys = turned_keys(run, shape, token, offset);
         for (size_t d = 0; d < keys.size(); ++d) {
           ASSERT_EQ(run.stored(token, head, true, d), f8_to_float(float_to_f8(run.v_in[offset + d]))) << token << " " << d;
           ASSERT_NEAR(run.stored(token, head, false, d), keys[d], std::max(std::abs(keys[d]) / 16, 0x1p-10) + 5e-6) << token << " " << d;

@@ -7,9 +7,13 @@
 
 #include "runtime/scheduler.h"
 #include "tests/support/runtime/cache_world.h"
+#include "tests/support/runtime/schedule_run.h"
 
 namespace terrace {
 namespace {
+
+using testing::count_up;
+using testing::run_to_end;
 
 // By looking at each page, what PageAges keeps count of.
 PageAgeCounts counted_ages(const PrefixIndex& pages, Tier tier, int64_t second) {
@@ -125,26 +129,6 @@ INSTANTIATE_TEST_SUITE_P(Seeds, CacheScheduleTest, ::testing::Range(0, 200));
 
 Scheduler::Options small_options() {
   return {.max_tokens_per_step = 32, .max_sequences = 4, .page_tokens = 4, .num_frames = 16, .context_length = 64, .policy = "lru", .origin = ""};
-}
-
-Request count_up(int prompt, int max_tokens) {
-  Request request;
-  for (int i = 0; i < prompt; ++i) request.prompt.push_back(i);
-  request.max_tokens = max_tokens;
-  request.sampling.temperature = 0;
-  return request;
-}
-
-TokenSources run_to_end(Scheduler& scheduler, SequenceId id, const Request& request) {
-  EXPECT_FALSE(scheduler.submit(id, request));
-  TokenSources sources;
-  while (scheduler.busy()) {
-    for (const PlanRow& row : scheduler.plan().rows) {
-      sources = scheduler.sequence(row).sources;
-      scheduler.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
-    }
-  }
-  return sources;
 }
 
 TEST(PrefixCacheTest, TakesOverFullPagesAndTheBeginningOfAnother) {

@@ -5,35 +5,19 @@
 
 #include "runtime/cache/pages_in_sight.h"
 #include "runtime/scheduler.h"
+#include "tests/support/runtime/schedule_run.h"
 
 namespace terrace {
 namespace {
+
+using testing::count_up;
+using testing::run_to_end;
 
 constexpr AttentionWindow kWindow = {8, 0};
 
 // One group sees everything, two have a window of two pages.
 Scheduler::Options interleaved() {
   return {.max_tokens_per_step = 16, .max_sequences = 4, .page_tokens = 4, .num_frames = 40, .context_length = 400, .windows = {{}, kWindow, kWindow}};
-}
-
-Request count_up(int prompt, int max_tokens) {
-  Request request;
-  for (int i = 0; i < prompt; ++i) request.prompt.push_back(i);
-  request.max_tokens = max_tokens;
-  request.sampling.temperature = 0;
-  return request;
-}
-
-TokenSources run_to_end(Scheduler& scheduler, SequenceId id, const Request& request) {
-  EXPECT_EQ(scheduler.submit(id, request), std::nullopt);
-  TokenSources sources;
-  while (scheduler.busy()) {
-    for (const PlanRow& row : scheduler.plan().rows) {
-      sources = scheduler.sequence(row).sources;
-      scheduler.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
-    }
-  }
-  return sources;
 }
 
 TEST(LayerGroupsScheduleTest, GroupsWithAWindowKeepWhatIsInSight) {
