@@ -71,7 +71,7 @@ int measure_engine(Config config, const TechniquesOptions& options, const Sizes&
     timer.run(BenchJob{BenchKind::kBatch, 1, 16, 4, 0});  // warm-up
     if (wanted(options, {"cache"})) findings.cached = measure_token_times(timer, room_of(session, config), sizes.cache_lengths, sizes.cached_tokens);
     if (wanted(options, {"batching"}) && !interrupted()) batching = compare_batching(timer, mixed_requests(sizes.requests), kSlots);
-    if (wanted(options, {"paging"})) paging = compare_paging(session.memory().num_frames / session.memory().num_groups, session.memory().layout, model.context_length);
+    if (wanted(options, {"paging"})) paging = compare_paging(session.memory().intervals_in(session.memory().num_frames), session.memory().layout, model.context_length);
   });
   if (code == 0 && !findings.cached.empty() && !interrupted()) {
     config.cache.enabled = false;

@@ -35,8 +35,9 @@ struct MemoryPlan {
   size_t host_bytes = 0;          // num_host_frames pages
   bool capped = false;            // num_frames is all that scheduler.max_sequences full contexts can use
 
-  /// Tokens with a page of each group that so many frames hold; where windows let pages go, they hold those of longer sequences.
-  int64_t tokens_in(int64_t frames) const { return frames / num_groups * layout.page_tokens; }
+  /// Intervals of page_tokens positions that so many frames hold with a page of each group; where windows let pages go, they hold longer sequences.
+  int32_t intervals_in(int32_t frames) const { return frames / num_groups; }
+  int64_t tokens_in(int32_t frames) const { return int64_t{intervals_in(frames)} * layout.page_tokens; }
 };
 
 /// Throws kOutOfMemory where weights and workspace leave no room for the KV pool asked for (or for a single page), with the figures and the

@@ -19,7 +19,7 @@ double seconds_since(SteadyClock::time_point start) { return std::chrono::durati
 }  // namespace
 
 BenchRoom room_of(const Session& session, const Config& config) {
-  return {session.model().context_length, config.scheduler.max_sequences, session.memory().num_frames / session.memory().num_groups, config.cache.page_tokens};
+  return {session.model().context_length, config.scheduler.max_sequences, session.memory().intervals_in(session.memory().num_frames), config.cache.page_tokens};
 }
 
 EngineTimer::EngineTimer(Engine& engine, int32_t vocab_size, std::function<bool()> interrupted)
