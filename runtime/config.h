@@ -60,7 +60,7 @@ struct SparseSection {
 struct AttentionSection {
   int32_t window = 0;  // positions, a token's own included; 0: as the model has it
   int32_t sinks = 4;
-  SparseSection sparse;
+  SparseSection sparse = {};
 };
 
 struct DiskSection {
