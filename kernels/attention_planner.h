@@ -23,6 +23,7 @@ struct AttentionRun {
   int32_t num_tokens = 0;
   int32_t first_position = 0;  // position of first_token; keys 0..position are attended, or those of them in its window
   int32_t first_page = 0;      // index in each group's StepBatch::frames of the page that holds position 0
+  int32_t num_sparse = 0;      // so many last tokens may read sparsely (AttentionArgs::sparse)
 };
 
 /// One unit of work: query tokens [first_token, first_token + num_tokens) x every query head of KV heads [kv_head, kv_head +

@@ -26,6 +26,7 @@
 #include "kernels/page_codec.h"
 #include "kernels/page_layout.h"
 #include "kernels/page_mover.h"
+#include "kernels/sparse_reading.h"
 
 namespace terrace {
 
@@ -115,6 +116,7 @@ struct AttentionArgs {
   LayerPlace place;
   const KvPool* kv = nullptr;
   MatrixView q_sinks = {};  // like q, used for keys at positions < sinks (RopeKvArgs); data == nullptr: q is
+  SparseReading sparse = {};  // of tokens that may (AttentionRun::num_sparse); pages have summaries, and there is no window
 
   AttentionWindow key_window() const { return window > 0 ? AttentionWindow{window, sinks} : AttentionWindow{}; }
 };
@@ -150,6 +152,8 @@ class Backend {
   virtual std::string arithmetic() const = 0;
   /// Throws kInvalidValue, naming those that there are, where it has no kernels for such pages.
   virtual void check_kv_format(KvFormat) const {}
+  /// Throws kInvalidValue where attention() knows no SparseReading and rope_and_store_kv() writes no summaries.
+  virtual void check_sparse_reading() const;
   virtual Buffer allocate(size_t bytes) = 0;
   /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
   virtual Buffer upload(std::span<const float> values) = 0;
@@ -204,12 +208,14 @@ class Backend {
   /// gate.out = activation(x * gate^T) * (x * up^T), with both biases; up.out is scratch.
   virtual void gated_linear(MatrixView x, const LinearOutput& gate, const LinearOutput& up, GateActivation activation);
   /// Rotates q and k by the tokens' positions and writes k and v into the tokens' pages. Where keys are quantised, q leaves turned as they
-  /// are stored (rotated_dims), fit for attention() alone; v may leave turned too.
+  /// are stored (rotated_dims), fit for attention() alone; v may leave turned too. A page that becomes full is given its summary, where the layout has room for it.
   virtual void rope_and_store_kv(const RopeKvArgs& args) = 0;
   /// Copies whole pages, one after another, before the ops that follow: copy-on-write.
   virtual void copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) = 0;
   /// Causal attention of the batch's runs over their pages. Reads K and V from the pages only.
   virtual void attention(const AttentionArgs& args) = 0;
+  /// What attention() has read since the last call, by tokens that may read sparsely.
+  virtual ReadingStats take_reading() { return {}; }
   /// gate = activation(gate) * up.
   virtual void activate_gate(MatrixView gate, MatrixView up, GateActivation activation) = 0;
   /// x += delta.
@@ -229,6 +235,10 @@ inline size_t Backend::packed_bytes(DType dtype, int64_t rows, int64_t cols, con
 
 inline std::unique_ptr<PageCodec> Backend::make_page_codec(const PageLayout&, const PageLayout&) const {
   throw Error(ErrorCode::kInvalidValue, "cache.host_format: " + describe() + " moves pages between the tiers as they are; set it to same, or say backend: cpu");
+}
+
+inline void Backend::check_sparse_reading() const {
+  throw Error(ErrorCode::kInvalidValue, "attention.sparse: " + describe() + " reads all pages; set attention.sparse.mode to off, or say backend: cpu");
 }
 
 inline void Backend::for_each(int64_t count, FunctionRef<void(int64_t)> body) {

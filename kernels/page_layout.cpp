@@ -27,7 +27,7 @@ size_t scale_bytes(KvType type, int head_dim) {
 
 }  // namespace
 
-PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim) {
+PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim, bool summaries) {
   if (kv_format_name(format) == "other") throw Error(ErrorCode::kInvalidValue, "no kernel reads such pages: take a KV format of kKvFormats");
   if (head_dim > kMostQ4Dims && (format.k == KvType::kQ4 || format.v == KvType::kQ4)) {
     throw Error(ErrorCode::kInvalidValue, "heads of more than 2048 dims have no 4-bit pages: set cache.format to Q8");
@@ -51,6 +51,11 @@ PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, in
     if (!is_quantised(rows->type)) continue;
     rows->scales = round_up(end, sizeof(float));
     end = rows->scales + static_cast<size_t>(num_kv_heads * page_tokens) * rows->scale_bytes;
+  }
+  if (summaries) {
+    layout.summaries = round_up(end, 64);
+    layout.summary_bytes = 2 * static_cast<size_t>(layout.summary_dims()) * sizeof(uint16_t);
+    end = layout.summaries + static_cast<size_t>(num_kv_heads) * layout.summary_bytes;
   }
   layout.layer_stride = round_up(end, 64);
   layout.page_stride = round_up(layout.layer_stride * static_cast<size_t>(num_layers), 4096);

@@ -1,5 +1,6 @@
 // Where each K and V row lies inside a page (LAW 2): one contiguous block per rank, [layer][K|V][kv_head][token][head_dim], a layer's scales
-// behind its rows, [K|V][kv_head][token]: a float for a row of kQ8, q4_scales() f16 for one of kQ4.
+// behind its rows, [K|V][kv_head][token]: a float for a row of kQ8, q4_scales() f16 for one of kQ4. Where pages are read sparsely, summaries of the keys
+// come last, [kv_head][largest|smallest][dim].
 #pragma once
 
 #include <array>
@@ -29,6 +30,8 @@ struct PageLayout {
   int32_t num_layers = 0;    // of a layer group
   int32_t num_kv_heads = 0;  // this rank's
   int32_t head_dim = 0;
+  size_t summaries = 0;      // offset in the layer of the heads' summaries
+  size_t summary_bytes = 0;  // of a head; 0: there are none
   size_t layer_stride = 0;  // rounded up to 64
   size_t page_stride = 0;   // rounded up to 4,096
 
@@ -42,11 +45,14 @@ struct PageLayout {
   size_t scale_offset(const PageRows& rows, int layer, int kv_head, int token) const {
     return static_cast<size_t>(layer) * layer_stride + rows.scales + static_cast<size_t>(kv_head * page_tokens + token) * rows.scale_bytes;
   }
+  /// Numbers in each half of a summary: head_dim and zeros. F16, rounded away from the keys between them; of full pages only.
+  int32_t summary_dims() const { return (head_dim + 7) / 8 * 8; }
+  size_t summary_offset(int layer, int kv_head) const { return static_cast<size_t>(layer) * layer_stride + summaries + static_cast<size_t>(kv_head) * summary_bytes; }
   bool operator==(const PageLayout&) const = default;
 };
 
 /// Throws kInvalidValue for a format without a name, and for 4-bit rows of more than kMostQ4Dims.
-PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim);
+PageLayout make_page_layout(KvFormat format, int page_tokens, int num_layers, int num_kv_heads, int head_dim, bool summaries = false);
 
 /// A format as the configuration writes it: "Q8", "Q8/F16" for 8-bit keys and 16-bit values.
 struct NamedKvFormat {

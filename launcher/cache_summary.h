@@ -8,6 +8,9 @@
 namespace terrace {
 
 /// Where the K and V of all tokens came from, what moved, and what planning cost.
+/// What sparse reading has read, by layer and KV head; empty where nothing reads sparsely.
+std::string reading_summary(const ReadingStats& reading);
+
 std::string cache_summary(const EngineStats& stats);
 
 }  // namespace terrace

@@ -77,6 +77,21 @@ std::vector<ConfigKey> attention_keys() {
        "the model's context and the pool, in constant memory. For models all of whose layers see everything. 0: as the model has it."},
       {"attention.sinks", integer_value([](Config& c) -> I& { return c.attention.sinks; }, 0, 4096),
        "With attention.window: tokens at the beginning of a sequence that stay in sight, however long it grows. Most models fall apart without the first few."},
+      {"attention.sparse.mode", choice_value([](Config& c) -> S& { return c.attention.sparse.mode; }, {"off", "top", "bounded"}),
+       "Generated tokens read some of their sequence's pages only, chosen anew by each token, layer and KV head by what the pages' keys may score at most. `top`: the attention.sparse.pages pages of the "
+       "largest bounds. `bounded`: as many more as it takes until the others are proven to hold no more than attention.sparse.epsilon. CPU only. Prompts read all; pages take a little more memory."},
+      {"attention.sparse.pages", integer_value([](Config& c) -> I& { return c.attention.sparse.pages; }, 1, kMany),
+       "Pages chosen, beside sink_pages and recent_pages. A sequence of no more pages than all these reads all of them."},
+      {"attention.sparse.epsilon", real_value([](Config& c) -> double& { return c.attention.sparse.epsilon; }, 0, 1),
+       "Of `bounded`: what may be left out, as a share of the softmax's mass that is read. 0: nothing. The run's summary says what share was left out at most."},
+      {"attention.sparse.first_layers", integer_value([](Config& c) -> I& { return c.attention.sparse.first_layers; }, 0, 1000),
+       "Layers that read all: the first ones, whose attention is spread wide."},
+      {"attention.sparse.sink_pages", integer_value([](Config& c) -> I& { return c.attention.sparse.sink_pages; }, 0, kMany),
+       "First pages of a sequence, read always."},
+      {"attention.sparse.recent_pages", integer_value([](Config& c) -> I& { return c.attention.sparse.recent_pages; }, 1, kMany),
+       "Last pages of a sequence, read always; the one that is being filled is among them."},
+      {"attention.sparse.prompts_from", integer_value([](Config& c) -> I& { return c.attention.sparse.prompts_from; }, 0, 1 << 24),
+       "Above 0: a prompt's tokens read sparsely too, from this position on, as if they were generated. To measure what it costs: a text can then be scored (echo with logprobs)."},
   };
 }
 

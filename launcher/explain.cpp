@@ -10,6 +10,7 @@
 #include "kernels/base/error.h"
 #include "runtime/available_memory.h"
 #include "runtime/memory_planner.h"
+#include "runtime/model/sparse_layers.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/weights.h"
 
@@ -33,6 +34,7 @@ std::string explain_memory(const Config& config, int num_ranks, int local_ranks)
   if (config.model.load == "file") file = GgufFile::open(config.model.path);
   ModelConfig model = file ? read_model_config(*file) : make_dummy_model_config(config.model.geometry);
   set_attention_window(config.attention, model);
+  set_sparse_reading(config.attention.sparse, model);
   const std::unique_ptr<Backend> backend = make_backend(config.backend, {});
   const size_t available = backend->free_memory().value_or(read_available_memory() / static_cast<size_t>(local_ranks));
   std::string out = fmt::format("# {} rank{}, {} on this host\n", num_ranks, num_ranks == 1 ? "" : "s", local_ranks);

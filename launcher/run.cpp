@@ -93,7 +93,11 @@ int answer(Session& session, const Config& config, const RunOptions& options, co
   progress.clear();
   if (open_line) write_stdout("\n");  // mpirun would add it to the last line; this way the bytes are the same without
   if (progress.enabled()) log_info(answer.summary() + (options.temperature > 0 ? fmt::format(", seed {}", seed) : ""));
-  if (progress.enabled() && session.memory().num_host_frames > 0) log_info(cache_summary(stats));
+  if (progress.enabled() && session.memory().num_host_frames > 0) {
+    log_info(cache_summary(stats));
+  } else if (progress.enabled() && stats.reading.pages_seen > 0) {
+    log_info(reading_summary(stats.reading));
+  }
   return signals.exit_code();
 }
 

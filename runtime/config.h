@@ -45,10 +45,22 @@ struct CommSection {
   int32_t pretend_hosts = 0;  // > 1: test the cross-host path on one host
 };
 
+/// Tokens that are generated read some pages only (kernels/sparse_reading.h).
+struct SparseSection {
+  std::string mode = "off";  // off | top | bounded
+  int32_t pages = 64;        // of the largest bounds
+  double epsilon = 0.01;     // of mode bounded
+  int32_t first_layers = 2;  // which read all
+  int32_t sink_pages = 1;    // first pages, read always
+  int32_t recent_pages = 4;  // last pages, likewise
+  int32_t prompts_from = 0;  // > 0: tokens of prompts too, from this position on
+};
+
 /// Sequences without end on a model that sees everything (StreamingLLM): each token sees so many before it, and the first ones.
 struct AttentionSection {
   int32_t window = 0;  // positions, a token's own included; 0: as the model has it
   int32_t sinks = 4;
+  SparseSection sparse = {};
 };
 
 struct DiskSection {

@@ -32,6 +32,8 @@ Scheduler::Options scheduler_options(const Engine::Options& options, int num_ran
           .in_place = options.cache.in_place,
           .fetch = options.cache.fetch == "always" ? FetchRule::kAlways : options.cache.fetch == "never" ? FetchRule::kNever : FetchRule::kWhereFaster,
           .policy = options.cache.policy,
+          .sparse = options.sparse,
+          .sparse_prompts_from = options.sparse_prompts_from,
           .origin = options.origin};
 }
 
@@ -243,6 +245,7 @@ void Engine::Impl::count(const StepPlan& plan, const std::vector<StepReport>& re
   for (size_t rank = 0; rank < reports.size(); ++rank) {
     const int64_t busy = reports[rank].compute_us - reports[rank].all_reduce_us;
     stats.rank_busy_us[rank] += busy;
+    stats.reading += reports[rank].reading;
     least = std::min(least, busy);
     most = std::max(most, busy);
   }

@@ -9,6 +9,7 @@
 
 #include "comm/group.h"
 #include "kernels/attention_window.h"
+#include "kernels/sparse_reading.h"
 #include "runtime/cache/page_record.h"
 #include "runtime/cache/tier_manager.h"
 #include "runtime/config.h"
@@ -35,6 +36,7 @@ struct EngineStats {
   std::array<int32_t, kNumTiers> frames_used = {};  // cached pages included
   std::array<PageAgeCounts, kNumTiers> page_ages = {};  // of the cached pages; live_stats() alone counts them
   std::vector<int64_t> rank_busy_us;  // by rank: computing, not waiting for the others
+  ReadingStats reading;               // of all ranks
   int64_t skew_us = 0;                // sum over steps of the busiest rank's time less the least busy one's
   int32_t running = 0;
   int32_t waiting = 0;
@@ -51,6 +53,8 @@ class Engine {
     int32_t num_disk_frames = 0;
     int32_t context_length = 0;
     std::vector<AttentionWindow> windows = {AttentionWindow{}};  // of each layer group: what is outside is wanted by none
+    bool sparse = false;          // generated tokens read sparsely, and those of prompts from sparse_prompts_from on, where that is above 0
+    int32_t sparse_prompts_from = 0;
     std::string origin;           // all that the bytes of a page depend on beside its tokens
     std::vector<DiskRecord> on_disk;  // pages that every rank found whole at the start
     TraceWriter* trace = nullptr;     // outlives the engine

@@ -38,7 +38,7 @@ size_t pool_bytes(const MemorySize& size, size_t left) {
 // Of pages off the device.
 PageLayout stored_layout(const Config& config, const PageLayout& device) {
   if (config.cache.host_format == "same") return device;
-  return make_page_layout(KvType::kQ8, device.page_tokens, device.num_layers, device.num_kv_heads, device.head_dim);
+  return make_page_layout(KvType::kQ8, device.page_tokens, device.num_layers, device.num_kv_heads, device.head_dim, device.summary_bytes > 0);
 }
 
 void plan_host_tier(const Config& config, const MemoryInputs& inputs, MemoryPlan& plan) {
@@ -69,7 +69,7 @@ MemoryPlan plan_memory(const Config& config, const ModelConfig& model, const Sha
   plan.workspace = estimate_workspace_bytes(model, shard, config.scheduler);
   const LayerGroups groups = model.layer_groups();
   plan.num_groups = groups.count();
-  plan.layout = make_page_layout(config.cache.format, config.cache.page_tokens, groups.layers_per_group, shard.kv_heads.size(), model.head_dim);
+  plan.layout = make_page_layout(config.cache.format, config.cache.page_tokens, groups.layers_per_group, shard.kv_heads.size(), model.head_dim, model.reads_sparsely());
   plan.stored_layout = stored_layout(config, plan.layout);
   const auto bytes_in = [&](auto num_groups) {
     const auto page_tokens = static_cast<size_t>(config.cache.page_tokens);

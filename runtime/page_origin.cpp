@@ -28,6 +28,13 @@ std::string describe(const GeometryConfig& g) {
                      static_cast<int>(g.format));
 }
 
+// What is generated depends on it; prompts are told apart for nothing.
+std::string describe(const ModelConfig& model) {
+  const SparseReading& sparse = model.sparse;
+  if (!model.reads_sparsely()) return "";
+  return fmt::format(", sparse {} {} {} {} {} from layer {}", static_cast<int>(sparse.mode), sparse.pages, sparse.sink_pages, sparse.recent_pages, sparse.epsilon, model.first_sparse_layer);
+}
+
 }  // namespace
 
 std::string page_origin(const PageOriginInputs& inputs) {
@@ -35,9 +42,9 @@ std::string page_origin(const PageOriginInputs& inputs) {
   const std::string weights = inputs.file != nullptr ? fmt::format("{} {:016x}", inputs.file->file_bytes(), sample_digest(*inputs.file)) : describe(*inputs.geometry);
   const AttentionWindow window = inputs.model->endless ? inputs.model->window_of(0) : AttentionWindow();
   const std::string stored = inputs.stored == layout.format() ? "" : fmt::format(", stored as {}", kv_format_name(inputs.stored));
-  return fmt::format("{} {} on {} ranks, {} a host, {} {} {} {} {} {}, {}, window {} {}{}", inputs.model->architecture, weights, inputs.num_ranks, inputs.ranks_per_host,
+  return fmt::format("{} {} on {} ranks, {} a host, {} {} {} {} {} {}, {}, window {} {}{}{}", inputs.model->architecture, weights, inputs.num_ranks, inputs.ranks_per_host,
                      kv_format_name(layout.format()), layout.page_tokens, layout.num_layers, layout.num_kv_heads, layout.head_dim, layout.page_stride,
-                     inputs.arithmetic, window.size, window.sinks, stored);
+                     inputs.arithmetic, window.size, window.sinks, stored, describe(*inputs.model));
 }
 
 }  // namespace terrace

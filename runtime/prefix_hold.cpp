@@ -29,7 +29,7 @@ void PrefixHold::take(Sequence& sequence) {
 }
 
 size_t PrefixHold::most_pages(Sequence& sequence) const {
-  extend_keys(sequence.root, sequence.tokens, page_tokens_, sequence.keys);
+  extend_keys(sequence.chain(page_tokens_), sequence.tokens, sequence.keys);
   return (sequence.tokens.size() - 1) / static_cast<size_t>(page_tokens_);
 }
 

@@ -92,6 +92,7 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
   sequence->tokens = request.prompt;
   sequence->root = root_key(options_.origin, request.cache_salt);
   sequence->groups.resize(in_sight_.size());
+  if (options_.sparse) sequence->sparse_from = options_.sparse_prompts_from > 0 ? std::min(static_cast<int32_t>(prompt), options_.sparse_prompts_from) : static_cast<int32_t>(prompt);
   sequence->request = std::move(request);
   waiting_.push_back(std::move(sequence));
   return std::nullopt;

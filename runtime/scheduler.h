@@ -44,6 +44,8 @@ class Scheduler {
     bool in_place = false;      // rows may read pages of the host tier where they lie
     FetchRule fetch = FetchRule::kWhereFaster;
     std::string policy = "lru";
+    bool sparse = false;        // generated tokens read sparsely,
+    int32_t sparse_prompts_from = 0;  // > 0: and prompts' tokens from this position on
     std::string origin = {};    // all that the bytes of a page depend on beside its tokens
   };
   explicit Scheduler(const Options& options);

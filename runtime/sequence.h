@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "runtime/cache/page.h"
+#include "runtime/cache/page_key.h"
 #include "runtime/cache/retention.h"
 #include "runtime/request.h"
+#include "runtime/step_plan.h"
 
 namespace terrace {
 
@@ -37,6 +39,7 @@ struct Sequence {
   Request request;
   std::vector<int32_t> tokens;        // the prompt, then the output
   int32_t num_computed = 0;           // positions whose K and V are in pages
+  int32_t sparse_from = kReadsAll;    // tokens read sparsely from this position on
   int32_t prompt_logprobs_sent = 0;   // prompt positions reported; recomputation after a preemption does not report them again
   TokenSources sources;               // of all positions that were ever given K and V
   PageKey root;                       // where its chains of pages begin
@@ -51,6 +54,7 @@ struct Sequence {
   // While waiting.
   size_t prefix_decided = 0;          // leading pages of which it has been decided whether they are fetched
 
+  KeyChain chain(int32_t page_tokens) const { return {root, page_tokens, sparse_from}; }
   /// Leading pages that were found in the cache, while it waits.
   size_t prefix_pages() const { return groups.front().prefix.size(); }
   /// Leading pages that the cache was offered, while it runs.

@@ -9,7 +9,7 @@ namespace terrace {
 
 void SequencePages::open(const Sequence& sequence) {
   tables_.open(sequence.slot, sequence.id);
-  slot_updates_.push_back({sequence.id, sequence.slot, SlotAction::kOpen});
+  slot_updates_.push_back({sequence.id, sequence.slot, SlotAction::kOpen, sequence.sparse_from});
 }
 
 void SequencePages::close(Sequence& sequence) {
@@ -155,7 +155,7 @@ void SequencePages::copy_partial_page(Sequence& sequence, StepPlan& plan) {
 std::vector<PageId> SequencePages::partial_pages(const Sequence& sequence, int32_t& num_tokens) const {
   const auto begin = static_cast<size_t>(sequence.num_computed);
   const std::span<const int32_t> wanted = std::span<const int32_t>(sequence.tokens).subspan(begin, sequence.tokens.size() - 1 - begin);
-  const PageKey& parent = key_before(sequence, sequence.num_computed / page_tokens_);
+  const PageKey parent = key_before(sequence, sequence.num_computed / page_tokens_);
   const PrefixIndex::Partial partial = tiers_.longest_partial(parent, wanted);
   if (partial.page == kNoPage) return {};
   std::vector<PageId> pages = {partial.page};
@@ -183,7 +183,7 @@ int64_t SequencePages::num_to_come(const Sequence& sequence) const {
 
 void SequencePages::publish(Sequence& sequence) {
   if (!tiers_.keeps_pages() || sequence.num_published() >= sequence.num_computed / page_tokens_) return;
-  extend_keys(sequence.root, sequence.tokens, page_tokens_, sequence.keys);
+  extend_keys(sequence.chain(page_tokens_), sequence.tokens, sequence.keys);
   for (size_t group = 0; group < sequence.groups.size(); ++group) publish_group(sequence, group);
 }
 

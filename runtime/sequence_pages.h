@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/cache/page_key.h"
 #include "runtime/cache/page_table.h"
 #include "runtime/cache/pages_in_sight.h"
 #include "runtime/cache/tier_manager.h"
@@ -56,7 +57,7 @@ class SequencePages {
   void let_unseen_go(Sequence& sequence, size_t group);
   TierManager::Readiness move_to_host(Sequence& sequence, size_t group, size_t num_pages);
   std::vector<PageId> partial_pages(const Sequence& sequence, int32_t& num_tokens) const;
-  const PageKey& key_before(const Sequence& sequence, int32_t page) const { return page == 0 ? sequence.root : sequence.keys[static_cast<size_t>(page) - 1]; }
+  PageKey key_before(const Sequence& sequence, int32_t page) const { return terrace::key_before(sequence.chain(page_tokens_), sequence.keys, page); }
   void give_up(const SequencePage& page);
   int32_t pages_for(int32_t positions) const { return (positions + page_tokens_ - 1) / page_tokens_; }
 

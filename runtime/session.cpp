@@ -20,6 +20,7 @@
 #include "runtime/memory_planner.h"
 #include "runtime/model/decoder.h"
 #include "runtime/model/gguf.h"
+#include "runtime/model/sparse_layers.h"
 #include "runtime/model/weights.h"
 #include "runtime/page_origin.h"
 #include "runtime/step_plan.h"
@@ -49,8 +50,8 @@ Introduction introduce(const MemoryPlan& memory, const ModelConfig& model, const
   Introduction self;
   self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
   // KV heads may be dealt unevenly; all else of a page is the same everywhere.
-  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), kv_format_name(memory.stored_layout.format()),
-                                    layout.page_tokens, layout.num_layers, memory.num_groups, layout.head_dim, fmt::join(model.windows, ","), model.sinks));
+  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), kv_format_name(memory.stored_layout.format()),
+                                    layout.page_tokens, layout.num_layers, memory.num_groups, layout.head_dim, layout.summary_bytes, fmt::join(model.windows, ","), model.sinks));
   self.num_frames = num_frames;
   self.weight_bytes = static_cast<int64_t>(weight_bytes);
   return self;
@@ -159,6 +160,7 @@ void Session::Impl::open_model() {
     model = read_model_config(*file);
   }
   set_attention_window(config.attention, model);
+  set_sparse_reading(config.attention.sparse, model);
   shard = make_shard(model, group.rank, group.size);
   if (!file || group.rank != 0) return;  // text is rank 0's business
   tokenizer = make_tokenizer(*file);
@@ -174,6 +176,7 @@ void Session::Impl::open_backend() {
                                                       "the host that lacks it", backend->describe()));
   }
   backend->check_kv_format(config.cache.format);
+  if (model.reads_sparsely()) backend->check_sparse_reading();
   if (on_device) connect_devices();
 }
 
@@ -229,6 +232,9 @@ void Session::Impl::make_codec() {
   if (config.cache.in_place) {
     throw Error(ErrorCode::kInvalidValue, "cache.host_format Q8 and cache.in_place exclude one another: rows read only pages of cache.format; set cache.format to Q8 too, or leave one of the two out");
   }
+  if (model.reads_sparsely()) {
+    throw Error(ErrorCode::kInvalidValue, "cache.host_format Q8 and attention.sparse exclude one another: a page comes back rounded, and its summary would bound it no more; set cache.format to Q8 too, or leave one of the two out");
+  }
   codec = backend->make_page_codec(memory.layout, memory.stored_layout);
 }
 
@@ -255,6 +261,8 @@ void Session::Impl::allocate_pages() {
   engine_options.num_host_frames = memory.num_host_frames;
   engine_options.context_length = model.endless ? kLongestStream : model.context_length;
   engine_options.windows = decoder->layer_groups().windows;
+  engine_options.sparse = model.reads_sparsely();
+  engine_options.sparse_prompts_from = config.attention.sparse.prompts_from;
   engine_options.origin = origin;
   engine_options.trace = trace.get();
   engine = std::make_unique<Engine>(group, *worker, engine_options);

@@ -11,7 +11,7 @@ namespace {
 struct WireSlotUpdate {
   uint64_t sequence;
   int32_t slot;
-  uint32_t action;
+  int32_t sparse_from;  // < 0: the slot is closed
 };
 struct WireFrame {
   int32_t slot;
@@ -79,7 +79,7 @@ Bytes encode(const StepPlan& plan) {
   out.put(plan.step);
   out.put(plan.digest);
   std::vector<WireSlotUpdate> slots;
-  for (const SlotUpdate& u : plan.slot_updates) slots.push_back({u.sequence, u.slot, static_cast<uint32_t>(u.action)});
+  for (const SlotUpdate& u : plan.slot_updates) slots.push_back({u.sequence, u.slot, u.action == SlotAction::kOpen ? u.sparse_from : -1});
   out.put_array<WireSlotUpdate>(slots);
   std::vector<WireFrame> frames;
   for (const FrameUpdate& f : plan.frames) frames.push_back({f.slot, f.index, static_cast<uint32_t>(f.page.tier) | static_cast<uint32_t>(f.group) << 8, f.page.frame});
@@ -112,8 +112,9 @@ StepPlan decode_plan(std::span<const std::byte> bytes) {
   plan.step = in.get<uint64_t>();
   plan.digest = in.get<uint64_t>();
   for (const WireSlotUpdate& u : in.get_array<WireSlotUpdate>()) {
-    if (u.action > static_cast<uint32_t>(SlotAction::kClose)) in.fail();
-    plan.slot_updates.push_back({u.sequence, u.slot, static_cast<SlotAction>(u.action)});
+    if (u.sparse_from < -1) in.fail();
+    const bool open = u.sparse_from >= 0;
+    plan.slot_updates.push_back({u.sequence, u.slot, open ? SlotAction::kOpen : SlotAction::kClose, open ? u.sparse_from : kReadsAll});
   }
   for (const WireFrame& f : in.get_array<WireFrame>()) {
     const uint32_t tier = f.place & 0xff;

@@ -15,7 +15,7 @@
 namespace terrace {
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5054;  // "TPLN"
-inline constexpr uint16_t kPlanVersion = 4;
+inline constexpr uint16_t kPlanVersion = 5;
 
 enum class StepKind : uint16_t { kRun = 0, kStop = 1 };
 
@@ -29,12 +29,16 @@ enum class RowOutput : uint8_t {
   kLastHiddenState = 5,  // last position: likewise
 };
 
+/// SlotUpdate::sparse_from of a sequence whose tokens all read all.
+inline constexpr int32_t kReadsAll = INT32_MAX;
+
 enum class SlotAction : uint8_t { kOpen = 0, kClose = 1 };
 
 struct SlotUpdate {
   SequenceId sequence = 0;
   int32_t slot = 0;
   SlotAction action = SlotAction::kOpen;
+  int32_t sparse_from = kReadsAll;  // position from which its tokens read sparsely, whatever row they are in (LAW 4); of kOpen
 };
 
 /// A page of a slot's table of one layer group: the next one, or one that lies elsewhere from now on; in no frame (kNoFrame) when it has fallen out of the

@@ -21,6 +21,9 @@ Bytes encode(const StepReport& report) {
   out.put(report.digest);
   out.put(report.compute_us);
   out.put(report.all_reduce_us);
+  out.put(report.reading.pages_read);
+  out.put(report.reading.pages_seen);
+  out.put(report.reading.left_out);
   std::vector<WireMoveResult> moves;
   for (const MoveResult& m : report.moves) moves.push_back({m.id, static_cast<uint32_t>(m.outcome), m.us, m.busy_us, m.bytes});
   out.put_array<WireMoveResult>(moves);
@@ -45,6 +48,9 @@ StepReport decode_report(std::span<const std::byte> bytes) {
   report.digest = in.get<uint64_t>();
   report.compute_us = in.get<int64_t>();
   report.all_reduce_us = in.get<int64_t>();
+  report.reading.pages_read = in.get<int64_t>();
+  report.reading.pages_seen = in.get<int64_t>();
+  report.reading.left_out = in.get<float>();
   for (const WireMoveResult& m : in.get_array<WireMoveResult>()) {
     if (m.outcome > static_cast<uint32_t>(MoveOutcome::kIo)) in.fail();
     report.moves.push_back({m.id, static_cast<MoveOutcome>(m.outcome), m.us, m.busy_us, static_cast<uint32_t>(m.bytes)});

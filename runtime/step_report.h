@@ -27,6 +27,7 @@ struct StepReport {
   uint64_t digest = 0;       // of this rank's page tables after the plan
   int64_t compute_us = 0;
   int64_t all_reduce_us = 0;  // of which waiting for and summing with the others
+  ReadingStats reading;       // of the step's tokens that read sparsely
   std::vector<MoveResult> moves;  // page moves of this and earlier plans that have ended
   std::string tables;        // only when the digest differs from the plan's: this rank's tables, for the diff
   std::vector<PositionReport> positions;  // in the order of the plan's rows

@@ -23,7 +23,8 @@ Worker::Worker(Decoder& decoder, Backend& backend, Control& control, KvPool kv, 
       kv_(kv),
       num_frames_(frames),
       store_(store),
-      tables_(num_slots, decoder.layer_groups().count()) {
+      tables_(num_slots, decoder.layer_groups().count()),
+      sparse_from_(static_cast<size_t>(num_slots), kReadsAll) {
   for (const AttentionWindow& window : decoder.layer_groups().windows) in_sight_.emplace_back(window, kv.layout.page_tokens, 0);
 }
 
@@ -46,6 +47,7 @@ std::vector<StepReport> Worker::execute(const StepPlan& plan) {
   }
   // A step of no rows is made only to see moves end.
   if (store_ != nullptr) report.moves = store_->poll(plan.rows.empty());
+  report.reading = backend_.take_reading();
   report.all_reduce_us = decoder_.take_all_reduce_us();
   report.compute_us = us_since(start);
 
@@ -79,6 +81,7 @@ void Worker::apply(const StepPlan& plan) {
   for (const SlotUpdate& update : plan.slot_updates) {
     if (update.action == SlotAction::kOpen) {
       tables_.open(update.slot, update.sequence);
+      sparse_from_[static_cast<size_t>(update.slot)] = update.sparse_from;
     } else {
       tables_.close(update.slot);
     }
@@ -105,7 +108,7 @@ void Worker::build_batch(const StepPlan& plan) {
   size_t next_token = 0;
   int32_t first_page = 0;
   for (const PlanRow& row : plan.rows) {
-    runs_.push_back({static_cast<int32_t>(tokens_.size()), row.num_tokens, row.first_position, first_page});
+    runs_.push_back({static_cast<int32_t>(tokens_.size()), row.num_tokens, row.first_position, first_page, num_sparse(row)});
     for (int32_t i = 0; i < row.num_tokens; ++i) {
       const int32_t token = plan.tokens[next_token + static_cast<size_t>(i)];
       if (token < 0 || token >= decoder_.model().vocab_size) {
@@ -119,6 +122,11 @@ void Worker::build_batch(const StepPlan& plan) {
     next_token += static_cast<size_t>(row.num_tokens) + (row.output == RowOutput::kTokenLogprobs ? 1 : 0);
     first_page += pages_of(row);
   }
+}
+
+int32_t Worker::num_sparse(const PlanRow& row) const {
+  const int32_t end = row.first_position + row.num_tokens;
+  return end - std::clamp(sparse_from_[static_cast<size_t>(row.slot)], row.first_position, end);
 }
 
 // A group's page table of the slot, as far as the row needs it. Attention reads no page that is out of the row's sight, so it needs no frame (attention_planner.h).

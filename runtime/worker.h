@@ -35,6 +35,7 @@ class Worker {
   void check(const StepPlan& plan) const;
   void start_moves(const StepPlan& plan);
   void build_batch(const StepPlan& plan);
+  int32_t num_sparse(const PlanRow& row) const;
   void push_frames(const StepPlan& plan, const PlanRow& row, int32_t group);
   int32_t num_groups() const { return static_cast<int32_t>(in_sight_.size()); }
   int32_t pages_of(const PlanRow& row) const { return (row.first_position + row.num_tokens + kv_.layout.page_tokens - 1) / kv_.layout.page_tokens; }
@@ -51,6 +52,7 @@ class Worker {
   PageStore* store_;
   std::vector<PagesInSight> in_sight_;  // by layer group
   PageTables tables_;
+  std::vector<int32_t> sparse_from_;    // by slot, as it was opened
 
   // The step's batch, see StepBatch; kept to reuse the memory.
   std::vector<int32_t> tokens_;

@@ -9,6 +9,8 @@
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/attention_tile.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/page_choice.h"
+#include "kernels/cpu/query_heads.h"
 
 namespace terrace {
 
@@ -16,17 +18,27 @@ const AttentionKernels& attention_kernels(Isa isa, Numerics numerics = Numerics:
 
 class PagedAttention {
  public:
-  PagedAttention(ThreadPool& pool, const AttentionKernels& kernels) : pool_(pool), kernels_(kernels) {}
+  PagedAttention(ThreadPool& pool, const AttentionKernels& kernels) : pool_(pool), kernels_(kernels), choice_(pool, kernels) {}
 
   /// A new step: `batch` stays valid until the next call.
   void begin_step(const StepBatch& batch);
   /// Backend::attention.
   void run(const AttentionArgs& args);
+  ReadingStats take_reading() { return choice_.take_stats(); }
 
  private:
-  const AttentionPlan& plan(const AttentionArgs& args);
-  void run_task(const AttentionArgs& args, const AttentionPlan& plan, size_t index, float* scratch);
-  AttentionTile make_tile(const AttentionArgs& args, const AttentionTask& task, int32_t index);
+  /// What one plan is of.
+  struct Part {
+    const AttentionArgs& args;
+    std::span<const AttentionRun> runs;
+    const uint32_t* frames;
+    const AttentionPlan& plan;
+  };
+
+  const AttentionPlan& plan(const AttentionArgs& args, const SparseReading& sparse, std::span<const AttentionRun> runs);
+  void attend(const Part& part);
+  void run_task(const Part& part, size_t index, float* scratch);
+  AttentionTile make_tile(const Part& part, const AttentionTask& task, int32_t index);
   void run_merge(const AttentionArgs& args, const AttentionMerge& merge);
 
   ThreadPool& pool_;
@@ -35,13 +47,14 @@ class PagedAttention {
   /// A step has one for each kind of layer.
   struct Planned {
     AttentionShape shape;
+    SparseReading sparse;  // whose tokens it is without
     AttentionPlan plan;
   };
   std::vector<Planned> plans_;               // made in this step so far
-  int32_t group_ = 0;                        // most query heads of one KV head
-  std::vector<int32_t> head_begin_;          // [num_kv_heads + 1] first query head of each KV head
-  std::vector<float> partial_out_;           // [num_partials, group_, head_dim]
-  std::vector<float> partial_lse_;           // [num_partials, group_]
+  QueryHeads heads_;
+  PageChoice choice_;
+  std::vector<float> partial_out_;           // [num_partials, heads_.most(), head_dim]
+  std::vector<float> partial_lse_;           // [num_partials, heads_.most()]
   std::vector<std::vector<float>> scratch_;  // one per worker
 };
 

@@ -17,6 +17,7 @@
 
 #include "kernels/cpu/attention_direct.h"
 #include "kernels/cpu/attention_packed.h"
+#include "kernels/cpu/page_bounds.h"
 
 namespace terrace {
 namespace {

@@ -72,6 +72,20 @@ struct PartialMerge {
   float* out = nullptr;  // [num_heads, head_dim]
 };
 
+/// The query heads of one KV head over the summaries of some pages.
+struct PageBounds {
+  const float* halves = nullptr;  // [num_heads, 2, dims]: what is above zero of the scaled query, then what is below
+  int32_t num_heads = 0;
+  int32_t dims = 0;  // PageLayout::summary_dims()
+  const std::byte* pool = nullptr;  // with the summary's offset added
+  const uint32_t* frames = nullptr;
+  size_t page_stride = 0;
+  int32_t num_pages = 0;
+  float slack = 0;  // share of the magnitudes' sum that is added
+  float* out = nullptr;  // head h, page i: out[h * out_stride + i]
+  int64_t out_stride = 0;
+};
+
 /// Scratch of one tile: queries, outputs of a piece, outputs so far, scores, some keys or values as floats; rows =
 /// tokens x heads.
 size_t attention_scratch_floats(int32_t rows, int32_t head_dim);
@@ -81,6 +95,9 @@ struct AttentionKernels {
   /// fetched in time.
   void (*tiles)(const TileGroup& now, const TileGroup& next);
   void (*merge)(const PartialMerge& merge);
+  void (*bounds)(const PageBounds& of);
+  /// scores = exp(scores - offset); infinity from 88.3 on, 0 below -86.6.
+  void (*masses)(float* scores, int32_t count, float offset);
 };
 
 extern const AttentionKernels kScalarAttention;

@@ -11,6 +11,7 @@
 #include "kernels/cpu/cpu_page_codec.h"
 #include "kernels/cpu/cpu_page_mover.h"
 #include "kernels/cpu/machine_limits.h"
+#include "kernels/cpu/page_summary.h"
 #include "kernels/quant_block.h"
 
 namespace terrace {
@@ -170,6 +171,18 @@ void CpuBackend::gated_linear(MatrixView x, const LinearOutput& gate, const Line
 void CpuBackend::rope_and_store_kv(const RopeKvArgs& args) {
   rope_.select(args);
   for_each_row(args.q.rows, args.q.cols + 2 * args.k.cols, [&](int64_t token) { rotate_and_store_token(args, token); });
+  if (args.kv->layout.summary_bytes > 0) summarise_full_pages(args);
+}
+
+// Those whose last key was just stored. So a full page has its summary wherever it goes, whoever wrote its first keys, and other pages need none.
+void CpuBackend::summarise_full_pages(const RopeKvArgs& args) {
+  const PageLayout& layout = args.kv->layout;
+  for_each_row(args.q.rows, args.k.cols, [&](int64_t token) {
+    const auto index = static_cast<size_t>(token);
+    if (batch_.positions[index] % layout.page_tokens != layout.page_tokens - 1) return;
+    const uint32_t frame = batch_.frames_of(args.place.group)[static_cast<size_t>(batch_.kv_page[index])];
+    summarise_page(layout, args.place.layer, rows_, args.kv->base + frame * layout.page_stride);
+  });
 }
 
 void CpuBackend::rotate_and_store_token(const RopeKvArgs& args, int64_t token) {

@@ -28,6 +28,7 @@ class CpuBackend : public Backend {
   std::string describe() const override;
   /// Neither the ISA nor the threads (LAW 4), but whether Numerics::kFast has found bfloat16. The number is raised by whoever changes any bit of K or V.
   std::string arithmetic() const override;
+  void check_sparse_reading() const override {}
   Buffer allocate(size_t bytes) override;
   Buffer upload(std::span<const float> values) override;
   void write(void* dst, std::span<const std::byte> src) override;
@@ -49,6 +50,7 @@ class CpuBackend : public Backend {
   void rope_and_store_kv(const RopeKvArgs& args) override;
   void copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) override;
   void attention(const AttentionArgs& args) override;
+  ReadingStats take_reading() override { return attention_.take_reading(); }
   void activate_gate(MatrixView gate, MatrixView up, GateActivation activation) override;
   void add(MatrixView x, MatrixView delta) override;
   void gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) override;
@@ -63,6 +65,7 @@ class CpuBackend : public Backend {
     return activation == GateActivation::kSilu ? rows_.silu_gate : rows_.gelu_gate;
   }
   void rotate_and_store_token(const RopeKvArgs& args, int64_t token);
+  void summarise_full_pages(const RopeKvArgs& args);
 
   Isa isa_;
   ThreadPool pool_;

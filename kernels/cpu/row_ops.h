@@ -36,7 +36,7 @@ struct RowOps {
   void (*rotate_hadamard)(float* x, int32_t count, int32_t dims);
   /// Writes a row; its scale or scales are written where is_quantised(type): NaN where a value that they scale is not finite.
   void (*store_kv)(const float* src, int32_t count, KvType type, void* dst, void* scales);
-  /// Reads a row of any type but kQ4.
+  /// Reads a row of any type.
   void (*load_kv)(const void* src, const void* scale, int32_t count, KvType type, float* dst);
   /// Of at most kSelectChunk columns; also the maximum of each block of kSelectBlock.
   ChunkStats (*scan_chunk)(const float* logits, int64_t count, float* block_max);

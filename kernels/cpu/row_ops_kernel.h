@@ -165,7 +165,7 @@ struct RowKernels {
       case KvType::kBF16: return load_as(static_cast<const BF16*>(src), count, 1, dst);
       case KvType::kF8: return load_as(static_cast<const F8*>(src), count, 1, dst);
       case KvType::kQ8: return load_as(static_cast<const Q8*>(src), count, *static_cast<const float*>(scale), dst);
-      case KvType::kQ4: return;  // whose scales are many
+      case KvType::kQ4: return unpack_rows<Lanes, Lanes>(static_cast<const uint8_t*>(src), static_cast<const F16*>(scale), 1, count, dst);
     }
   }
 

@@ -33,7 +33,7 @@ void fill_random(float* values, size_t count, uint32_t seed) {
 }
 
 AttentionCase::AttentionCase(Backend& backend, const Geometry& geometry) : backend_(backend) {
-  pool_.layout = make_page_layout(geometry.format, geometry.page_tokens, geometry.num_layers, geometry.num_kv_heads, geometry.head_dim);
+  pool_.layout = make_page_layout(geometry.format, geometry.page_tokens, geometry.num_layers, geometry.num_kv_heads, geometry.head_dim, geometry.sparse.mode != SparseReading::Mode::kOff);
   const int32_t pages = (geometry.depth + geometry.page_tokens - 1) / geometry.page_tokens;
   frames_.resize(static_cast<size_t>(pages) * static_cast<size_t>(geometry.num_sequences));
   std::iota(frames_.begin(), frames_.end(), 0u);
@@ -43,7 +43,7 @@ AttentionCase::AttentionCase(Backend& backend, const Geometry& geometry) : backe
   fill_pool(memory_);
   for (int32_t i = 0; i < geometry.num_sequences; ++i) {
     const int32_t first = geometry.depth - geometry.num_tokens;
-    runs_.push_back({i * geometry.num_tokens, geometry.num_tokens, first, i * pages});
+    runs_.push_back({i * geometry.num_tokens, geometry.num_tokens, first, i * pages, geometry.sparse.mode == SparseReading::Mode::kOff ? 0 : geometry.num_tokens});
     for (int32_t j = 0; j < geometry.num_tokens; ++j) positions_.push_back(first + j);
   }
   for (int32_t head = 0; head < geometry.num_q_heads; ++head) kv_head_of_q_.push_back(head / (geometry.num_q_heads / geometry.num_kv_heads));
@@ -62,6 +62,7 @@ AttentionCase::AttentionCase(Backend& backend, const Geometry& geometry) : backe
   args_.kv_head_of_q = kv_head_of_q_;
   args_.head_dim = geometry.head_dim;
   args_.scale = 1.0f / std::sqrt(static_cast<float>(geometry.head_dim));
+  args_.sparse = geometry.sparse;
   args_.kv = &pool_;
 }
 

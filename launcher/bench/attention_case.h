@@ -21,6 +21,7 @@ class AttentionCase {
     int32_t num_tokens = 1;  // queries of each: the last positions
     int32_t page_tokens = 16;
     KvFormat format = {};
+    SparseReading sparse = {};  // of all queries
   };
   /// `backend` outlives the case.
   AttentionCase(Backend& backend, const Geometry& geometry);

@@ -30,10 +30,17 @@ PageKey group_key(const PageKey& key, int32_t group) {
   return to_key(XXH3_128bits(parts, sizeof parts));
 }
 
-void extend_keys(const PageKey& root, std::span<const int32_t> tokens, int32_t page_tokens, std::vector<PageKey>& keys) {
-  const auto size = static_cast<size_t>(page_tokens);
+PageKey key_before(const KeyChain& chain, std::span<const PageKey> keys, int32_t page) {
+  const PageKey& before = page == 0 ? chain.root : keys[static_cast<size_t>(page) - 1];
+  if (page != chain.sparse_from / chain.page_tokens) return before;
+  const int32_t place[] = {chain.sparse_from % chain.page_tokens};
+  return next_key(before, place);
+}
+
+void extend_keys(const KeyChain& chain, std::span<const int32_t> tokens, std::vector<PageKey>& keys) {
+  const auto size = static_cast<size_t>(chain.page_tokens);
   while ((keys.size() + 1) * size <= tokens.size()) {
-    keys.push_back(next_key(keys.empty() ? root : keys.back(), tokens.subspan(keys.size() * size, size)));
+    keys.push_back(next_key(key_before(chain, keys, static_cast<int32_t>(keys.size())), tokens.subspan(keys.size() * size, size)));
   }
 }
 

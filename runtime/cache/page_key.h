@@ -20,7 +20,18 @@ PageKey next_key(const PageKey& parent, std::span<const int32_t> tokens);
 /// Of the same tokens' page of a layer group: each group has chains of its own. Group 0: the key itself.
 PageKey group_key(const PageKey& key, int32_t group);
 
+/// What the keys of a sequence's pages depend on beside its tokens. K and V that were computed by reading sparsely are others than those of the same
+/// tokens of a prompt: the page that holds the first of them begins a chain of its own, which names where in it they begin.
+struct KeyChain {
+  PageKey root;
+  int32_t page_tokens = 16;
+  int32_t sparse_from = INT32_MAX;  // position
+};
+
+/// What a page follows: the key of the page before it, or what begins a chain; `keys` are those before it, at least.
+PageKey key_before(const KeyChain& chain, std::span<const PageKey> keys, int32_t page);
+
 /// Extends `keys` to all full pages of `tokens`.
-void extend_keys(const PageKey& root, std::span<const int32_t> tokens, int32_t page_tokens, std::vector<PageKey>& keys);
+void extend_keys(const KeyChain& chain, std::span<const int32_t> tokens, std::vector<PageKey>& keys);
 
 }  // namespace terrace

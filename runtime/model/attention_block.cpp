@@ -47,6 +47,7 @@ void attention_block(Backend& backend, const ModelConfig& model, const Shard& sh
   attention.window = window.size;
   attention.sinks = window.sinks;
   attention.q_sinks = rope.q_sinks;
+  attention.sparse = model.reading_of(layer);
   attention.place = place;
   attention.kv = &kv;
   backend.attention(attention);

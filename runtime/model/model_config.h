@@ -52,12 +52,16 @@ struct ModelConfig {
   // What the user wants of it (attention.window).
   int32_t sinks = 0;     // first positions that are seen from everywhere
   bool endless = false;  // sequences may be longer than context_length
+  SparseReading sparse;  // of layers without a window, from first_sparse_layer on (attention.sparse)
+  int32_t first_sparse_layer = 0;
 
   /// Of one layer.
   AttentionWindow window_of(int32_t layer) const {
     const int32_t window = windows[static_cast<size_t>(layer)];
     return window > 0 ? AttentionWindow{window, sinks} : AttentionWindow{};
   }
+  SparseReading reading_of(int32_t layer) const { return layer < first_sparse_layer || windows[static_cast<size_t>(layer)] > 0 ? SparseReading{} : sparse; }
+  bool reads_sparsely() const { return sparse.mode != SparseReading::Mode::kOff; }
   LayerGroups layer_groups() const;
   const RopeConfig& rope_of(int32_t layer) const { return window_rope && windows[static_cast<size_t>(layer)] != 0 ? *window_rope : rope; }
 };

@@ -2,6 +2,7 @@
 // layers). Layers take turns, so that a decode step's K and V come from memory, as they do in a model.
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -47,6 +48,30 @@ BENCHMARK(decode)
     ->Args({2, 32, 512, 0})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
+
+/// The same by turns with sparse reading of so many pages beside 5: {threads, depth, pages}. "of_dense": of the time of reading all.
+void sparse_decode(benchmark::State& state) {
+  const auto depth = static_cast<int32_t>(state.range(1));
+  const auto backend = backend_with(state.range(0));
+  AttentionCase::Geometry shape = geometry(1, depth, 1);
+  AttentionCase dense(*backend, shape);
+  shape.sparse = {.mode = SparseReading::Mode::kTop, .pages = static_cast<int32_t>(state.range(2))};
+  AttentionCase sparse(*backend, shape);
+  const auto seconds_of = [](AttentionCase& attention) {  // of all layers once
+    const auto start = std::chrono::steady_clock::now();
+    for (int32_t layer = 0; layer < kLayers; ++layer) attention.run();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  double dense_seconds = 0, sparse_seconds = 0;
+  for (auto _ : state) {
+    dense_seconds += seconds_of(dense);
+    const double seconds = seconds_of(sparse);
+    sparse_seconds += seconds;
+    state.SetIterationTime(seconds / kLayers);
+  }
+  state.counters["of_dense"] = sparse_seconds / dense_seconds;
+}
+BENCHMARK(sparse_decode)->ArgsProduct({{1, 2}, {4096, 8192, 32768}, {32, 64, 128}})->Iterations(30)->UseManualTime()->Unit(benchmark::kMicrosecond);
 
 /// One layer of a prefill of the last {threads, tokens, depth, numerics: fast} tokens. "FLOPS": of both products.
 void prefill(benchmark::State& state) {

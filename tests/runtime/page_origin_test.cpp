@@ -39,6 +39,8 @@ TEST_F(PageOriginTest, EverythingThatTheBytesDependOnIsInIt) {
       [&](PageOriginInputs& i) { i.arithmetic = "cpu arithmetic 2"; },
       [&](PageOriginInputs&) { geometry_.rope_base = 5000; },
       [&](PageOriginInputs&) { geometry_.format = DType::kQ8_0; },
+      [&](PageOriginInputs&) { model_.sparse.mode = SparseReading::Mode::kTop; },
+      [&](PageOriginInputs&) { model_.sparse.pages = 3; },
       [&](PageOriginInputs&) { model_.architecture = "qwen2"; },
   };
   for (size_t i = 0; i < changes.size(); ++i) {

@@ -17,6 +17,14 @@ constexpr int32_t kNumLayers = 2;
 constexpr int32_t kLayer = 1;
 constexpr uint32_t kLost = 0xffffffffu;
 
+/// All but a tenth of each key becomes that of its page's first key.
+void liken_keys(const AttentionWorldOptions& options, int64_t cols, std::vector<float>& keys) {
+  const auto stride = static_cast<size_t>(cols), page = stride * static_cast<size_t>(options.page_tokens);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (i % page >= stride) keys[i] = keys[i - i % page + i % stride] + 0.1f * keys[i];
+  }
+}
+
 bool sees(const AttentionWindow& window, int32_t position, int32_t key) {
   return key <= position && (window.size == 0 || key > position - window.size || key < window.sinks);
 }
@@ -26,13 +34,14 @@ bool sees(const AttentionWindow& window, int32_t position, int32_t key) {
 AttentionWorld::AttentionWorld(Backend& backend, const AttentionWorldOptions& options)
     : backend_(backend), options_(options) {
   pool_.layout =
-      make_page_layout(options.format, options.page_tokens, kNumLayers, options.num_kv_heads, options.head_dim);
+      make_page_layout(options.format, options.page_tokens, kNumLayers, options.num_kv_heads, options.head_dim, options.sparse.mode != SparseReading::Mode::kOff);
   std::vector<uint32_t> frames;
   for (size_t i = 0; i < options.lengths.size(); ++i) {
     const int64_t length = options.lengths[i];
     Sequence sequence;
     sequence.q = random_floats(options.seed + 10 * i, length * q_cols(), options.q_deviation);
     sequence.k = random_floats(options.seed + 10 * i + 1, length * kv_cols(), options.k_deviation);
+    if (options.alike_keys) liken_keys(options, kv_cols(), sequence.k);
     sequence.v = random_floats(options.seed + 10 * i + 2, length * kv_cols());
     if (options.sink_queries) sequence.q_sinks = random_floats(options.seed + 10 * i + 3, length * q_cols(), options.q_deviation);
     if (options.nan_from >= 0) {
@@ -66,7 +75,9 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
     Sequence& sequence = sequences_[static_cast<size_t>(row.sequence)];
     const auto first_page = static_cast<int32_t>(frames.size());
     lose_pages(sequence);
-    runs.push_back({static_cast<int32_t>(positions.size()), row.num_tokens, sequence.done, first_page});
+    const int32_t end = sequence.done + row.num_tokens;
+    const int32_t num_sparse = options_.sparse.mode == SparseReading::Mode::kOff ? 0 : end - std::clamp(options_.sparse_from, sequence.done, end);
+    runs.push_back({static_cast<int32_t>(positions.size()), row.num_tokens, sequence.done, first_page, num_sparse});
     frames.insert(frames.end(), sequence.frames.begin(), sequence.frames.end());
     const auto append = [&](std::vector<float>& to, const std::vector<float>& from, int64_t cols) {
       to.insert(to.end(), from.begin() + sequence.done * cols, from.begin() + (sequence.done + row.num_tokens) * cols);
@@ -90,7 +101,8 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   v_matrix.set(v);
   std::vector<uint32_t> tables(static_cast<size_t>(options_.group) * frames.size(), frames.front());
   tables.insert(tables.end(), frames.begin(), frames.end());
-  backend_.begin_step({tokens, positions, kv_page, runs, tables, options_.group + 1});
+  const StepBatch batch = {tokens, positions, kv_page, runs, tables, options_.group + 1};
+  backend_.begin_step(batch);
   RopeKvArgs store;
   store.q = q_matrix.view();
   store.k = k_matrix.view();
@@ -108,12 +120,14 @@ void AttentionWorld::step(const std::vector<Row>& rows) {
   args.head_dim = options_.head_dim;
   args.scale = 1.0f / std::sqrt(static_cast<float>(options_.head_dim));
   args.soft_cap = options_.soft_cap;
+  args.sparse = options_.sparse;
   args.place = {options_.group, kLayer};
   args.kv = &pool_;
   if (options_.sink_queries) {
     q_sinks_matrix.set(q_sinks);
     args.q_sinks = q_sinks_matrix.view();
   }
+  if (options_.before_attention) options_.before_attention(args, batch);
   const auto attend = [&](const AttentionWindow& window) {
     args.window = window.size;
     args.sinks = window.sinks;
@@ -189,20 +203,44 @@ void AttentionWorld::keep_stored(Sequence& sequence, int32_t num_tokens) {
 // hence w_j (1 + e_j) with |e_j| <= (1 + u) exp(r u t_j) - 1, and since the same rounded weights are summed for the normaliser,
 //   O~ - O = sum w_j e_j (v_j - O) / (1 + sum w_j e_j),   |O~ - O| <= sum w_j |e_j| |v_j - O| / (1 - max |e_j|).
 // Weights of f16 below 2^-14 are off by up to 2^-25 instead (the largest of a piece is at least 1); values of F32 and Q8 pages are rounded: u sum w_j |v_j|.
-AttentionWorld::Expected AttentionWorld::expected(int32_t sequence_index, int32_t position) const {
+AttentionWorld::Expected AttentionWorld::expected(int32_t sequence_index, int32_t position, const PagesRead& pages) const {
   const Sequence& sequence = sequences_[static_cast<size_t>(sequence_index)];
   const auto q_stride = static_cast<size_t>(q_cols());
   Expected result{std::vector<double>(q_stride), std::vector<double>(q_stride)};
-  for (size_t head = 0; head < options_.kv_head_of_q.size(); ++head) expect_head(sequence, head, scores_of(sequence, head, position), result);
+  for (size_t head = 0; head < options_.kv_head_of_q.size(); ++head) expect_head(sequence, head, scores_of(sequence, head, position, pages), result);
   return result;
 }
 
-AttentionWorld::Scores AttentionWorld::scores_of(const Sequence& sequence, size_t head, int32_t position) const {
+AttentionWorld::PageScores AttentionWorld::page_scores(int32_t sequence_index, int32_t head, int32_t position) const {
+  const Sequence& sequence = sequences_[static_cast<size_t>(sequence_index)];
+  const auto dims = static_cast<size_t>(options_.head_dim), page_tokens = static_cast<size_t>(options_.page_tokens);
+  const auto kv_head = static_cast<size_t>(options_.kv_head_of_q[static_cast<size_t>(head)]);
+  const Scores of = scores_of(sequence, static_cast<size_t>(head), position, {});
+  PageScores result;
+  for (size_t begin = 0; begin < of.keys.size(); begin += page_tokens) {
+    const size_t end = std::min(begin + page_tokens, of.keys.size());
+    result.largest.push_back(*std::max_element(of.scores.begin() + static_cast<int64_t>(begin), of.scores.begin() + static_cast<int64_t>(end)));
+    double bound = 0, mass = 0;
+    for (size_t d = 0; d < dims; ++d) {
+      const double q = sequence.q[static_cast<size_t>(position * q_cols()) + static_cast<size_t>(head) * dims + d];
+      double most = -std::numeric_limits<double>::infinity();
+      for (size_t j = begin; j < end; ++j) most = std::max(most, q * stored(sequence.k[j * static_cast<size_t>(kv_cols()) + kv_head * dims + d]));
+      bound += most;
+    }
+    for (size_t j = begin; j < end; ++j) mass += std::exp(of.scores[j]);
+    result.bound.push_back(bound / std::sqrt(static_cast<double>(dims)));
+    result.mass.push_back(mass);
+  }
+  return result;
+}
+
+AttentionWorld::Scores AttentionWorld::scores_of(const Sequence& sequence, size_t head, int32_t position, const PagesRead& pages) const {
   const auto dims = static_cast<size_t>(options_.head_dim);
   const double scale = 1 / std::sqrt(static_cast<double>(dims));
   Scores result;
   for (int32_t j = 0; j <= position; ++j) {
     if (!sees(options_.window, position, j)) continue;
+    if (!pages.empty() && !pages[static_cast<size_t>(options_.kv_head_of_q[head])][static_cast<size_t>(j / options_.page_tokens)]) continue;
     const std::vector<float>& queries = options_.sink_queries && j < options_.window.sinks ? sequence.q_sinks : sequence.q;
     const float* q = queries.data() + static_cast<size_t>(position * q_cols()) + head * dims;
     const float* k = sequence.k.data() + static_cast<size_t>(j * kv_cols()) + static_cast<size_t>(options_.kv_head_of_q[head]) * dims;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -26,6 +27,10 @@ struct AttentionWorldOptions {
   bool sink_queries = false;  // queries multiply the sinks' keys with others, random too; not with quantised keys
   int32_t group = 0;  // the layer is of; page tables of the groups before it name the wrong frames
   std::vector<AttentionWindow> other_windows = {};  // of other layers, whose attention runs in each step too
+  SparseReading sparse = {};  // of tokens from this position on; pages then have summaries:
+  int32_t sparse_from = 0;
+  bool alike_keys = false;    // keys of a page are near one another, so that their bounds tell pages apart
+  std::function<void(const AttentionArgs&, const StepBatch&)> before_attention = {};  // of each step
   int32_t nan_from = -1;  // K and V of each sequence are NaN from this position on; < 0: nowhere
 };
 
@@ -48,7 +53,17 @@ class AttentionWorld {
     std::vector<double> output;      // [num_q_heads * head_dim], in double, from K and V as the pages hold them
     std::vector<double> half_error;  // likewise: how far 16-bit products may be off, see expected()
   };
-  Expected expected(int32_t sequence, int32_t position) const;
+  Expected expected(int32_t sequence, int32_t position) const { return expected(sequence, position, {}); }
+  /// As if the query heads of KV head h read only the pages p of which pages[h][p] is set; empty: all.
+  using PagesRead = std::vector<std::vector<bool>>;
+  Expected expected(int32_t sequence, int32_t position, const PagesRead& pages) const;
+  /// Of a query head over each page up to that of the position: the largest score, what no score can exceed, and the sum of the scores' exponentials.
+  struct PageScores {
+    std::vector<double> largest, bound, mass;
+  };
+  PageScores page_scores(int32_t sequence, int32_t head, int32_t position) const;
+  const KvPool& kv() const { return pool_; }
+  const std::vector<uint32_t>& frames(int32_t sequence) const { return sequences_[static_cast<size_t>(sequence)].frames; }
 
  private:
   struct Sequence {
@@ -69,7 +84,7 @@ class AttentionWorld {
     std::vector<size_t> keys;
     std::vector<double> scores, magnitudes;  // of the keys; sums of the magnitudes that scores are sums of
   };
-  Scores scores_of(const Sequence& sequence, size_t head, int32_t position) const;
+  Scores scores_of(const Sequence& sequence, size_t head, int32_t position, const PagesRead& pages) const;
   /// Adds one head's part.
   void expect_head(const Sequence& sequence, size_t head, const Scores& of, Expected& result) const;
 
