@@ -148,8 +148,6 @@ class Backend {
   virtual std::string describe() const = 0;
   /// What the bits of its results depend on beside the operands: where it is equal, K and V may be taken over from another run.
   virtual std::string arithmetic() const = 0;
-  /// Throws kInvalidValue, naming those that there are, where it has no kernels for such pages.
-  virtual void check_kv_format(KvFormat) const {}
   virtual Buffer allocate(size_t bytes) = 0;
   /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
   virtual Buffer upload(std::span<const float> values) = 0;
