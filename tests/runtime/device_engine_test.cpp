@@ -146,6 +146,29 @@ TEST_F(DeviceEngineTest, PagesOfColderTiersGiveEqualBitsOn1And2Ranks) {
   }
 }
 
+// The simulator flips a bit of every third batch of pages that comes to the device.
+TEST_F(DeviceEngineTest, ADamagedPageIsCountedAndChangesNoToken) {
+  if (std::getenv("CUDASIM_DAMAGE") == nullptr) GTEST_SKIP() << "CUDASIM_DAMAGE is not set";
+  std::vector<Request> requests;
+  for (const int seed : {1, 2, 3, 1, 2, 3}) requests.push_back(make_request(seed, 50 + 3 * seed, 2));
+  for (const int ranks : {1, 2}) {
+    Config config = device_config();
+    config.scheduler.max_sequences = 1;
+    config.cache.prefixes = false;
+    const Outputs computed = run_engine(config, ranks, requests);
+    const int64_t page = ranks == 1 ? 12288 : 8192;
+    config.cache.prefixes = true;
+    config.cache.fetch = "always";
+    config.cache.device = {page * 5, 0};
+    config.cache.host = {page * 30, 0};
+    EngineStats stats;
+    const Outputs fetched = run_engine(config, ranks, requests, &stats);
+    EXPECT_GT(stats.tiers.checksum_failures, 0u) << ranks;
+    EXPECT_GT(stats.sources.host, 0) << ranks;
+    for (const auto& [id, events] : computed) expect_bit_equal(fetched.at(id), events, fmt::format("{} ranks, sequence {}", ranks, id));
+  }
+}
+
 // A device pool of 3 pages, sequences of up to 17: all but the newest pages are read on the host, over the link.
 TEST_F(DeviceEngineTest, ContextsFiveTimesTheDevicePoolGiveEqualBitsOn1And2Ranks) {
   std::vector<Request> requests = {make_request(1, 262, 3), make_request(2, 100, 3), make_request(1, 262, 3)};  // the last: found whole on the host
