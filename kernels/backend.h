@@ -150,8 +150,6 @@ class Backend {
   virtual std::string describe() const = 0;
   /// What the bits of its results depend on beside the operands: where it is equal, K and V may be taken over from another run.
   virtual std::string arithmetic() const = 0;
-  /// Throws kInvalidValue, naming those that there are, where it has no kernels for such pages.
-  virtual void check_kv_format(KvFormat) const {}
   /// Throws kInvalidValue where attention() knows no SparseReading and rope_and_store_kv() writes no summaries.
   virtual void check_sparse_reading() const;
   virtual Buffer allocate(size_t bytes) = 0;

@@ -40,8 +40,8 @@ class PageMover {
   virtual void wait_for_ops() {}
   /// The host's page, in host memory.
   virtual std::byte* host_page(uint32_t host_frame) = 0;
-  /// XXH3-64 of the bytes that the last finished copy of this host frame read (with a codec: of the host's page), where the mover makes it in the same pass; nullopt where it makes none.
-  virtual std::optional<uint64_t> checksum(Direction, uint32_t) { return std::nullopt; }
+  /// XXH3-64 of what the last finished copy of this host frame in this direction carried (with a codec: of the host's page), made where the ops run, in the order of the copies.
+  virtual uint64_t checksum(Direction direction, uint32_t host_frame) = 0;
 };
 
 /// A link modelled between two pools that are the same memory (CPU backend). Each direction is a queue: a copy is finished when it was made, and no

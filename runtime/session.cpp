@@ -175,7 +175,6 @@ void Session::Impl::open_backend() {
     throw Error(ErrorCode::kInvalidValue, fmt::format("rank 0 runs on {} and another rank does not: say backend: cpu, or mend the driver or the CUDA module of "
                                                       "the host that lacks it", backend->describe()));
   }
-  backend->check_kv_format(config.cache.format);
   if (model.reads_sparsely()) backend->check_sparse_reading();
   if (on_device) connect_devices();
 }

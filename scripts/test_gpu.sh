@@ -26,10 +26,10 @@ build() {
 ops() { "$folder/terrace_tests_kernels" --gtest_brief=1 --gtest_filter='*cuda*'; }
 # Ranks as threads take a GPU each: what needs more of them than there are is left out.
 engine() {
-  local filter='DeviceEngineTest.*:DeviceCollectiveTest.*'
+  local filter='DeviceEngineTest.*:DevicePageStoreTest.*:DeviceCollectiveTest.*'
   case $gpus in
-    1) filter='DeviceEngineTest.HowThePromptIsChunkedDoesNotMatter:DeviceEngineTest.PreemptedAndResumedGivesEqualBits' ;;
-    2) filter='DeviceEngineTest.*-*OnAnyNumberOfRanks:*AloneOrInABatch*' ;;
+    1) filter='DevicePageStoreTest.*:DeviceEngineTest.HowThePromptIsChunkedDoesNotMatter:DeviceEngineTest.PreemptedAndResumedGivesEqualBits' ;;
+    2) filter='DeviceEngineTest.*:DevicePageStoreTest.*-*OnAnyNumberOfRanks:*AloneOrInABatch*' ;;
     3) filter+='-*SumsInOneShot*:*TheNormInASumsKernel*' ;;
   esac
   "$folder/terrace_tests_runtime" --gtest_brief=1 --gtest_filter="$filter"

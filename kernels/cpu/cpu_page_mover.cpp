@@ -110,8 +110,4 @@ void CpuPageMover::wait(Ticket ticket) {
   if (const int64_t rest_us = due_us - clock_.now_us(); due_us > 0 && rest_us > 0) clock_.sleep_us(rest_us);
 }
 
-std::optional<uint64_t> CpuPageMover::checksum(Direction direction, uint32_t host_frame) {
-  return lane(direction).checksums[host_frame];
-}
-
 }  // namespace terrace

@@ -28,7 +28,7 @@ class CpuPageMover : public PageMover {
   void wait(Ticket ticket) override;
   void order_ops_after(Ticket ticket) override { wait(ticket); }  // ops run when they are called
   std::byte* host_page(uint32_t host_frame) override { return options_.host_base + host_frame * stored_bytes_; }
-  std::optional<uint64_t> checksum(Direction direction, uint32_t host_frame) override;
+  uint64_t checksum(Direction direction, uint32_t host_frame) override { return lane(direction).checksums[host_frame]; }
 
  private:
   struct Job {

@@ -10,7 +10,7 @@ namespace attention {
 
 /// Blocks on a multiprocessor that registers are rationed for: enough bytes under way for decode, enough warps for prefill.
 constexpr int min_blocks(int dims, AttentionTile tile, KvElement element) {
-  if (tile == AttentionTile::kNarrow) return dims <= 64 ? (element == KvElement::kQ8 || element == KvElement::kF8 ? 4 : 5) : dims <= 96 ? 4 : dims <= 128 ? 3 : 2;
+  if (tile == AttentionTile::kNarrow) return dims <= 64 ? (element == KvElement::kScaled || element == KvElement::kF8 ? 4 : 5) : dims <= 96 ? 4 : dims <= 128 ? 3 : 2;
   return dims <= 64 ? 3 : dims <= 128 ? 2 : 1;
 }
 
@@ -110,7 +110,7 @@ template <AttentionTile kTile>
 Entry find_entry(const AttentionKind& kind) {
   if (kind.element == KvElement::kF16) return find_entry<kTile, KvElement::kF16>(kind.head_dim);
   if (kind.element == KvElement::kBf16) return find_entry<kTile, KvElement::kBf16>(kind.head_dim);
-  if (kind.element == KvElement::kQ8) return find_entry<kTile, KvElement::kQ8>(kind.head_dim);
+  if (kind.element == KvElement::kScaled) return find_entry<kTile, KvElement::kScaled>(kind.head_dim);
   if (kind.element == KvElement::kF8) return find_entry<kTile, KvElement::kF8>(kind.head_dim);
   return find_entry<kTile, KvElement::kF32>(kind.head_dim);
 }

@@ -1,11 +1,13 @@
 // What the attention kernels are told, and how host code starts them (cuda_attention.cpp). The arithmetic: attention_rows.cuh.
-// Included by host code and kernels: plain structs over cuda_runtime_api.h only.
+// Included by host code and kernels: plain structs over cuda_runtime_api.h and kv_format.h only.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/kv_format.h"
 
 namespace terrace {
 
@@ -18,7 +20,7 @@ enum class AttentionTile { kNarrow, kWide };
 
 constexpr int32_t attention_rows(AttentionTile tile, int32_t head_dim) { return tile == AttentionTile::kNarrow ? 16 : head_dim <= 128 ? 64 : 32; }
 
-enum class KvElement { kF16, kBf16, kF32, kQ8, kF8 };  // of keys; F32, Q8 and F8 are multiplied as f16
+enum class KvElement { kF16, kBf16, kF32, kScaled, kF8 };  // of keys; kScaled: Q8 or Q4. All but kBf16 are multiplied as f16
 
 /// At most attention_rows() query rows of one KV head x keys [kv_begin, kv_end). Row r is query head r % heads (of those that
 /// read the KV head) of token r / heads (of the task's).
@@ -65,8 +67,8 @@ struct AttentionParams {
   int64_t head_stride;
   int64_t v_offset;
   int32_t row_bytes;
-  // Q8 keys, whose values are Q8 too or F16; offsets from where the layer begins:
-  bool v_quantised;
+  // Of kScaled keys, whose values may be F16; offsets from where the layer begins:
+  KvType k_type, v_type;
   int64_t v_head_stride;
   int32_t v_row_bytes;
   int64_t k_scales;

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "kernels/attention_window.h"
-#include "kernels/cuda/attention_arithmetic.cuh"
+#include "kernels/cuda/attention_codes.cuh"
 
 namespace terrace::attention {
 
@@ -137,13 +137,13 @@ class KvStager {
     const std::byte* src = page + in_page * params_.row_bytes;
     const auto copy_8 = [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_16(dst, from, wanted); };
     const auto copy_4 = [](uint16_t* dst, const std::byte* from, bool wanted) { ptx::cp_async_8(dst, from, wanted); };
-    if constexpr (kElement == KvElement::kQ8) {
+    if constexpr (kElement == KvElement::kScaled) {
       const std::byte* layer = page - shared_.unit.kv_head * params_.head_stride;
-      const auto scale_of = [&](int64_t scales) { return is_seen() ? reinterpret_cast<const float*>(layer + scales)[(shared_.unit.kv_head << params_.page_shift) + in_page] : 0.0f; };
+      const int row = (shared_.unit.kv_head << params_.page_shift) + in_page;  // of the layer's
       const std::byte* v_src = layer + params_.v_offset + shared_.unit.kv_head * params_.v_head_stride + in_page * params_.v_row_bytes;
-      copy_quantised(k, src, scale_of(params_.k_scales));
-      if (params_.v_quantised) {
-        copy_quantised(v, v_src, scale_of(params_.v_scales));
+      copy_scaled(k, params_.k_type, src, layer + params_.k_scales, row, params_.row_bytes);
+      if (is_quantised(params_.v_type)) {
+        copy_scaled(v, params_.v_type, v_src, layer + params_.v_scales, row, params_.v_row_bytes);
       } else if (params_.head_dim % 8 == 0) {
         copy_row<8, 2>(v, v_src, copy_8);
       } else {
@@ -165,26 +165,42 @@ class KvStager {
     }
   }
 
-  /// Integers times the row's scale, rounded to f16.
-  __device__ __forceinline__ void copy_quantised(uint16_t* to, const std::byte* src, float scale) const {
+  /// A row of kQ8 or kQ4; `scales`: where the layer's begin, of which this is row `row`.
+  __device__ __forceinline__ void copy_scaled(uint16_t* to, KvType type, const std::byte* src, const std::byte* scales, int row, int row_bytes) const {
+    if (type == KvType::kQ4) {
+      copy_q4(to, src, scales + row * (row_bytes / 4));  // 4 bytes of scales for 16 of codes
+    } else {
+      copy_q8(to, src, is_seen() ? reinterpret_cast<const float*>(scales)[row] : 0.0f);
+    }
+  }
+
+  /// Four lanes share each run of 32 dims.
+  __device__ __forceinline__ void copy_q4(uint16_t* to, const std::byte* src, const std::byte* scales) const {
+    const int lane = threadIdx.x % 4;
+    const int dims = is_seen() ? params_.head_dim : 0;
+#pragma unroll
+    for (int run = 0; run < kDims / kQ4Run; ++run) {
+      const bool wanted = run * kQ4Run < dims;
+      const uint32_t codes = wanted ? reinterpret_cast<const uint32_t*>(src)[4 * run + lane] : 0;
+      const Q4Dims values = f16_of_q4(codes, wanted ? reinterpret_cast<const uint32_t*>(scales)[run] : 0);
+      uint16_t* const dims_of_lane = to + run * kQ4Run + 4 * lane;
+      *reinterpret_cast<uint2*>(dims_of_lane) = values.low;
+      *reinterpret_cast<uint2*>(dims_of_lane + kQ4Run / 2) = values.high;
+    }
+  }
+
+  __device__ __forceinline__ void copy_q8(uint16_t* to, const std::byte* src, float scale) const {
     if (params_.head_dim % 8 == 0) {
       copy_row<8, 1>(to, src, [scale](uint16_t* dst, const std::byte* from, bool wanted) {
         const uint2 codes = wanted ? *reinterpret_cast<const uint2*>(from) : make_uint2(0, 0);
-        *reinterpret_cast<uint4*>(dst) = make_uint4(scaled<0>(codes.x, scale), scaled<2>(codes.x, scale), scaled<0>(codes.y, scale), scaled<2>(codes.y, scale));
+        *reinterpret_cast<uint4*>(dst) = make_uint4(f16_of_q8<0>(codes.x, scale), f16_of_q8<2>(codes.x, scale), f16_of_q8<0>(codes.y, scale), f16_of_q8<2>(codes.y, scale));
       });
     } else {
       copy_row<4, 1>(to, src, [scale](uint16_t* dst, const std::byte* from, bool wanted) {
         const uint32_t codes = wanted ? *reinterpret_cast<const uint32_t*>(from) : 0;
-        *reinterpret_cast<uint2*>(dst) = make_uint2(scaled<0>(codes, scale), scaled<2>(codes, scale));
+        *reinterpret_cast<uint2*>(dst) = make_uint2(f16_of_q8<0>(codes, scale), f16_of_q8<2>(codes, scale));
       });
     }
-  }
-
-  /// Two of four 8-bit integers, from byte kFirst on. Plus 128 they are the low bits of a float from 2^23 on.
-  template <int kFirst>
-  static __device__ __forceinline__ uint32_t scaled(uint32_t codes, float scale) {
-    const auto value = [&](int byte) { return (__uint_as_float(ptx::byte_permute(codes ^ 0x80808080u, 0x4b000000u, 0x7650 + byte)) - 8388736.0f) * scale; };
-    return Product<kElement>::pack(value(kFirst), value(kFirst + 1));
   }
 
   /// Floats of 8 bits, all of which f16 has.
@@ -192,31 +208,14 @@ class KvStager {
     if (params_.head_dim % 8 == 0) {
       copy_row<8, 1>(to, src, [](uint16_t* dst, const std::byte* from, bool wanted) {
         const uint2 codes = wanted ? *reinterpret_cast<const uint2*>(from) : make_uint2(0, 0);
-        const uint2 low = f16_of(codes.x), high = f16_of(codes.y);
+        const uint2 low = f16_of_f8(codes.x), high = f16_of_f8(codes.y);
         *reinterpret_cast<uint4*>(dst) = make_uint4(low.x, low.y, high.x, high.y);
       });
     } else {
       copy_row<4, 1>(to, src, [](uint16_t* dst, const std::byte* from, bool wanted) {
-        *reinterpret_cast<uint2*>(dst) = f16_of(wanted ? *reinterpret_cast<const uint32_t*>(from) : 0);
+        *reinterpret_cast<uint2*>(dst) = f16_of_f8(wanted ? *reinterpret_cast<const uint32_t*>(from) : 0);
       });
     }
-  }
-
-  /// Of four floats of 8 bits, whose sign, exponent and mantissa become an f16's, which is then 2^-8 of the value. sm_80 has no instruction for it.
-  static __device__ __forceinline__ uint2 f16_of(uint32_t codes) {
-    constexpr uint32_t kLowPair = 0x1404, kHighPair = 0x3424;  // each byte to the upper half of 16 bits
-    constexpr uint32_t kFactor = 0x5c005c00u, kMinusZero = 0x80008000u;
-    const auto pair = [&](uint32_t selector) {
-      const uint32_t apart = ptx::byte_permute(codes, 0, selector);
-      return ptx::fma_f16x2((apart & 0x80008000u) | (apart >> 1 & 0x3f803f80u), kFactor, kMinusZero);
-    };
-    uint2 result = make_uint2(pair(kLowPair), pair(kHighPair));
-    const uint32_t nan = ((codes & 0x7f7f7f7fu) + 0x01010101u) & 0x80808080u;
-    if (nan != 0) {
-      const auto ones = [&](uint32_t selector) { return (ptx::byte_permute(nan, 0, selector) >> 15) * 0x7fffu; };
-      result = make_uint2(result.x | ones(kLowPair), result.y | ones(kHighPair));
-    }
-    return result;
   }
 
   /// kElements elements of kElementBytes at a time by copy(to, from, or else zeros): a row that is not seen is zeros, as are the dims that heads don't have.

@@ -19,7 +19,7 @@ constexpr uint32_t kAllFrames = 0xffffffffu;
 
 KvElement kv_element(KvType type) {
   if (type == KvType::kF32) return KvElement::kF32;
-  if (type == KvType::kQ8) return KvElement::kQ8;
+  if (is_quantised(type)) return KvElement::kScaled;
   if (type == KvType::kF8) return KvElement::kF8;
   return type == KvType::kBF16 ? KvElement::kBf16 : KvElement::kF16;
 }
@@ -173,7 +173,8 @@ AttentionParams CudaAttention::params(const AttentionArgs& args, const Plan& pla
   params.head_stride = static_cast<int64_t>(layout.k.head_stride);
   params.v_offset = static_cast<int64_t>(layout.v.offset);
   params.row_bytes = static_cast<int32_t>(layout.k.row_bytes);
-  params.v_quantised = is_quantised(layout.v.type);
+  params.k_type = layout.k.type;
+  params.v_type = layout.v.type;
   params.v_head_stride = static_cast<int64_t>(layout.v.head_stride);
   params.v_row_bytes = static_cast<int32_t>(layout.v.row_bytes);
   params.k_scales = static_cast<int64_t>(layout.k.scales);

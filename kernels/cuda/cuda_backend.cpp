@@ -9,6 +9,7 @@
 #include "kernels/cuda/cuda_embedding.h"
 #include "kernels/cuda/cuda_limits.h"
 #include "kernels/cuda/cuda_page_mover.h"
+#include "kernels/cuda/hadamard_kernels.h"
 #include "kernels/cuda/rope_kernels.h"
 #include "kernels/cuda/row_kernels.h"
 
@@ -105,11 +106,6 @@ void CudaBackend::run_graph(uint64_t key, FunctionRef<void()> ops) {
   graphs_.run(key, arrays_.generation() + attention_.generation(), ops);
 }
 
-void CudaBackend::check_kv_format(KvFormat format) const {
-  if (format.k != KvType::kQ4 && format.v != KvType::kQ4) return;
-  throw Error(ErrorCode::kInvalidValue, fmt::format("cache.format {}: a CUDA device has no kernels for 4-bit pages; take F16, BF16, F32, Q8, Q8/F16 or F8, or say backend: cpu", kv_format_name(format)));
-}
-
 void CudaBackend::forget_graphs() { graphs_.forget(); }
 
 void CudaBackend::embed(const Weight& table, float scale, MatrixView out) {
@@ -128,9 +124,8 @@ void CudaBackend::add_rms_norm(MatrixView x, MatrixView delta, const float* weig
 void CudaBackend::linear(MatrixView x, std::span<const LinearOutput> outputs) { linear_.run(x, outputs); }
 
 void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
-  check_kv_format(args.kv->layout.format());
   if (is_rotated_key(args.kv->layout.k.type) && args.head_dim > kMostTurnedDims) {
-    throw Error(ErrorCode::kInvalidValue, fmt::format("8-bit keys of {} dims: a CUDA device takes up to {}; set cache.format to F16, or say backend: cpu", args.head_dim, kMostTurnedDims));
+    throw Error(ErrorCode::kInvalidValue, fmt::format("keys of 8 or 4 bits in heads of {} dims: a CUDA device takes up to {}; set cache.format to F16, or say backend: cpu", args.head_dim, kMostTurnedDims));
   }
   if (args.rotary_dim > kMaxRotaryDim || static_cast<size_t>(args.rotary_dim) != 2 * args.inverse_frequency.size()) {
     throw Error(ErrorCode::kInternal, fmt::format("rope: rotary_dim {} with {} frequencies; the kernel takes up to {}", args.rotary_dim, args.inverse_frequency.size(), kMaxRotaryDim));
@@ -145,7 +140,10 @@ void CudaBackend::copy_pages(const KvPool& kv, std::span<const FrameCopy> copies
   }
 }
 
-void CudaBackend::attention(const AttentionArgs& args) { attention_.run(args); }
+void CudaBackend::attention(const AttentionArgs& args) {
+  attention_.run(args);
+  if (is_rotated_value(args.kv->layout.v.type)) launch_turn_heads(args.out, args.head_dim, device_.stream());
+}
 
 void CudaBackend::activate_gate(MatrixView gate, MatrixView up, GateActivation activation) {
   launch_activate_gate(gate, up, activation, device_.stream());

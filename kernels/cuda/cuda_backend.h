@@ -24,7 +24,6 @@ class CudaBackend : public Backend {
   ~CudaBackend() override;
 
   std::string describe() const override;
-  void check_kv_format(KvFormat format) const override;
   /// cuBLASLt chooses by the device. The number is raised by whoever changes any bit of K or V.
   std::string arithmetic() const override { return "arithmetic 1 of " + describe(); }
   Buffer allocate(size_t bytes) override;

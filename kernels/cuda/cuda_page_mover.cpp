@@ -2,16 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "kernels/base/clock.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/page_sum_kernels.h"
 
 namespace terrace {
 
 CudaPageMover::CudaPageMover(CudaDevice& device, const PageMoverOptions& options)
     : device_(device), options_(options), clock_(options.clock != nullptr ? *options.clock : steady_clock()), host_((device.make_current(), options.page_bytes), options.num_host_frames) {
   try {
-    check_cuda(cudaStreamCreateWithFlags(&evict_stream_, cudaStreamNonBlocking), "making a stream for evictions");
-    check_cuda(cudaStreamCreateWithFlags(&fetch_stream_, cudaStreamNonBlocking), "making a stream for fetches");
+    for (Lane& each : lanes_) make(each);
     check_cuda(cudaStreamCreateWithFlags(&clock_stream_, cudaStreamNonBlocking), "making a stream for times");
     check_cuda(cudaEventCreateWithFlags(&ops_, cudaEventDisableTiming), "making an event");
   } catch (...) {
@@ -22,8 +24,18 @@ CudaPageMover::CudaPageMover(CudaDevice& device, const PageMoverOptions& options
 
 CudaPageMover::~CudaPageMover() { destroy(); }
 
+void CudaPageMover::make(Lane& lane) {
+  check_cuda(cudaStreamCreateWithFlags(&lane.copies, cudaStreamNonBlocking), "making a stream for page copies");
+  check_cuda(cudaStreamCreateWithFlags(&lane.checks, cudaStreamNonBlocking), "making a stream for checksums");
+  check_cuda(cudaEventCreateWithFlags(&lane.moved, cudaEventDisableTiming), "making an event");
+  if (options_.num_host_frames == 0) return;
+  void* sums = nullptr;
+  check_cuda(cudaMallocHost(&sums, options_.num_host_frames * sizeof(uint64_t)), "allocating pinned memory for checksums");
+  lane.sums = static_cast<uint64_t*>(sums);
+}
+
 void CudaPageMover::destroy() {
-  for (cudaStream_t stream : {evict_stream_, fetch_stream_, clock_stream_}) {
+  for (cudaStream_t stream : {lanes_[0].copies, lanes_[0].checks, lanes_[1].copies, lanes_[1].checks, clock_stream_}) {
     if (stream == nullptr) continue;
     cudaStreamSynchronize(stream);
     cudaStreamDestroy(stream);
@@ -33,6 +45,10 @@ void CudaPageMover::destroy() {
   }
   for (cudaEvent_t event : spare_events_) cudaEventDestroy(event);
   if (ops_ != nullptr) cudaEventDestroy(ops_);
+  for (const Lane& each : lanes_) {
+    if (each.moved != nullptr) cudaEventDestroy(each.moved);
+    if (each.sums != nullptr) cudaFreeHost(each.sums);
+  }
 }
 
 PageMover::Ticket CudaPageMover::evict(std::span<const Move> moves) { return copy(Direction::kEvict, moves); }
@@ -42,23 +58,35 @@ PageMover::Ticket CudaPageMover::fetch(std::span<const Move> moves) { return cop
 PageMover::Ticket CudaPageMover::copy(Direction direction, std::span<const Move> moves) {
   if (moves.empty()) return 0;
   device_.make_current();
-  const cudaStream_t stream = direction == Direction::kEvict ? evict_stream_ : fetch_stream_;
+  Lane& lane = this->lane(direction);
   std::vector<void*> to(moves.size());
   std::vector<const void*> from(moves.size());
   for (size_t i = 0; i < moves.size(); ++i) {
-    std::byte* device_page = options_.device_base + moves[i].device_frame * options_.page_bytes;
-    to[i] = direction == Direction::kEvict ? host_page(moves[i].host_frame) : device_page;
-    from[i] = direction == Direction::kEvict ? device_page : host_page(moves[i].host_frame);
+    to[i] = direction == Direction::kEvict ? host_page(moves[i].host_frame) : device_page(moves[i]);
+    from[i] = direction == Direction::kEvict ? device_page(moves[i]) : host_page(moves[i].host_frame);
   }
   const UnderWay& ticket = under_way_.emplace_back(UnderWay{++last_, clock_.now_us(), take_event(), take_event()});
   check_cuda(cudaEventRecord(ticket.queued, clock_stream_), "recording an event");
   check_cuda(cudaEventRecord(ops_, device_.stream()), "recording an event");
-  check_cuda(cudaStreamWaitEvent(stream, ops_, 0), "ordering page copies after the ops");
-  if (const cudaError_t status = copy_pages(to, from, stream); status != cudaSuccess) {
+  check_cuda(cudaStreamWaitEvent(lane.copies, ops_, 0), "ordering page copies after the ops");
+  if (const cudaError_t status = copy_pages(to, from, lane.copies); status != cudaSuccess) {
     check_cuda(status, fmt::format("the copy of {} pages of {} bytes {}", moves.size(), options_.page_bytes, direction == Direction::kEvict ? "to the host" : "to the device").c_str());
   }
-  check_cuda(cudaEventRecord(ticket.copied, stream), "recording an event");
+  sum_pages(lane, moves);
+  check_cuda(cudaEventRecord(ticket.copied, lane.checks), "recording an event");
   return last_;
+}
+
+void CudaPageMover::sum_pages(Lane& lane, std::span<const Move> moves) {
+  check_cuda(cudaEventRecord(lane.moved, lane.copies), "recording an event");
+  check_cuda(cudaStreamWaitEvent(lane.checks, lane.moved, 0), "ordering checksums after page copies");
+  std::vector<PageSum> sums;
+  for (const Move& move : moves) {
+    const PageSum sum = {device_page(move), lane.sums + move.host_frame};
+    const auto same = std::ranges::find(sums, sum.sum, &PageSum::sum);  // a page that goes to two frames: the last counts
+    same == sums.end() ? sums.push_back(sum) : void(*same = sum);
+  }
+  launch_page_sums(sums, options_.page_bytes, lane.checks);
 }
 
 cudaError_t CudaPageMover::copy_pages(std::vector<void*>& to, std::vector<const void*>& from, cudaStream_t stream) {

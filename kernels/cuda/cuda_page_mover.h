@@ -1,8 +1,10 @@
-// The device's page mover: one stream for evictions and one for fetches, so that both directions of the link are used beside the ops' stream; one batched copy call a direction.
+// The device's page mover: one stream for evictions and one for fetches, so that both directions of the link are used beside the ops' stream; one batched copy call a direction. Behind
+// each runs a stream of checksums, made by a kernel of the device's pages while the link goes on: a move is finished when its pages' sums are on the host.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <deque>
 #include <vector>
 
@@ -25,8 +27,15 @@ class CudaPageMover : public PageMover {
   void order_ops_after(Ticket ticket) override;
   void wait_for_ops() override { device_.synchronize(); }
   std::byte* host_page(uint32_t host_frame) override { return host_.page(host_frame); }
+  uint64_t checksum(Direction direction, uint32_t host_frame) override { return lane(direction).sums[host_frame]; }
 
  private:
+  struct Lane {  // of one direction
+    cudaStream_t copies = nullptr;
+    cudaStream_t checks = nullptr;
+    cudaEvent_t moved = nullptr;  // the last copies
+    uint64_t* sums = nullptr;     // by host frame; pinned
+  };
   struct UnderWay {
     Ticket ticket;
     int64_t queued_us;
@@ -34,7 +43,11 @@ class CudaPageMover : public PageMover {
     cudaEvent_t copied;  // null: its end has been seen
   };
 
+  void make(Lane& lane);
+  Lane& lane(Direction direction) { return lanes_[static_cast<size_t>(direction)]; }
+  std::byte* device_page(const Move& move) const { return options_.device_base + move.device_frame * options_.page_bytes; }
   Ticket copy(Direction direction, std::span<const Move> moves);
+  void sum_pages(Lane& lane, std::span<const Move> moves);
   /// In one call, or, where the driver has no such call, one by one.
   cudaError_t copy_pages(std::vector<void*>& to, std::vector<const void*>& from, cudaStream_t stream);
   cudaEvent_t take_event();
@@ -49,8 +62,7 @@ class CudaPageMover : public PageMover {
   Clock& clock_;
   PinnedPool host_;
   bool batches_ = true;                    // the driver has batched copies
-  cudaStream_t evict_stream_ = nullptr;
-  cudaStream_t fetch_stream_ = nullptr;
+  std::array<Lane, 2> lanes_;
   cudaStream_t clock_stream_ = nullptr;    // always empty: an event recorded in it happens at once
   cudaEvent_t ops_ = nullptr;              // what had been queued on the ops' stream at the last move
   std::deque<UnderWay> under_way_;         // ascending tickets; the first one's end has not been seen

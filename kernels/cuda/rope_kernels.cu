@@ -1,15 +1,10 @@
 #include "kernels/cuda/rope_kernels.h"
 
-#ifndef TERRACE_CUDASIM
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#endif
-
 #include <algorithm>
-#include <cmath>
-#include <type_traits>
 
-#include "kernels/base/half.h"
+#include "kernels/cuda/hadamard.cuh"
+#include "kernels/cuda/hadamard_kernels.h"
+#include "kernels/cuda/kv_rows.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace terrace {
@@ -18,16 +13,9 @@ constexpr int kRopeThreads = 256;
 constexpr int kRopeWarps = kRopeThreads / 32;
 constexpr uint32_t kNoFrame = 0xffffffffu;  // StepArrays::kNoFrame
 
-struct Q8 {};  // KvType::kQ8
-struct F8 {};  // KvType::kF8
-
-/// Whether rows of K are turned by the Hadamard matrix.
-template <typename Element>
-constexpr bool kTurnedKeys = std::is_same_v<Element, Q8> || std::is_same_v<Element, F8>;
-
 /// Where the rows of K or V of this layer are in a page. Bytes.
 struct RowPlaces {
-  int64_t offset, head_stride, row_bytes, scales;
+  int64_t offset, head_stride, row_bytes, scales, scale_bytes;
 };
 
 struct RopeParams {
@@ -37,8 +25,7 @@ struct RopeParams {
   int64_t page_stride;
   RowPlaces k_places, v_places;
   int32_t page_tokens, head_dim, rotary_dim, num_q_heads, num_kv_heads;
-  int32_t hadamard_dims;  // 1: heads are not turned
-  float hadamard_factor;
+  HadamardTurn turn;
   AttentionWindow window;
   float attention_factor;
   RopeStyle style;
@@ -72,10 +59,6 @@ __device__ __forceinline__ float2 cos_sin(double x) {
   return make_float2(quarter == 1 || quarter == 2 ? -cosine : cosine, quarter >= 2 ? -sine : sine);
 }
 
-__device__ __forceinline__ void store_element(float* to, float value) { *to = value; }
-__device__ __forceinline__ void store_element(__half* to, float value) { *to = __float2half_rn(value); }
-__device__ __forceinline__ void store_element(__nv_bfloat16* to, float value) { *to = __float2bfloat16_rn(value); }
-
 /// One head by one warp: dims [0, rotary_dim) rotated, the rest as they are. `to` may be `from`.
 template <typename Element>
 __device__ __forceinline__ void rotate_head(const RopeParams& params, const float* from, const float2* turns, int rotary_dim, Element* to) {
@@ -104,59 +87,20 @@ __device__ __forceinline__ void find_turns(const RopeParams& params, int positio
   }
 }
 
-/// By the Hadamard matrix, hadamard_dims at a time, in the order of the CPU's sums; by a warp, in shared memory.
-__device__ __forceinline__ void rotate_hadamard(const RopeParams& params, float* x) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  __syncwarp();
-  for (int half = 1; half < params.hadamard_dims; half *= 2) {
-    for (int pair = lane; pair < params.head_dim / 2; pair += 32) {
-      float* left = x + pair / half * 2 * half + pair % half;
-      const float a = left[0], b = left[half];
-      left[0] = a + b;
-      left[half] = a - b;
-    }
-    __syncwarp();
-  }
-  for (int d = lane; d < params.head_dim; d += 32) x[d] *= params.hadamard_factor;
-  __syncwarp();
-}
-
-/// As the CPU does it, bit by bit: the largest value becomes 127, ties go to the even integer, a row that is not finite has no finite scale.
-__device__ __forceinline__ void store_quantised(const RopeParams& params, const float* from, std::byte* to, float* scale) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  float largest = 0, poison = 0;
-  for (int d = lane; d < params.head_dim; d += 32) {
-    largest = fmaxf(fabsf(from[d]), largest);
-    poison = fmaf(from[d], 0.0f, poison);
-  }
-  for (int mask = 16; mask > 0; mask /= 2) {
-    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, mask));
-    poison += __shfl_xor_sync(0xffffffffu, poison, mask);
-  }
-  if (lane == 0) *scale = largest / 127.0f + poison;
-  const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-  for (int d = lane; d < params.head_dim; d += 32) {
-    to[d] = static_cast<std::byte>(__float_as_uint(fmaf(from[d], inverse, 0x1.8p23f)));  // the integer is in the low bits
-  }
-}
-
-/// A row of K or V into its page, rotated by rotary_dim dims of `turns`, and turned where keys are.
-template <typename Element>
-__device__ __forceinline__ void store_row(const RopeParams& params, const RowPlaces& places, const float* from, const float2* turns, bool is_v, float* buffer, std::byte* page, int head, int slot) {
+/// A row of K or V into its page: K rotated by its position, and turned where such rows are.
+template <typename Element, bool kIsValue>
+__device__ __forceinline__ void store_row(const RopeParams& params, const RowPlaces& places, const float* from, const float2* turns, float* buffer, std::byte* page, int head, int slot) {
   std::byte* to = page + places.offset + head * places.head_stride + slot * places.row_bytes;
-  if constexpr (kTurnedKeys<Element>) {
-    if (!is_v) {
-      rotate_head(params, from, turns, params.rotary_dim, buffer);
-      rotate_hadamard(params, buffer);
+  const int rotary_dim = kIsValue ? 0 : params.rotary_dim;
+  if constexpr (kIsCode<Element>) {
+    if constexpr (kIsTurned<Element, kIsValue>) {
+      rotate_head(params, from, turns, rotary_dim, buffer);
+      turn_head(params.turn, buffer);
       from = buffer;
     }
-    if constexpr (std::is_same_v<Element, Q8>) {
-      store_quantised(params, from, to, reinterpret_cast<float*>(page + places.scales) + head * params.page_tokens + slot);
-    } else {
-      for (int d = static_cast<int>(threadIdx.x % 32); d < params.head_dim; d += 32) to[d] = static_cast<std::byte>(float_to_f8(from[d]));
-    }
+    store_codes(Element(), from, params.head_dim, to, page + places.scales + (head * params.page_tokens + slot) * places.scale_bytes);
   } else {
-    rotate_head(params, from, turns, is_v ? 0 : params.rotary_dim, reinterpret_cast<Element*>(to));
+    rotate_head(params, from, turns, rotary_dim, reinterpret_cast<Element*>(to));
   }
 }
 
@@ -165,7 +109,7 @@ template <bool kTurned>
 __device__ __forceinline__ void rotate_query(const RopeParams& params, const float* from, const float2* turns, float* buffer, float* to) {
   if constexpr (kTurned) {
     rotate_head(params, from, turns, params.rotary_dim, buffer);
-    rotate_hadamard(params, buffer);
+    turn_head(params.turn, buffer);
     for (int d = static_cast<int>(threadIdx.x % 32); d < params.head_dim; d += 32) to[d] = buffer[d];
     __syncwarp();
   } else {
@@ -176,7 +120,7 @@ __device__ __forceinline__ void rotate_query(const RopeParams& params, const flo
 /// Grid: tokens x groups of kRopeWarps heads; a warp takes one head of q, k or v, in this order.
 template <typename K, typename V>
 __global__ void __launch_bounds__(kRopeThreads, 4) rope_kernel(RopeParams params) {
-  constexpr bool kTurned = kTurnedKeys<K>;
+  constexpr bool kTurned = kIsTurned<K, false>;
   __shared__ float2 turns[kMaxRotaryDim / 2], sink_turns[kMaxRotaryDim / 2];
   __shared__ float buffers[kTurned ? kRopeWarps : 1][kTurned ? kMostTurnedDims : 1];
   float* buffer = buffers[kTurned ? threadIdx.x / 32 : 0];
@@ -205,15 +149,15 @@ __global__ void __launch_bounds__(kRopeThreads, 4) rope_kernel(RopeParams params
   const MatrixView& source = is_v ? params.v : params.k;
   const float* from = source.data + token * source.stride + head * params.head_dim;
   if (is_v) {
-    store_row<V>(params, params.v_places, from, turns, true, buffer, page, head, slot);
+    store_row<V, true>(params, params.v_places, from, turns, buffer, page, head, slot);
   } else {
-    store_row<K>(params, params.k_places, from, turns, false, buffer, page, head, slot);
+    store_row<K, false>(params, params.k_places, from, turns, buffer, page, head, slot);
   }
 }
 
 static RowPlaces places_of(const PageLayout& layout, const PageRows& rows, int32_t layer) {
   const auto bytes = [](size_t size) { return static_cast<int64_t>(size); };
-  return {bytes(layout.row_offset(rows, layer, 0, 0)), bytes(rows.head_stride), bytes(rows.row_bytes), bytes(layout.scale_offset(rows, layer, 0, 0))};
+  return {bytes(layout.row_offset(rows, layer, 0, 0)), bytes(rows.head_stride), bytes(rows.row_bytes), bytes(layout.scale_offset(rows, layer, 0, 0)), bytes(rows.scale_bytes)};
 }
 
 static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
@@ -233,8 +177,7 @@ static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
   params.rotary_dim = args.rotary_dim;
   params.num_q_heads = static_cast<int32_t>(args.q.cols / args.head_dim);
   params.num_kv_heads = layout.num_kv_heads;
-  params.hadamard_dims = rotated_dims(args.head_dim);
-  params.hadamard_factor = 1.0f / std::sqrt(static_cast<float>(params.hadamard_dims));
+  params.turn = hadamard_turn(args.head_dim);
   params.window = args.window;
   params.attention_factor = args.attention_factor;
   params.style = args.style;
@@ -243,19 +186,24 @@ static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
   return params;
 }
 
+static void (*choose_kernel(KvFormat format))(RopeParams) {
+  switch (format.k) {
+    case KvType::kF16: return rope_kernel<__half, __half>;
+    case KvType::kBF16: return rope_kernel<__nv_bfloat16, __nv_bfloat16>;
+    case KvType::kF32: return rope_kernel<float, float>;
+    case KvType::kF8: return rope_kernel<F8, F8>;
+    case KvType::kQ4: return rope_kernel<Q4, Q4>;
+    case KvType::kQ8: break;
+  }
+  return format.v == KvType::kQ8 ? rope_kernel<Q8, Q8> : format.v == KvType::kQ4 ? rope_kernel<Q8, Q4> : rope_kernel<Q8, __half>;
+}
+
 void launch_rope(const RopeKvArgs& args, const RopeStep& step, cudaStream_t stream) {
   if (args.q.rows == 0) return;
   const RopeParams params = make_params(args, step);
   const int heads = params.num_q_heads + 2 * params.num_kv_heads;
   const LaunchShape shape = {dim3(static_cast<unsigned>(args.q.rows), static_cast<unsigned>((heads + kRopeWarps - 1) / kRopeWarps)), dim3(kRopeThreads), 0, stream};
-  const KvFormat format = args.kv->layout.format();
-  switch (format.k) {
-    case KvType::kF16: return launch("rope", shape, rope_kernel<__half, __half>, params);
-    case KvType::kBF16: return launch("rope", shape, rope_kernel<__nv_bfloat16, __nv_bfloat16>, params);
-    case KvType::kF8: return launch("rope", shape, rope_kernel<F8, F8>, params);
-    case KvType::kQ8: return launch("rope", shape, format.v == KvType::kQ8 ? rope_kernel<Q8, Q8> : rope_kernel<Q8, __half>, params);
-    default: return launch("rope", shape, rope_kernel<float, float>, params);
-  }
+  launch("rope", shape, choose_kernel(args.kv->layout.format()), params);
 }
 
 }  // namespace terrace

@@ -8,7 +8,6 @@
 namespace terrace {
 
 inline constexpr int kMaxRotaryDim = 512;
-inline constexpr int kMostTurnedDims = 256;  // of a head, where keys are quantised
 
 /// Where the step's data lies: slots of StepArrays.
 struct RopeStep {
@@ -16,7 +15,7 @@ struct RopeStep {
   const uint32_t* const* frame_of_token = nullptr;  // StepArrays::kNoFrame: k and v of this token go nowhere
 };
 
-/// Rotates args.q in place; k is rotated on its way into the pages. rotary_dim <= kMaxRotaryDim, head_dim of quantised keys <= kMostTurnedDims.
+/// Rotates args.q in place; k is rotated on its way into the pages. rotary_dim <= kMaxRotaryDim, head_dim of keys that are turned <= kMostTurnedDims (hadamard_kernels.h).
 void launch_rope(const RopeKvArgs& args, const RopeStep& step, cudaStream_t stream);
 
 }  // namespace terrace

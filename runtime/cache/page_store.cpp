@@ -28,7 +28,6 @@ PageStore::PageStore(Backend& backend, const Options& options)
                                       .host_base = options.host_base,
                                       .link = options.link,
                                       .clock = &clock_})),
-      mover_sums_(options.num_host_frames > 0 && mover_->checksum(PageMover::Direction::kEvict, 0).has_value()),
       host_stamps_(options.num_host_frames) {
   if (options.disk) disk_ = std::make_unique<DiskTier>(*options.disk, stored_bytes(), clock_);
 }
@@ -63,7 +62,7 @@ void PageStore::start(std::span<const PageMove> moves, std::span<const PageRecor
       evictions.push_back(move);
     } else if (move.from.tier == Tier::kDisk || move.to.tier == Tier::kDisk) {
       disk_moves.push_back(move);
-    } else if (is_good_on_host(move)) {
+    } else if (host_stamps_[move.from.frame]) {
       fetches.push_back(move);
     } else {
       ended_at_once_.push_back(unmoved(move));
@@ -111,10 +110,6 @@ void PageStore::take_finished_disk_moves(std::vector<MoveResult>& results) {
   }
 }
 
-bool PageStore::is_good_on_host(const PageMove& move) {
-  return mover_sums_ ? host_stamps_[move.from.frame].has_value() : matches_stamp(move);
-}
-
 bool PageStore::matches_stamp(const PageMove& move) {
   const std::optional<uint64_t>& stamp = host_stamps_[move.from.frame];
   if (!stamp) return false;
@@ -136,19 +131,12 @@ void PageStore::start_copies(PageMover::Direction direction, std::span<const Pag
   }
 }
 
-uint64_t PageStore::host_checksum(PageMover::Direction direction, uint32_t host_frame) {
-  if (mover_sums_) return *mover_->checksum(direction, host_frame);
-  return page_checksum({mover_->host_page(host_frame), stored_bytes()});
-}
-
 MoveOutcome PageStore::finish_copy(const PageMove& move) {
-  if (goes(move, Tier::kDevice, Tier::kHost)) {
-    host_stamps_[move.to.frame] = page_stamp(host_checksum(PageMover::Direction::kEvict, move.to.frame), move.key);
-    return MoveOutcome::kDone;
-  }
-  if (!mover_sums_) return MoveOutcome::kDone;  // verified before it was copied
-  const uint64_t stamp = page_stamp(*mover_->checksum(PageMover::Direction::kFetch, move.from.frame), move.key);
-  return host_stamps_[move.from.frame] == stamp ? MoveOutcome::kDone : MoveOutcome::kChecksum;
+  const bool evict = goes(move, Tier::kDevice, Tier::kHost);
+  const uint32_t host_frame = evict ? move.to.frame : move.from.frame;
+  const uint64_t stamp = page_stamp(mover_->checksum(evict ? PageMover::Direction::kEvict : PageMover::Direction::kFetch, host_frame), move.key);
+  if (evict) host_stamps_[host_frame] = stamp;
+  return host_stamps_[host_frame] == stamp ? MoveOutcome::kDone : MoveOutcome::kChecksum;
 }
 
 void PageStore::take_finished_copies(std::vector<MoveResult>& results) {

@@ -65,8 +65,6 @@ class PageStore {
   void check(const PageMove& move) const;
   void start_copies(PageMover::Direction direction, std::span<const PageMove> moves);
   void start_disk_moves(std::span<const PageMove> moves, std::span<const PageRecord> records);
-  /// False where the host bytes are not the page: it need not be copied.
-  bool is_good_on_host(const PageMove& move);
   bool matches_stamp(const PageMove& move);
   MoveOutcome finish_copy(const PageMove& move);
   void take_finished_copies(std::vector<MoveResult>& results);
@@ -77,12 +75,10 @@ class PageStore {
   MoveResult unmoved(const PageMove& move) const;
   /// Of a page off the device.
   size_t stored_bytes() const { return stored_page_bytes(options_.codec, options_.page_bytes); }
-  uint64_t host_checksum(PageMover::Direction direction, uint32_t host_frame);
 
   Options options_;
   Clock& clock_;
   std::unique_ptr<PageMover> mover_;
-  bool mover_sums_;  // the mover makes checksums as it copies; else the step thread does
   std::vector<std::optional<uint64_t>> host_stamps_;  // by host frame; nullopt: no page
   std::deque<Copy> copies_;                           // under way, in order of start
   std::unordered_map<uint32_t, DiskMove> disk_moves_;  // under way, by id

@@ -1,4 +1,5 @@
 // Copies and fills.
+#include <atomic>
 #include <cstring>
 
 #include "tests/cudasim/api.h"
@@ -44,6 +45,12 @@ Operation copy_operation(void* dst, const void* src, size_t bytes) {
   copy.writes = {{dst, bytes}};
   copy.run = [=] { std::memcpy(dst, src, bytes); };  // pinned memory is read when the copy runs
   return copy;
+}
+
+// Of batches to a device, counted over all devices.
+bool is_damaged() {
+  static std::atomic<uint64_t> count = 0;
+  return settings().damage != 0 && ++count % settings().damage == 0;
 }
 
 Operation fill_operation(void* dst, int value, size_t bytes) {
@@ -158,8 +165,10 @@ cudaError_t cudaMemcpyBatchAsync(void* const* dsts, const void* const* srcs, con
     const std::vector<void*> to(dsts, dsts + count);
     const std::vector<const void*> from(srcs, srcs + count);
     const std::vector<size_t> bytes(sizes, sizes + count);
+    const bool damaged = on_device(dsts[0]) && is_damaged();
     batch.run = [=] {
       for (const size_t i : order) std::memcpy(to[i], from[i], bytes[i]);
+      if (damaged) static_cast<unsigned char*>(to[0])[bytes[0] / 3] ^= 4;
     };
     return enqueue(stream, std::move(batch));
   });

@@ -231,6 +231,7 @@ struct Settings {
   int compute_capability = 80;   // 10 major + minor
   int num_multiprocessors = 4;   // few: grids of so many blocks a multiprocessor stay small
   bool batched_copies = true;    // cudaMemcpyBatchAsync works
+  uint64_t damage = 0;           // every so many of its calls bring the device a copy with one bit flipped; 0: none
   bool host_pointers = true;     // kernels reach registered memory at the host's addresses
   bool peers = true;             // devices reach each other's memory
   uint64_t fail_call = 0;

@@ -200,6 +200,7 @@ inline int __ffs(int x) { return __builtin_ffs(x); }
 inline unsigned __brev(unsigned x) { return __builtin_bitreverse32(x); }
 inline int __mulhi(int a, int b) { return static_cast<int>((int64_t{a} * b) >> 32); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return static_cast<unsigned long long>((static_cast<unsigned __int128>(a) * b) >> 64); }
 inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) { return static_cast<unsigned>(((uint64_t{high} << 32 | low) << (shift & 31)) >> 32); }
 inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) { return static_cast<unsigned>((uint64_t{high} << 32 | low) >> (shift & 31)); }
 inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {

@@ -44,6 +44,7 @@ Settings from_environment() {
   s.compute_capability = static_cast<int>(number("CUDASIM_CAPABILITY", 80));
   s.num_multiprocessors = static_cast<int>(number("CUDASIM_MULTIPROCESSORS", 4));
   s.batched_copies = number("CUDASIM_BATCHED_COPIES", 1) != 0;
+  s.damage = number("CUDASIM_DAMAGE", 0);
   s.host_pointers = number("CUDASIM_HOST_POINTERS", 1) != 0;
   s.peers = number("CUDASIM_PEERS", 1) != 0;
   s.fail_call = number("CUDASIM_FAIL_CALL", 0);

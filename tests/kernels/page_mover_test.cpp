@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/page_copy.h"
 #include "kernels/page_mover.h"
 #include "tests/support/kernels/backend_list.h"
 #include "tests/support/kernels/random_matrix.h"
@@ -61,6 +62,25 @@ TEST_P(PageMoverTest, AFrameIsReusedAndItsPageComesBackWithoutTheHostWaiting) {
   }
   EXPECT_EQ(get(0), std::vector<float>(kPageFloats, 32.0f));
   EXPECT_EQ(get(2), std::vector<float>(kPageFloats, 16.0f));
+}
+
+// Of 4, 64 and 68 blocks of 1,024 bytes: a device makes 64 at a time.
+TEST_P(PageMoverTest, EachCopyHasTheChecksumOfWhatItCarried) {
+  for (const size_t bytes : {size_t{4096}, size_t{65536}, size_t{69632}}) {
+    const Buffer pool = backend_->allocate(3 * bytes), scratch = make_backend("cpu", {})->allocate(bytes);
+    const auto mover = backend_->make_page_mover({.device_base = pool.data(), .page_bytes = bytes, .num_host_frames = 2});
+    const auto sum = [&](const void* page) { return copy_page_scalar(scratch.data(), static_cast<const std::byte*>(page), bytes); };  // XXH3-64, says PageChecksumTest
+    const std::vector<float> first = random_floats(1, static_cast<int64_t>(bytes / sizeof(float))), second = random_floats(2, static_cast<int64_t>(bytes / sizeof(float)));
+    backend_->write(pool.data(), std::as_bytes(std::span(first)));
+    backend_->write(pool.data() + bytes, std::as_bytes(std::span(second)));
+    mover->wait(mover->evict(std::vector<PageMover::Move>{{0, 1}, {1, 0}}));
+    EXPECT_EQ(mover->checksum(PageMover::Direction::kEvict, 1), sum(first.data())) << bytes;
+    EXPECT_EQ(mover->checksum(PageMover::Direction::kEvict, 0), sum(second.data())) << bytes;
+    mover->host_page(1)[bytes - 3] ^= std::byte{1};
+    mover->wait(mover->fetch(std::vector<PageMover::Move>{{2, 1}}));
+    EXPECT_EQ(mover->checksum(PageMover::Direction::kFetch, 1), sum(mover->host_page(1))) << bytes;
+    EXPECT_NE(mover->checksum(PageMover::Direction::kFetch, 1), mover->checksum(PageMover::Direction::kEvict, 1)) << bytes;
+  }
 }
 
 TEST_P(PageMoverTest, ManyMovesFinishInAnyOrderOfAsking) {

@@ -1,4 +1,4 @@
-// What the CPU's page mover adds: a modelled link, a checksum of each copy, a host pool that is given, an end while copies wait.
+// What the CPU's page mover adds: a modelled link, copies alike on every ISA, a host pool that is given, an end while copies wait.
 #include "kernels/cpu/cpu_page_mover.h"
 
 #include <gtest/gtest.h>
@@ -44,16 +44,6 @@ TEST_F(CpuPageMoverTest, TheHostPoolLiesWhereItIsGiven) {
   mover->wait(mover->evict(Moves{{2, 5}}));
   EXPECT_EQ(mover->host_page(5), device(kFrames + 5));
   EXPECT_EQ(std::memcmp(device(kFrames + 5), device(2), kPageBytes), 0);
-}
-
-TEST_F(CpuPageMoverTest, ChecksumsAreThoseOfTheBytesRead) {
-  auto mover = make();
-  mover->wait(mover->evict(Moves{{1, 3}}));
-  EXPECT_EQ(mover->checksum(PageMover::Direction::kEvict, 3), sum(device(1)));
-  mover->host_page(3)[7] ^= std::byte{1};
-  mover->wait(mover->fetch(Moves{{4, 3}}));
-  EXPECT_EQ(mover->checksum(PageMover::Direction::kFetch, 3), sum(mover->host_page(3)));
-  EXPECT_NE(mover->checksum(PageMover::Direction::kFetch, 3), mover->checksum(PageMover::Direction::kEvict, 3));
 }
 
 TEST_F(CpuPageMoverTest, EveryIsaCopiesAndSumsAlike) {

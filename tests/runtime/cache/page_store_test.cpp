@@ -97,7 +97,7 @@ class ScriptedMover : public PageMover {
   void wait(Ticket) override {}
   void order_ops_after(Ticket) override {}
   std::byte* host_page(uint32_t) override { return nullptr; }
-  std::optional<uint64_t> checksum(Direction, uint32_t) override { return 0; }
+  uint64_t checksum(Direction, uint32_t) override { return 0; }
 
  private:
   std::vector<int64_t> ends_us_;  // by ticket

@@ -269,6 +269,13 @@ void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const Sc
   double total = 0;
   for (const double score : scores) total += std::exp(score - largest);
   const auto value = [&](size_t j, size_t d) { return stored(sequence.v[of.keys[j] * kv_stride + static_cast<size_t>(options_.kv_head_of_q[head]) * dims + d]); };
+  // Values that lie turned are rounded there: turned back, a dim's error is at most the roundoff of the length of the dims that are turned with it.
+  const auto turn = static_cast<size_t>(is_rotated_value(options_.format.v) ? rotated_dims(options_.head_dim) : 1);
+  const auto length = [&](size_t j, size_t first) {
+    double squares = 0;
+    for (size_t d = first; d < first + turn; ++d) squares += value(j, d) * value(j, d);
+    return std::sqrt(squares);
+  };
   double* output = result.output.data() + head * dims;
   double* error = result.half_error.data() + head * dims;
   double largest_change = 0;
@@ -279,9 +286,10 @@ void AttentionWorld::expect_head(const Sequence& sequence, size_t head, const Sc
     const double weight = std::exp(scores[j] - largest) / total;
     const double change = (1 + roundoff) * std::exp(rounded * roundoff * of.magnitudes[j]) - 1;
     largest_change = std::max(largest_change, change);
+    double rounded_length = 0;
     for (size_t d = 0; d < dims; ++d) {
-      error[d] += (weight * change + 0x1p-25) * std::abs(value(j, d) - output[d]);
-      if (is_rounded(options_.format.v)) error[d] += roundoff * weight * std::abs(value(j, d));
+      if (is_rounded(options_.format.v) && d % turn == 0) rounded_length = length(j, d);
+      error[d] += (weight * change + 0x1p-25) * std::abs(value(j, d) - output[d]) + roundoff * weight * rounded_length;
     }
   }
   for (size_t d = 0; d < dims; ++d) error[d] /= 1 - largest_change;
