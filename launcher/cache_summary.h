@@ -7,10 +7,10 @@
 
 namespace terrace {
 
-/// Where the K and V of all tokens came from, what moved, and what planning cost.
 /// What sparse reading has read, by layer and KV head; empty where nothing reads sparsely.
 std::string reading_summary(const ReadingStats& reading);
 
+/// Where the K and V of all tokens came from, what moved, and what planning cost.
 std::string cache_summary(const EngineStats& stats);
 
 }  // namespace terrace

@@ -10,8 +10,8 @@
 #include "kernels/base/error.h"
 #include "runtime/available_memory.h"
 #include "runtime/memory_planner.h"
-#include "runtime/model/sparse_layers.h"
 #include "runtime/model/gguf.h"
+#include "runtime/model/sparse_layers.h"
 #include "runtime/model/weights.h"
 
 namespace terrace {
