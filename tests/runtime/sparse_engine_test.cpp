@@ -10,6 +10,7 @@
 #include "kernels/page_layout.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
+#include "tests/support/runtime/loading_backend.h"
 
 namespace terrace {
 namespace {
@@ -169,6 +170,15 @@ TEST(SparseEngineTest, WhatCannotBeIsRefusedInASentence) {
   config = sparse_config("top");
   config.attention.window = 64;
   EXPECT_NE(refusal(config).find("attention.sparse is of no use where all layers have a window"), std::string::npos) << refusal(config);
+}
+
+TEST(SparseEngineTest, ABackendThatReadsAllPagesSaysSo) {
+  try {
+    LoadingBackend().check_sparse_reading();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("attention.sparse: loading only reads all pages; set attention.sparse.mode to off, or say backend: cpu"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace
