@@ -17,6 +17,8 @@ namespace terrace {
 namespace {
 
 constexpr int64_t kPage = kSmallModelPage;
+/// Of one rank of several: of 3, 2 or 1 KV heads.
+constexpr int64_t page_of(int ranks) { return ranks == 1 ? kPage : ranks == 2 ? 12288 : 8192; }
 
 Config small_config() {
   Config config = small_model_config();
@@ -79,9 +81,8 @@ TEST(CacheEngineTest, PagesFetchedFromTheHostGiveEqualBitsOn1And2And3Ranks) {
   const std::vector<Request> requests = questions(6, 3);
   for (const int ranks : {1, 2, 3}) {
     Config config = small_config();
-    const int64_t page = ranks == 1 ? kPage : ranks == 2 ? 12288 : 8192;  // of 3, 2 or 1 KV heads
-    config.cache.device = {page * 36, 0};  // 6 documents are about 75 pages
-    config.cache.host = {page * 150, 0};
+    config.cache.device = {page_of(ranks) * 36, 0};  // 6 documents are about 75 pages
+    config.cache.host = {page_of(ranks) * 150, 0};
     config.scheduler.max_sequences = 2;
     EngineStats stats;
     const Outputs fetched = run_engine(config, ranks, requests, &stats);
@@ -114,9 +115,9 @@ TEST(CacheEngineTest, PagesOfFewBitsGiveEqualBitsWhereverTheyWere) {
   }
 }
 
-TEST(CacheEngineTest, PagesOf4BitsGiveEqualBitsOn2And3RanksFromTheHostAndFromDisk) {
+TEST(CacheEngineTest, PagesOfFewBitsGiveEqualBitsOn2And3RanksFromTheHostAndFromDisk) {
   const std::vector<Request> requests = questions(6, 2);
-  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4)}) {
+  for (const KvFormat format : {KvFormat(KvType::kQ4), KvFormat(KvType::kQ8, KvType::kQ4), KvFormat(KvType::kF8)}) {
     for (const int ranks : {2, 3}) {
       const std::string name = fmt::format("{} on {} ranks", kv_format_name(format), ranks);
       Config config = small_config();
@@ -174,29 +175,30 @@ TEST(CacheEngineTest, ASlowLinkChangesNoToken) {
   EXPECT_GT(stats.tiers.moved_in[1], 0u);
 }
 
-TEST(CacheEngineTest, PreemptedSequencesResumeFromTheHostWithEqualBits) {
+TEST(CacheEngineTest, PreemptedSequencesResumeFromTheHostWithEqualBitsOn1And2And3Ranks) {
   std::vector<Request> requests;
   for (int i = 0; i < 6; ++i) requests.push_back(greedy_request(i, 30 + 7 * i, 40, 320));
-  Config config = small_config();
-  config.cache.device = {kPage * 9, 0};
-  config.cache.host = {kPage * 60, 0};
-  EngineStats stats;
-  const Outputs pressed = run_engine(config, 1, requests, &stats);
-  EXPECT_GT(stats.preemptions, 0u);
-  EXPECT_GT(stats.sources.host, 0);
-  expect_same(computed(requests, 1), pressed, "preempted");
-  config.cache.in_place = true;
-  expect_same(computed(requests, 1), run_engine(config, 1, requests), "moved out of the way or preempted, and read in place");
+  for (const int ranks : {1, 2, 3}) {
+    const Outputs expected = computed(requests, ranks);
+    Config config = small_config();
+    config.cache.device = {page_of(ranks) * 9, 0};
+    config.cache.host = {page_of(ranks) * 60, 0};
+    EngineStats stats;
+    expect_same(expected, run_engine(config, ranks, requests, &stats), fmt::format("preempted, {} ranks", ranks));
+    EXPECT_GT(stats.preemptions, 0u) << ranks;
+    EXPECT_GT(stats.sources.host, 0) << ranks;
+    config.cache.in_place = true;
+    expect_same(expected, run_engine(config, ranks, requests), fmt::format("moved out of the way or preempted, and read in place, {} ranks", ranks));
+  }
 }
 
-TEST(CacheEngineTest, PagesFoundOnDiskByALaterRunGiveEqualBitsOn1And2Ranks) {
+TEST(CacheEngineTest, PagesFoundOnDiskByALaterRunGiveEqualBitsOn1And2And3Ranks) {
   const std::vector<Request> requests = questions(4, 2);
-  for (const int ranks : {1, 2}) {
+  for (const int ranks : {1, 2, 3}) {
     Config config = small_config();
-    const int64_t page = ranks == 1 ? kPage : 12288;
-    config.cache.device = {page * 36, 0};
-    config.cache.host = {page * 36, 0};
-    const TestDisk disk(config, page * 200);
+    config.cache.device = {page_of(ranks) * 36, 0};
+    config.cache.host = {page_of(ranks) * 36, 0};
+    const TestDisk disk(config, page_of(ranks) * 200);
     run_engine(config, ranks, requests);
     EngineStats stats;
     const Outputs found = run_engine(config, ranks, requests, &stats);
@@ -235,11 +237,11 @@ void damage(const std::string& file, const DiskGeometry& geometry) {
 TEST(CacheEngineTest, DamageToOneRanksFileIsCountedAndChangesNoToken) {
   const std::vector<Request> requests = questions(4, 2);
   Config config = small_config();
-  config.cache.device = {12288 * 36, 0};
-  config.cache.host = {12288 * 36, 0};
-  const TestDisk disk(config, 12288 * 200);
+  config.cache.device = {page_of(2) * 36, 0};
+  config.cache.host = {page_of(2) * 36, 0};
+  const TestDisk disk(config, page_of(2) * 200);
   run_engine(config, 2, requests);
-  damage(disk.file(1), {.page_bytes = 12288, .num_frames = 200, .page_tokens = config.cache.page_tokens});
+  damage(disk.file(1), {.page_bytes = page_of(2), .num_frames = 200, .page_tokens = config.cache.page_tokens});
   EngineStats stats;
   const Outputs found = run_engine(config, 2, requests, &stats);
   EXPECT_GT(stats.tiers.checksum_failures, 0u);
@@ -253,9 +255,8 @@ TEST(CacheEngineTest, ContextsEightTimesTheDevicePoolGiveEqualBitsOn1And2And3Ran
   requests.push_back(requests.front());  // found whole on the host
   for (const int ranks : {1, 2, 3}) {
     Config config = small_config();
-    const int64_t page = ranks == 1 ? kPage : ranks == 2 ? 12288 : 8192;
-    config.cache.device = {page * 8, 0};
-    config.cache.host = {page * 200, 0};
+    config.cache.device = {page_of(ranks) * 8, 0};
+    config.cache.host = {page_of(ranks) * 200, 0};
     config.cache.in_place = true;
     config.model.geometry.context_length = 2048;
     EngineStats stats;

@@ -117,10 +117,10 @@ TEST_F(LayerGroupsEngineTest, PreemptedSequencesResumeWithEqualBits) {
 }
 
 // The device's pool holds less than one sequence in sight of its windows.
-TEST_F(LayerGroupsEngineTest, PagesReadInPlaceGiveEqualBits) {
+TEST_F(LayerGroupsEngineTest, PagesReadInPlaceGiveEqualBitsOn1And2And3Ranks) {
   std::vector<Request> requests = {greedy_request(1, 500, 30, kVocabulary), greedy_request(2, 300, 30, kVocabulary)};
   requests.push_back(requests.front());
-  for (const int ranks : {1, 2}) {
+  for (const int ranks : {1, 2, 3}) {
     Config in_place = config(40, ranks);
     in_place.cache.host = {page_bytes(ranks) * 600, 0};
     in_place.cache.in_place = true;
