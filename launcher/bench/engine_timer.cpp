@@ -1,5 +1,6 @@
 #include "launcher/bench/engine_timer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <random>
 #include <unordered_set>
@@ -19,7 +20,9 @@ double seconds_since(SteadyClock::time_point start) { return std::chrono::durati
 }  // namespace
 
 BenchRoom room_of(const Session& session, const Config& config) {
-  return {session.model().context_length, config.scheduler.max_sequences, session.memory().intervals_in(session.memory().num_frames), config.cache.page_tokens};
+  const MemoryPlan& memory = session.memory();
+  const int32_t frames = config.cache.in_place ? std::max(memory.num_frames, memory.num_host_frames) : memory.num_frames;
+  return {session.model().context_length, config.scheduler.max_sequences, memory.intervals_in(frames), config.cache.page_tokens};
 }
 
 EngineTimer::EngineTimer(Engine& engine, int32_t vocab_size, std::function<bool()> interrupted)
