@@ -125,6 +125,7 @@ void Worker::build_batch(const StepPlan& plan) {
 }
 
 int32_t Worker::num_sparse(const PlanRow& row) const {
+  if (!tables_.is_open(row.slot)) return 0;  // push_frames() refuses it
   const int32_t end = row.first_position + row.num_tokens;
   return end - std::clamp(sparse_from_[static_cast<size_t>(row.slot)], row.first_position, end);
 }
