@@ -44,11 +44,6 @@ std::vector<Request> questions(int documents, int each) {
   return requests;
 }
 
-void expect_same(const Outputs& expected, const Outputs& actual, const std::string& what) {
-  ASSERT_EQ(expected.size(), actual.size()) << what;
-  for (const auto& [id, events] : expected) expect_bit_equal(events, actual.at(id), what + ", sequence " + std::to_string(id));
-}
-
 Outputs computed(const std::vector<Request>& requests, int ranks) {
   Config config = small_config();
   config.cache.prefixes = false;

@@ -53,11 +53,6 @@ class LayerGroupsEngineTest : public testing::Test {
   const std::string path_;
 };
 
-void expect_same(const Outputs& expected, const Outputs& actual, const std::string& what) {
-  ASSERT_EQ(expected.size(), actual.size()) << what;
-  for (const auto& [id, events] : expected) expect_bit_equal(events, actual.at(id), fmt::format("{}, sequence {}", what, id));
-}
-
 std::vector<Request> questions(int documents, int each) {
   std::vector<Request> requests;
   for (int question = 0; question < each; ++question) {

@@ -5,10 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "comm/group.h"
 #include "kernels/base/error.h"
 #include "kernels/page_layout.h"
-#include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
 #include "tests/support/runtime/loading_backend.h"
 
@@ -37,11 +35,6 @@ Outputs alone(Config config, int ranks, const std::vector<Request>& requests) {
   config.cache.prefixes = false;
   config.scheduler.max_sequences = 1;
   return run_engine(config, ranks, requests);
-}
-
-void expect_same(const Outputs& expected, const Outputs& actual, const std::string& what) {
-  ASSERT_EQ(expected.size(), actual.size()) << what;
-  for (const auto& [id, events] : expected) expect_bit_equal(events, actual.at(id), fmt::format("{}, sequence {}", what, id));
 }
 
 TEST(SparseEngineTest, BatchesTiersAndPreemptionsChangeNoBitOn1And2Ranks) {
@@ -147,29 +140,14 @@ TEST(SparseEngineTest, RanksChooseLikeOne) {
   EXPECT_EQ(one.reading.pages_seen, three.reading.pages_seen);
 }
 
-std::string refusal(const Config& config) {
-  std::string message;
-  GroupOptions options;
-  options.local_ranks = 1;
-  run_ranks(options, [&](RankGroup& group) {
-    try {
-      const Session session(config, group, {.announce = false, .load_progress = {}});
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    return 0;
-  });
-  return message;
-}
-
 TEST(SparseEngineTest, WhatCannotBeIsRefusedInASentence) {
   Config config = sparse_config("top");
   config.cache.host = {1 << 20, 0};
   config.cache.host_format = "Q8";
-  EXPECT_NE(refusal(config).find("cache.host_format Q8 and attention.sparse exclude one another"), std::string::npos) << refusal(config);
+  EXPECT_NE(session_refusal(config).find("cache.host_format Q8 and attention.sparse exclude one another"), std::string::npos) << session_refusal(config);
   config = sparse_config("top");
   config.attention.window = 64;
-  EXPECT_NE(refusal(config).find("attention.sparse is of no use where all layers have a window"), std::string::npos) << refusal(config);
+  EXPECT_NE(session_refusal(config).find("attention.sparse is of no use where all layers have a window"), std::string::npos) << session_refusal(config);
 }
 
 TEST(SparseEngineTest, ABackendThatReadsAllPagesSaysSo) {

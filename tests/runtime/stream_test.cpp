@@ -1,10 +1,7 @@
 // Sequences without end (attention.window): what they see, how much they hold, and LAW 4 for them.
 #include <gtest/gtest.h>
 
-#include "comm/group.h"
-#include "kernels/base/error.h"
 #include "kernels/page_layout.h"
-#include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
 
 namespace terrace {
@@ -117,17 +114,7 @@ TEST(StreamTest, ALaterRequestTakesOverWhatIsStillInSight) {
 TEST(StreamTest, RefusesAWindowBeyondTheContextInASentence) {
   Config config = stream_config();
   config.attention.window = 126;
-  std::string message;
-  GroupOptions options;
-  options.local_ranks = 1;
-  run_ranks(options, [&](RankGroup& group) {
-    try {
-      const Session session(config, group, {.announce = false, .load_progress = {}});
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    return 0;
-  });
+  const std::string message = session_refusal(config);
   EXPECT_NE(message.find("attention.window 126 and attention.sinks 5 together exceed the model's context of 128 tokens"), std::string::npos) << message;
 }
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "comm/group.h"
+#include "kernels/base/error.h"
 #include "runtime/session.h"
 
 namespace terrace {
@@ -95,6 +96,26 @@ void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<Seq
     for (size_t k = 0; k < a[i].top.size(); ++k) ASSERT_EQ(a[i].top[k].logprob, b[i].top[k].logprob) << what << ", token " << i;
     ASSERT_EQ(a[i].finish, b[i].finish) << what;
   }
+}
+
+void expect_same(const Outputs& expected, const Outputs& actual, const std::string& what) {
+  ASSERT_EQ(expected.size(), actual.size()) << what;
+  for (const auto& [id, events] : expected) expect_bit_equal(events, actual.at(id), fmt::format("{}, sequence {}", what, id));
+}
+
+std::string session_refusal(const Config& config) {
+  std::string message;
+  GroupOptions options;
+  options.local_ranks = 1;
+  run_ranks(options, [&](RankGroup& group) {
+    try {
+      const Session session(config, group, {.announce = false, .load_progress = {}});
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    return 0;
+  });
+  return message;
 }
 
 }  // namespace terrace

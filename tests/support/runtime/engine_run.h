@@ -43,5 +43,10 @@ double cosine(std::span<const float> a, std::span<const float> b);
 
 /// Tokens, log-probabilities and how it ended.
 void expect_bit_equal(const std::vector<SequenceEvent>& a, const std::vector<SequenceEvent>& b, const std::string& what);
+/// The same of each sequence of two runs of the same requests.
+void expect_same(const Outputs& expected, const Outputs& actual, const std::string& what);
+
+/// The sentence with which a session on one rank refuses to start; "" where it starts.
+std::string session_refusal(const Config& config);
 
 }  // namespace terrace
