@@ -37,10 +37,10 @@ Outputs alone(Config config, int ranks, const std::vector<Request>& requests) {
   return run_engine(config, ranks, requests);
 }
 
-TEST(SparseEngineTest, BatchesTiersAndPreemptionsChangeNoBitOn1And2Ranks) {
+TEST(SparseEngineTest, BatchesTiersAndPreemptionsChangeNoBitOn1And2And3Ranks) {
   const std::vector<Request> requests = some_requests();
   for (const std::string mode : {"top", "bounded"}) {
-    for (const int ranks : {1, 2}) {
+    for (const int ranks : {1, 2, 3}) {
       Config config = sparse_config(mode);
       EngineStats stats;
       const Outputs expected = alone(config, ranks, requests);
@@ -49,13 +49,13 @@ TEST(SparseEngineTest, BatchesTiersAndPreemptionsChangeNoBitOn1And2Ranks) {
       EXPECT_LT(stats.reading.pages_read, stats.reading.pages_seen);
       EXPECT_EQ(stats.reading.left_out > 0, mode == "bounded");
       config.scheduler.max_tokens_per_step = 24;
-      config.cache.device = pages(30, ranks == 1 ? 3 : 2);
+      config.cache.device = pages(30, 4 - ranks);  // of 3, 2 or 1 KV heads
       expect_same(expected, run_engine(config, ranks, requests, &stats), what + ", in a small pool");
       EXPECT_GT(stats.preemptions, 0u);
-      config.cache.host = pages(90, ranks == 1 ? 3 : 2);
+      config.cache.host = pages(90, 4 - ranks);
       expect_same(expected, run_engine(config, ranks, requests, &stats), what + ", from the host");
       EXPECT_GT(stats.tiers.moved_in[0], 0u);
-      config.cache.device = pages(12, ranks == 1 ? 3 : 2);  // less than one sequence
+      config.cache.device = pages(12, 4 - ranks);  // less than one sequence
       config.cache.in_place = true;
       expect_same(expected, run_engine(config, ranks, requests, &stats), what + ", in place");
     }
