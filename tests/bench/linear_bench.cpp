@@ -34,7 +34,7 @@ constexpr size_t kWeightBytes = 64 << 20;  // more than most last-level caches h
 void run_linear(benchmark::State& state, const Shape& shape) {
   const int64_t num_rows = state.range(0);
   ThreadPool pool(static_cast<int>(state.range(1)));
-  LinearOps linear(linear_kernels(choose_isa("")), pool);
+  LinearOps linear(linear_kernels(configured_isa("")), pool);
   std::mt19937 random(1);
   const auto matrix = testing::make_random_matrix(shape.dtype, shape.rows, shape.cols, random);
   std::vector<std::unique_ptr<Weight>> weights;
