@@ -22,7 +22,7 @@ void wait_while_equal(const std::atomic<uint32_t>& value, uint32_t old, bool spi
 
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads, bool spin) : spin_(spin) {
+ThreadPool::ThreadPool(int num_threads, bool spin) : spin_(spin), shares_(static_cast<size_t>(std::max(num_threads, 1))) {
   if (num_threads < 1) throw Error(ErrorCode::kInternal, "a thread pool needs at least one thread");
   threads_.reserve(static_cast<size_t>(num_threads - 1));
   for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
@@ -74,10 +74,17 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, FunctionRef<void(int
     for (int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count));
     return;
   }
-  std::atomic<int64_t> next = 0;
-  run([&](int) {
-    for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < count;) {
-      body(begin, std::min(begin + grain, count));
+  const int64_t num_chunks = (count + grain - 1) / grain;
+  const auto num_shares = static_cast<int64_t>(shares_.size());
+  for (int64_t i = 0; i < num_shares; ++i) shares_[static_cast<size_t>(i)].next.store(i * num_chunks / num_shares, std::memory_order_relaxed);
+  run([&](int thread_index) {
+    for (int64_t turn = 0; turn < num_shares; ++turn) {  // its own share, then what is left of the others'
+      const int64_t owner = (thread_index + turn) % num_shares;
+      const int64_t end = (owner + 1) * num_chunks / num_shares;
+      std::atomic<int64_t>& next = shares_[static_cast<size_t>(owner)].next;
+      for (int64_t chunk; (chunk = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
+        body(chunk * grain, std::min((chunk + 1) * grain, count));
+      }
     }
   });
 }

@@ -1,5 +1,5 @@
 // Fork and join over a fixed team of threads, for the loops inside one backend op. Owned by a backend, used from its step thread
-// only; that thread is member 0 of the team. Regions don't nest. It does not queue, steal or pin; work that must give equal bits
+// only; that thread is member 0 of the team. Regions don't nest. It does not queue or pin; work that must give equal bits
 // may not depend on which thread runs it.
 #pragma once
 
@@ -29,7 +29,8 @@ class ThreadPool {
   /// rethrown here after all have ended.
   void run(FunctionRef<void(int)> body);
 
-  /// Calls body(begin, end) over chunks of at most `grain` that cover [0, count), dealt to whichever thread is free.
+  /// Calls body(begin, end) over chunks of at most `grain` that cover [0, count). Each thread has a share of neighbouring chunks, the same in
+  /// every call of that count and grain, so that it finds in its caches what it wrote before; one that is done takes from the others' shares.
   /// A thread whose body throws takes no further chunk.
   void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
 
@@ -37,7 +38,12 @@ class ThreadPool {
   void work(int thread_index);
   void call(int thread_index);
 
+  struct alignas(64) Share {
+    std::atomic<int64_t> next = 0;  // chunk
+  };
+
   const bool spin_;
+  std::vector<Share> shares_;  // of parallel_for(), by thread
   std::vector<std::thread> threads_;
   std::optional<FunctionRef<void(int)>> body_;  // of the region under way; written before round_ moves
   std::exception_ptr error_;                    // written by the thread that sets failed_

@@ -43,7 +43,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, Isa isa)
     : isa_(isa),
       pool_(options.num_threads, options.spin),
       rows_(isa >= Isa::kAvx2 ? kAvx2RowOps : kScalarRowOps),
-      linear_(linear_kernels(isa), pool_),
+      linear_(linear_kernels(isa, options.numerics), pool_),
       bf16_(&attention_kernels(isa, options.numerics) != &attention_kernels(isa)),
       attention_(pool_, attention_kernels(isa, options.numerics)),
       selector_(pool_, rows_) {

@@ -16,8 +16,8 @@
 
 namespace terrace {
 
-/// The kernels of a level.
-const LinearKernels& linear_kernels(Isa isa);
+/// The kernels of a level; kAuto is kInvariant.
+const LinearKernels& linear_kernels(Isa isa, Numerics numerics = Numerics::kInvariant);
 
 class LinearOps {
  public:
@@ -43,19 +43,23 @@ class LinearOps {
     size_t row_bytes = 0;
   };
 
-  struct RowRange {
-    int64_t first, count;
-  };
+  struct Panels;
 
-  void quantize(MatrixView x, std::span<const LinearOutput> outputs);
-  /// Rows of one panel by a run of an output's tiles.
-  void multiply(const LinearOutput& output, const RowRange& rows, int64_t first_tile, int64_t num_tiles);
+  Panels make_panels(int64_t num_rows) const;
+  uint8_t* scratch_of(Activation activation, size_t bytes);
+  void quantize(MatrixView x, const Panels& panels, std::span<const LinearOutput> outputs);
+  /// One panel by a run of an output's tiles.
+  void multiply(const LinearOutput& output, const Panels& panels, int64_t panel, int64_t first_tile, int64_t num_tiles);
 
   const LinearKernels& kernels_;
   ThreadPool& pool_;
   WeightArena arena_;
-  Rows rows_[5];                         // by Activation, of the call under way
-  std::vector<unsigned char> scratch_[5];  // by Activation
+  Rows rows_[kNumActivations];        // by Activation, of the call under way
+  struct Scratch {
+    std::shared_ptr<uint8_t> memory;
+    size_t bytes = 0;
+  };
+  Scratch scratch_[kNumActivations];  // by Activation
 };
 
 }  // namespace terrace

@@ -20,6 +20,9 @@ namespace terrace {
 inline constexpr int kBlockColumns = 32;
 /// Rows of x that meet a block of weights while it stays in registers. Their sums, and the panel's part of x, stay in the L1 cache.
 inline constexpr int64_t kPanelRows = 64;
+/// Where weights are made bfloat16 first, more rows must share them. A panel of PairBlocks is strips of kStripRows rows, the last padded with any.
+inline constexpr int64_t kPairPanelRows = 512;
+inline constexpr int64_t kStripRows = 16;
 
 /// 32 activations of one row, quantised: value = code * scale. The sums are of codes.
 struct ByteBlock {
@@ -56,7 +59,13 @@ struct WideBlock {
   int32_t second_sum;
 };
 
-enum class Activation { kFloat, kBytes, kPlanes, kWide8, kWide16 };
+/// 32 activations of one row as bfloat16.
+struct PairBlock {
+  uint16_t values[32];
+};
+
+enum class Activation { kFloat, kBytes, kPlanes, kWide8, kWide16, kPairs };
+inline constexpr int kNumActivations = 6;
 enum class CodeLayout { kNibbles, kQuads, kPairs };
 
 /// Largest code of a quantised activation. 32639 = 127 * 256 + 127, so that high fits in [-127, 127].
@@ -72,9 +81,10 @@ struct LinearTask {
   int64_t num_tiles = 0;
   int64_t num_blocks = 0;      // of a tile; columns for plain floats
   int64_t num_outputs = 0;     // <= num_tiles * tile_rows: the last tile may be padded
-  const uint8_t* x = nullptr;  // a panel: [num_blocks][num_rows] ByteBlock, PlaneBlock or WideBlock; or rows of floats
+  // A panel: [num_blocks][num_rows] ByteBlock, PlaneBlock or WideBlock; or rows of floats; or strips, each [blocks][kStripRows] PairBlock.
+  const uint8_t* x = nullptr;
   size_t x_row_bytes = 0;      // of floats
-  int64_t num_rows = 0;        // <= kPanelRows
+  int64_t num_rows = 0;        // <= kPanelRows; kPairPanelRows of PairBlocks
   float* out = nullptr;  // [num_rows, num_outputs]
   int64_t out_stride = 0;
   const float* bias = nullptr;  // [num_outputs] or none
@@ -87,10 +97,13 @@ using QuantizeFunction = void (*)(const float* x, int64_t cols, void* blocks, in
 
 struct LinearKernels {
   int tile_rows = 0;
-  // Multiplies unsigned by signed bytes without saturating: 8-bit codes lie in kQuads, fine activations of narrower ones are PlaneBlocks.
+  // Multiplies unsigned by signed bytes without saturating: 8-bit codes lie in kQuads, fine activations are PlaneBlocks.
   bool byte_dot = false;
   MultiplyFunction (*multiply)(DType dtype, bool fine) = nullptr;
-  QuantizeFunction quantize[5] = {};  // by Activation; none for kFloat
+  QuantizeFunction quantize[kNumActivations] = {};  // by Activation; none for kFloat
+  // From so many rows on products are of bfloat16 pairs, whatever the weight's activation is (Numerics::kFast); 0: never.
+  int64_t fewest_pair_rows = 0;
+  MultiplyFunction (*multiply_pairs)(DType dtype) = nullptr;
 };
 
 const LinearKernels& scalar_linear_kernels();
@@ -98,5 +111,6 @@ const LinearKernels& avx2_linear_kernels();
 const LinearKernels& avx512_linear_kernels();
 const LinearKernels& vnni_linear_kernels();
 const LinearKernels& amx_linear_kernels();
+const LinearKernels& amx_pair_linear_kernels();
 
 }  // namespace terrace

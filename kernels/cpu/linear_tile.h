@@ -280,11 +280,7 @@ template <class V, DType kDType>
 MultiplyFunction choose_quantized(bool fine) {
   constexpr QuantFormat kFormat = quant_format(kDType);
   if constexpr (V::kByteDot) {
-    if constexpr (kFormat.code_bits == 8) {
-      return fine ? &multiply_quantized<V, kFormat, WideBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
-    } else {
-      return fine ? &multiply_quantized<V, kFormat, PlaneBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
-    }
+    return fine ? &multiply_quantized<V, kFormat, PlaneBlock> : &multiply_quantized<V, kFormat, ByteBlock>;
   } else if constexpr (kFormat.code_bits == 8) {
     return &multiply_quantized<V, kFormat, WideBlock>;
   } else {

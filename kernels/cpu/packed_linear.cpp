@@ -25,7 +25,7 @@ struct BlockLayout {
 
 BlockLayout make_block_layout(DType dtype, Activation activation, int tile_rows) {
   const QuantFormat format = quant_format(dtype);
-  const bool pairs = format.code_bits == 8 && activation != Activation::kBytes;
+  const bool pairs = format.code_bits == 8 && activation != Activation::kBytes && activation != Activation::kPlanes;
   const CodeLayout codes = pairs ? CodeLayout::kPairs : format.code_bits == 4 ? CodeLayout::kNibbles : CodeLayout::kQuads;
   return {format, codes, tile_rows};
 }
@@ -33,9 +33,9 @@ BlockLayout make_block_layout(DType dtype, Activation activation, int tile_rows)
 Activation choose_activation(DType dtype, bool fine, bool byte_dot) {
   const int code_bits = quant_format(dtype).code_bits;
   if (code_bits == 0) return Activation::kFloat;
-  if (code_bits == 8) return fine ? Activation::kWide16 : byte_dot ? Activation::kBytes : Activation::kWide8;
-  if (!fine) return Activation::kBytes;
-  return byte_dot ? Activation::kPlanes : Activation::kWide16;
+  if (byte_dot) return fine ? Activation::kPlanes : Activation::kBytes;
+  if (fine) return Activation::kWide16;
+  return code_bits == 8 ? Activation::kWide8 : Activation::kBytes;
 }
 
 void put_scale(const BlockLayout& layout, uint8_t* scales, int row, float value) {

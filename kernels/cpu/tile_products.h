@@ -2,9 +2,7 @@
 // Only intrinsics that tests/support/kernels/amx_by_loops.h knows: tests run this file on machines without AMX through it.
 #pragma once
 
-#include <immintrin.h>
-
-#include <cstdint>
+#include "kernels/cpu/tile_registers.h"
 
 namespace terrace {
 namespace {
@@ -15,16 +13,9 @@ struct TileProducts {
   static constexpr int32_t kMostRows = 32;
 
   static void begin() {
-    struct {
-      uint8_t palette = 1;
-      uint8_t start_row = 0;
-      uint8_t reserved[14] = {};
-      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } config;
-    static_assert(sizeof config == 64);
-    asm volatile("" ::"r"(&config) : "memory");  // gcc 12 believes that only 8 bytes of it are read
-    _tile_loadconfig(&config);
+    TileConfig config;
+    for (int tile = 0; tile < 8; ++tile) config.set(tile, 16, 64);
+    config.load();
   }
   static void end() { _tile_release(); }
 

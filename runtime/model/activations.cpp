@@ -28,8 +28,9 @@ std::array<Shape, 11> shapes(const ModelConfig& model, const Shard& shard, int64
            {&Activations::logits, outputs, shard.vocab.size()}}};
 }
 
-// Rows start on cache lines, so that threads that write neighbouring rows do not share one.
-int64_t padded(int64_t cols) { return (cols + 15) / 16 * 16; }
+// Rows start on cache lines, so that threads that write neighbouring rows do not share one; and an odd number of lines apart, so that the same
+// columns of many rows do not meet in a few sets of a cache.
+int64_t padded(int64_t cols) { return ((cols + 15) / 16 | 1) * 16; }
 
 }  // namespace
 

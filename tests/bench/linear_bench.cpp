@@ -1,5 +1,5 @@
 // Speed of the linear kernels on the shapes of SmolLM2-135M. GMAC/s counts multiply-adds of weights, GB/s the packed weights read
-// once a call. Arguments: rows of x, threads. A large set of weight copies keeps decode out of the caches, as a model does.
+// once a call. Arguments: rows of x, threads, numerics: fast. A large set of weight copies keeps decode out of the caches, as a model does.
 
 #include <benchmark/benchmark.h>
 
@@ -34,7 +34,7 @@ constexpr size_t kWeightBytes = 64 << 20;  // more than most last-level caches h
 void run_linear(benchmark::State& state, const Shape& shape) {
   const int64_t num_rows = state.range(0);
   ThreadPool pool(static_cast<int>(state.range(1)));
-  LinearOps linear(linear_kernels(configured_isa("")), pool);
+  LinearOps linear(linear_kernels(configured_isa(""), state.range(2) == 1 ? Numerics::kFast : Numerics::kInvariant), pool);
   std::mt19937 random(1);
   const auto matrix = testing::make_random_matrix(shape.dtype, shape.rows, shape.cols, random);
   std::vector<std::unique_ptr<Weight>> weights;
@@ -64,8 +64,8 @@ void run_linear(benchmark::State& state, const Shape& shape) {
 int main(int argc, char** argv) {
   for (const terrace::Shape& shape : terrace::kShapes) {
     benchmark::RegisterBenchmark(shape.name, [&shape](benchmark::State& state) { terrace::run_linear(state, shape); })
-        ->ArgsProduct({{1, 32, 512}, {1, 2}})
-        ->ArgNames({"rows", "threads"})
+        ->ArgsProduct({{1, 32, 512}, {1, 2}, {0, 1}})
+        ->ArgNames({"rows", "threads", "fast"})
         ->UseRealTime();
   }
   benchmark::Initialize(&argc, argv);

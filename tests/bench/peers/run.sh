@@ -27,6 +27,8 @@ fetch_llama() {
   python3 -m pip download --quiet --no-deps --no-binary llama-cpp-python --dest "$work" "$llama_package"
   tar -xzf "$work"/*.tar.gz -C "$work"
   mv "$work"/*/vendor/llama.cpp "$peers/llama.cpp"
+  # GCC 12 believes that _tile_loadconfig reads 8 bytes only and drops the rest of what is stored there: on AMX llama.cpp would crash.
+  sed -i 's/^\( *\)_tile_loadconfig(&tc);/\1asm volatile("" :: "r"(\&tc) : "memory");\n&/' "$peers/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp"
   rm -rf "$work"
 }
 

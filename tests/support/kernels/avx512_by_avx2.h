@@ -45,6 +45,22 @@ inline Floats512 cvtph_ps(__m256i a) {
 inline Floats512 castsi512_ps(Ints512 a) {
   return floats([&](int i) { return _mm256_castsi256_ps(a.half[i]); });
 }
+inline Ints512 castps_si512(Floats512 a) {
+  return ints([&](int i) { return _mm256_castps_si256(a.half[i]); });
+}
+inline Ints512 or_si512(Ints512 a, Ints512 b) {
+  return ints([&](int i) { return _mm256_or_si256(a.half[i], b.half[i]); });
+}
+/// The lower half of each.
+inline __m256i cvtepi32_epi16(Ints512 a) {
+  alignas(32) uint16_t halves[16];
+  for (int i = 0; i < 2; ++i) {
+    alignas(32) uint32_t values[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(values), a.half[i]);
+    for (int j = 0; j < 8; ++j) halves[8 * i + j] = static_cast<uint16_t>(values[j]);
+  }
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(halves));
+}
 inline Floats512 mul_ps(Floats512 a, Floats512 b) {
   return floats([&](int i) { return _mm256_mul_ps(a.half[i], b.half[i]); });
 }
@@ -151,6 +167,9 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 #define _mm512_storeu_ps ::terrace::testing::storeu_ps
 #define _mm512_cvtph_ps ::terrace::testing::cvtph_ps
 #define _mm512_castsi512_ps ::terrace::testing::castsi512_ps
+#define _mm512_castps_si512 ::terrace::testing::castps_si512
+#define _mm512_or_si512 ::terrace::testing::or_si512
+#define _mm512_cvtepi32_epi16 ::terrace::testing::cvtepi32_epi16
 #define _mm512_mul_ps ::terrace::testing::mul_ps
 #define _mm512_add_ps ::terrace::testing::add_ps
 #define _mm512_fmadd_ps ::terrace::testing::fmadd_ps

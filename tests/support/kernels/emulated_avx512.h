@@ -8,5 +8,6 @@ namespace terrace {
 const LinearKernels& emulated_avx512_linear_kernels();
 const LinearKernels& emulated_vnni_linear_kernels();
 const LinearKernels& emulated_amx_linear_kernels();
+const LinearKernels& emulated_amx_pair_linear_kernels();
 
 }  // namespace terrace
