@@ -6,7 +6,7 @@
 namespace terrace {
 namespace {
 
-constexpr int32_t kTileRows = 192;  // queries, outputs and scores of a tile stay in L2, the keys at work in L1
+constexpr int32_t kTileRows = 384;  // queries, outputs and scores of a tile stay in L2, the keys at work in L1
 constexpr int64_t kMergeGrain = 16;
 constexpr size_t kLineFloats = 16;  // of a cache line
 

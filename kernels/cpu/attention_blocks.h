@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "kernels/attention_split.h"
 #include "kernels/cpu/float_math.h"
@@ -13,21 +14,36 @@ namespace {
 
 constexpr int32_t kColumns = 2 * kLanes;  // keys that are transposed and scored together
 
-/// state and its LSE take in the next piece to the right.
+/// What two pieces' outputs count for in their merge, whose LSE is largest + log(total).
+template <class Lanes>
+struct Shares {
+  Lanes largest, total, left, right;
+
+  Shares(Lanes left_lse, Lanes right_lse) {
+    largest = Lanes::max(left_lse, right_lse);
+    left = exp_below(left_lse - largest);
+    right = exp_below(right_lse - largest);
+    total = left + right;
+    left = left / total;
+    right = right / total;
+  }
+};
+
+/// state takes in the next piece to the right.
+template <class Lanes>
+void merge_outputs(float* state, float left_share, const float* piece, float right_share, int32_t dims) {
+  const Lanes left = Lanes::broadcast(left_share), right = Lanes::broadcast(right_share);
+  int32_t d = 0;
+  for (; d + kLanes <= dims; d += kLanes) Lanes::fma(Lanes::load(piece + d), right, Lanes::load(state + d) * left).store(state + d);
+  for (; d < dims; ++d) state[d] = __builtin_fmaf(piece[d], right_share, state[d] * left_share);
+}
+
+/// And its LSE.
 template <class Lanes>
 void merge_piece(float* state, float& state_lse, const float* piece, float piece_lse, int32_t dims) {
-  const float largest = state_lse > piece_lse ? state_lse : piece_lse;
-  const float left = exp_one<Lanes>(state_lse - largest);
-  const float right = exp_one<Lanes>(piece_lse - largest);
-  const float total = left + right;
-  const Lanes left_share = Lanes::broadcast(left / total);
-  const Lanes right_share = Lanes::broadcast(right / total);
-  int32_t d = 0;
-  for (; d + kLanes <= dims; d += kLanes) {
-    Lanes::fma(Lanes::load(piece + d), right_share, Lanes::load(state + d) * left_share).store(state + d);
-  }
-  for (; d < dims; ++d) state[d] = __builtin_fmaf(piece[d], right / total, state[d] * (left / total));
-  state_lse = largest + log_one<Lanes>(total);
+  const Shares<Lanes> shares(Lanes::broadcast(state_lse), Lanes::broadcast(piece_lse));
+  merge_outputs<Lanes>(state, shares.left.first(), piece, shares.right.first(), dims);
+  state_lse = shares.largest.first() + log_one<Lanes>(shares.total.first());
 }
 
 /// Asks for `bytes` of memory, which will be read soon: into L2, which has room for more requests under way than L1.
@@ -185,10 +201,14 @@ template <class Lanes, class Wide, class Element, int kRows>
 [[gnu::noinline]] void add_value_rows(const float* p, const Element* v, const Element* ahead, int32_t num_keys,
                                       int32_t dims, float* out) {
   constexpr int kVectors = 32 / Wide::kWidth;
+  const auto add = [&](int32_t d, auto vectors) {
+    add_values<Wide, Element, kRows, vectors.value>(p, v + d, ahead == nullptr ? nullptr : ahead + d, num_keys, dims, out + d);
+  };
   int32_t d = 0;
-  for (; d + 32 <= dims; d += 32)
-    add_values<Wide, Element, kRows, kVectors>(p, v + d, ahead == nullptr ? nullptr : ahead + d, num_keys, dims,
-                                               out + d);
+  if constexpr (kRows * kVectors < 8) {  // too few sums at work
+    for (; d + 64 <= dims; d += 64) add(d, std::integral_constant<int, 2 * kVectors>{});
+  }
+  for (; d + 32 <= dims; d += 32) add(d, std::integral_constant<int, kVectors>{});
   for (; d < dims; d += kLanes) add_values<Lanes, Element, kRows, 1>(p, v + d, nullptr, num_keys, dims, out + d);
 }
 
@@ -201,8 +221,8 @@ void cap_row(float* scores, int32_t n, float soft_cap) {
   for (; j < n; ++j) scores[j] = (cap * tanh(Lanes::broadcast(scores[j]) * inverse)).first();
 }
 
-/// Turns n scores into exp(score - max) and returns that maximum; `sum` is the sum of the results.
-template <class Lanes>
+/// Turns n scores into exp(score - max) and returns that maximum; `sum` is the sum of the results. kRough: for weights that are rounded to bfloat16.
+template <class Lanes, bool kRough>
 float softmax_row(float* scores, int32_t n, float& sum) {
   constexpr float kMinusInfinity = -__builtin_inff();
   const int32_t padded = (n + Lanes::kWidth - 1) / Lanes::kWidth * Lanes::kWidth;
@@ -213,7 +233,8 @@ float softmax_row(float* scores, int32_t n, float& sum) {
   const Lanes offset = Lanes::broadcast(largest);
   Lanes total = Lanes::zero();
   for (int32_t j = 0; j < padded; j += Lanes::kWidth) {
-    const Lanes weight = exp_below(Lanes::load(scores + j) - offset);
+    const Lanes score = Lanes::load(scores + j) - offset;
+    const Lanes weight = kRough ? rough_exp_below(score) : exp_below(score);
     weight.store(scores + j);
     total = total + weight;
   }

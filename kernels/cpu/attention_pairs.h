@@ -129,7 +129,7 @@ class PairRows : public TileRows<Lanes, typename Pairs::Wide> {
     });
   }
 
-  void softmax() { this->template softmax_by<Wide>(); }
+  void softmax() { this->template softmax_by<Wide, true>(); }
 
   /// Keys that a row does not attend get zeros, up to where whole steps may end.
   void pack_weights() {

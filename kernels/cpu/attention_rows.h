@@ -3,16 +3,14 @@
 #pragma once
 
 #include "kernels/cpu/attention_blocks.h"
-#include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/attention_row_keys.h"
 
 namespace terrace {
 namespace {
 
-/// Rows are ordered by token, then head, so that the keys which a row attends never begin or end before those of the row
-/// before it, but for the sinks, which are alike for all. A row's keys of a piece: [0, sinks) and [first_key, end_key).
 /// Wide: what loops use whose lanes never meet, as wide as the ISA has.
 template <class Lanes, class Wide>
-class TileRows {
+class TileRows : protected RowKeys {
  public:
   using LanesType = Lanes;
   using WideType = Wide;
@@ -100,12 +98,12 @@ class TileRows {
     }
   }
 
-  void softmax() { softmax_by<Lanes>(); }
+  void softmax() { softmax_by<Lanes, false>(); }
 
   /// Adds the values of `count` keys from `key`, weighed, which lie as in a page.
   template <class Element>
   void weigh(const Element* v, const Element* ahead, int32_t key, int32_t count) {
-    weigh_blocks<Lanes, Element, 3>(v, ahead, key, count);
+    weigh_blocks<Wide, Element, 3>(v, ahead, key, count);
   }
 
   void weigh(const Unpacked* v, const Unpacked*, int32_t key, int32_t count) { weigh_packed(&v->value, key, count); }
@@ -120,20 +118,7 @@ class TileRows {
 
   /// Normalises the piece's outputs and merges them into the state.
   void fold() {
-    for (int32_t row = first_row_; row < end_row_; ++row) {
-      // The tile's first piece or, without sinks, that in which the row's window begins.
-      const bool first = piece_ == t_->kv_begin || (t_->window.sinks == 0 && gap_end(row) >= piece_);
-      float* piece = piece_out_ + row * dims_;
-      float* state = state_ + row * dims_;
-      float* dst = first ? state : piece;
-      const Lanes share = Lanes::broadcast(1.0f / piece_sum_[row]);
-      for (int32_t d = 0; d < dims_; d += kLanes) (Lanes::load(piece + d) * share).store(dst + d);
-      if (first) {
-        state_lse_[row] = piece_lse_[row];
-      } else {
-        merge_piece<Lanes>(state, state_lse_[row], piece, piece_lse_[row], t_->head_dim);
-      }
-    }
+    for (int32_t row = first_row_; row < end_row_; row += kLanes) fold_rows(row, end_row_ - row < kLanes ? end_row_ - row : kLanes);
   }
 
   /// All rows or, of one piece, those with a key in it.
@@ -153,7 +138,7 @@ class TileRows {
 
  protected:
   /// In vectors of V, whose order the sums have.
-  template <class V>
+  template <class V, bool kRough>
   void softmax_by() {
     for (int32_t row = first_row_; row < end_row_; ++row) {
       float* scores = scores_ + row * kAttentionSplit;
@@ -163,7 +148,7 @@ class TileRows {
       for (int32_t j = num_sinks_; j < first; ++j) {
         if (j >= begin) scores[j] = -__builtin_inff();
       }
-      piece_lse_[row] = softmax_row<V>(scores + begin, end - begin, piece_sum_[row]);
+      piece_lse_[row] = softmax_row<V, kRough>(scores + begin, end - begin, piece_sum_[row]);
     }
     for (int32_t row = first_row_; row < end_row_; ++row) piece_lse_[row] += log_one<Lanes>(piece_sum_[row]);
   }
@@ -173,38 +158,36 @@ class TileRows {
     static constexpr int value = kRows;
   };
 
-  int32_t position(int32_t row) const { return t_->first_position + row / t_->num_heads; }
-  int32_t gap_end(int32_t row) const { return t_->window.gap(position(row)).end; }
-  /// Where the row's keys behind the gap begin, counted from the piece's begin; num_keys_ where they don't.
-  int32_t first_key(int32_t row) const {
-    const int32_t first = gap_end(row) - piece_;
-    return first > num_keys_ ? num_keys_ : first > num_sinks_ ? first : num_sinks_;
-  }
-  /// Where the row's keys end, counted from the piece's begin.
-  int32_t end_key(int32_t row) const {
-    const int32_t keys = position(row) + 1 - piece_;
-    return keys < num_keys_ ? keys : num_keys_;
-  }
-  /// Of the keys from `key`, those before the first that this or a later row attends.
-  int32_t skipped_keys(int32_t row, int32_t key) const {
-    const int32_t skipped = key < num_sinks_ ? 0 : first_key(row) - key;
-    return skipped > 0 ? skipped : 0;
-  }
-  /// Of `count` keys from `key`, those before the row's last; <= 0 for none.
-  int32_t wanted_keys(int32_t row, int32_t key, int32_t count) const {
-    const int32_t wanted = end_key(row) - key;
-    return wanted < count ? wanted : count;
-  }
-
-  /// Of `count` keys from `key`, the sinks at their head that have queries of their own.
-  int32_t sinks_apart(int32_t key, int32_t count) const {
-    const int32_t sinks = t_->q_sinks != nullptr ? num_sinks_ - key : 0;
-    return sinks < 0 ? 0 : sinks < count ? sinks : count;
-  }
   /// Columns [begin, kColumns) of a block of scores, whose rows lie so far apart.
   static void copy_scores(int32_t rows, const float* from, int32_t from_stride, int32_t begin, float* to, int32_t to_stride) {
     for (int32_t r = 0; r < rows; ++r) {
       for (int32_t j = begin; j < kColumns; ++j) to[r * to_stride + j] = from[r * from_stride + j];
+    }
+  }
+
+  /// At most kLanes rows.
+  void fold_rows(int32_t first, int32_t count) {
+    float left[kLanes] = {}, right[kLanes] = {}, largest[kLanes], total[kLanes];
+    for (int32_t i = 0; i < count; ++i) {
+      left[i] = state_lse_[first + i];
+      right[i] = piece_lse_[first + i];
+    }
+    const Shares<Lanes> shares(Lanes::load(left), Lanes::load(right));
+    shares.left.store(left);
+    shares.right.store(right);
+    shares.largest.store(largest);
+    shares.total.store(total);
+    for (int32_t i = 0; i < count; ++i) {
+      const int32_t row = first + i;
+      // The tile's first piece or, without sinks, that in which the row's window begins.
+      const bool begins = piece_ == t_->kv_begin || (t_->window.sinks == 0 && gap_end(row) >= piece_);
+      float* piece = piece_out_ + row * dims_;
+      float* state = state_ + row * dims_;
+      float* dst = begins ? state : piece;
+      const Lanes share = Lanes::broadcast(1.0f / piece_sum_[row]);
+      for (int32_t d = 0; d < dims_; d += kLanes) (Lanes::load(piece + d) * share).store(dst + d);
+      if (!begins) merge_outputs<Lanes>(state, left[i], piece, right[i], t_->head_dim);
+      state_lse_[row] = begins ? piece_lse_[row] : largest[i] + log_one<Lanes>(total[i]);
     }
   }
 
@@ -283,7 +266,6 @@ class TileRows {
 
   static constexpr int kWideRows = Wide::kWidth == kLanes ? 3 : 6;  // 12 sums at work, for 2 units of latency 4
 
-  const AttentionTile* t_ = nullptr;
   int32_t dims_ = 0;  // head_dim, rounded up to whole lanes
   int32_t num_rows_ = 0;
   float* q_ = nullptr;          // [rows, dims_], scaled
@@ -294,9 +276,6 @@ class TileRows {
   float* state_lse_ = nullptr;  // [rows], as the next two
   float* piece_lse_ = nullptr;
   float* piece_sum_ = nullptr;
-  int32_t piece_ = 0;
-  int32_t num_keys_ = 0;   // in the piece
-  int32_t num_sinks_ = 0;  // of them
   int32_t first_row_ = 0;  // rows [first_row_, end_row_) have a key in the piece
   int32_t end_row_ = 0;
 };

@@ -26,6 +26,22 @@ Lanes exp_below(Lanes x) {
   return Lanes::zero_if_less(x, Lanes::broadcast(-86.6f), Lanes::scale_by_exponent(mantissa, shifted));
 }
 
+/// e^x within 2^-13 of itself for -86.6 <= x <= 88; below, e^-86.6. NaN stays NaN.
+template <class Lanes>
+Lanes rough_exp_below(Lanes x) {
+  // 2^(n + r), |r| <= 1/2, by a polynomial of degree 3 through the Chebyshev nodes of that interval.
+  const Lanes log2_e = Lanes::broadcast(0x1.715476p0f);
+  const Lanes rounder = Lanes::broadcast(0x1.8p23f);
+  x = Lanes::max(Lanes::broadcast(-86.6f), x);
+  const Lanes shifted = Lanes::fma(x, log2_e, rounder);
+  const Lanes r = Lanes::fma(x, log2_e, rounder - shifted);
+  Lanes p = Lanes::broadcast(0x1.c96d5ep-5f);
+  p = Lanes::fma(p, r, Lanes::broadcast(0x1.f0ecf8p-3f));
+  p = Lanes::fma(p, r, Lanes::broadcast(0x1.62e2d2p-1f));
+  p = Lanes::fma(p, r, Lanes::broadcast(0x1.fff61cp-1f));
+  return Lanes::scale_by_exponent(p, shifted);
+}
+
 /// As exp_below(), and infinity for x > 88.3.
 template <class Lanes>
 Lanes exp(Lanes x) {

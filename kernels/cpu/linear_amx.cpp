@@ -59,7 +59,6 @@ class PairProduct {
       for (int64_t row = 0; row < task_.num_rows; row += kStripRows) {
         if (row + kStripRows <= task_.num_rows) {
           multiply<false>(row);
-          fetch_strip(row + kStripRows);
           add_rows<kStripRows>(row, 0);
         } else {
           multiply<true>(row);
@@ -89,11 +88,6 @@ class PairProduct {
     }
   }
 
-  /// A panel is larger than the L1 cache.
-  void fetch_strip(int64_t row) const {
-    for (int b = 0; b < num_blocks_; ++b) prefetch<TileVector, kStripRows * sizeof(X)>(reinterpret_cast<const uint8_t*>(x_at(b, row)));
-  }
-
   /// The sums of a strip's products with both tiles.
   template <bool kTail>
   void multiply(int64_t row) {
@@ -105,34 +99,38 @@ class PairProduct {
   template <bool kTail, int kGroup>
   void multiply_group(int block, const X& x) {
     constexpr int kColumn = kGroup * F.group_columns;
+    const uint8_t* const weights[kTiles] = {codes_[block][0] + kColumn * kLanes, codes_[block][1] + kColumn * kLanes};
     asm volatile("" ::: "memory");  // tile loads are no memory accesses in the eyes of gcc
-    _tile_loadd(2, codes_[block][0] + kColumn * kLanes, kVectorBytes);
-    _tile_loadd(3, codes_[block][1] + kColumn * kLanes, kVectorBytes);
     if constexpr (X::kPlanes == 1) {
-      multiply_plane<kTail>(x.codes + kColumn, sums_[block][kGroup][0]);
+      multiply_plane<kTail, true>(x.codes + kColumn, weights, sums_[block][kGroup][0]);
     } else {
-      multiply_plane<kTail>(x.high + kColumn, sums_[block][kGroup][0]);
-      multiply_plane<kTail>(x.low + kColumn, sums_[block][kGroup][1]);
+      multiply_plane<kTail, true>(x.high + kColumn, weights, sums_[block][kGroup][0]);
+      multiply_plane<kTail, false>(x.low + kColumn, weights, sums_[block][kGroup][1]);
     }
     asm volatile("" ::: "memory");
   }
-  template <bool kTail>
-  static void multiply_plane(const int8_t* x, Sums (&sums)[kTiles]) {
+  /// kLoad: the weights; otherwise they are still there.
+  template <bool kTail, bool kLoad>
+  static void multiply_plane(const int8_t* x, const uint8_t* const* weights, Sums (&sums)[kTiles]) {
     constexpr long kRowBytes = sizeof(X);  // a panel holds its rows of a block one after another
     if constexpr (!kTail) {
       _tile_loadd(0, x, kRowBytes);
       _tile_zero(4);
+      if constexpr (kLoad) _tile_loadd(2, weights[0], kVectorBytes);
       _tile_dpbsud(4, 0, 2);
       _tile_stored(4, sums[0], kVectorBytes);
       _tile_zero(5);
+      if constexpr (kLoad) _tile_loadd(3, weights[1], kVectorBytes);
       _tile_dpbsud(5, 0, 3);
       _tile_stored(5, sums[1], kVectorBytes);
     } else {
       _tile_loadd(1, x, kRowBytes);
       _tile_zero(6);
+      if constexpr (kLoad) _tile_loadd(2, weights[0], kVectorBytes);
       _tile_dpbsud(6, 1, 2);
       _tile_stored(6, sums[0], kVectorBytes);
       _tile_zero(7);
+      if constexpr (kLoad) _tile_loadd(3, weights[1], kVectorBytes);
       _tile_dpbsud(7, 1, 3);
       _tile_stored(7, sums[1], kVectorBytes);
     }

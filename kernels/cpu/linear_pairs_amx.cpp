@@ -40,9 +40,9 @@ struct Blocks {
 
   static int64_t count(const LinearTask& task) { return task.num_blocks; }
 
-  static void unpack(const LinearTask&, const uint8_t* tile, int64_t index, WeightPairs& to) {
+  static void unpack(const LinearTask& task, const uint8_t* tile, int64_t index, WeightPairs& to) {
     const uint8_t* block = tile + index * Shape::kBytes;
-    __builtin_prefetch(block + kMostBlocks * Shape::kBytes);
+    prefetch<TileVector, Shape::kBytes>(block + 2 * task.tile_bytes);
     for (int group = 0; group < Shape::kGroups; ++group) {
       const __m512 scale = Shape::load_scale(block, group);
       const __m512 min = kFormat.has_min ? Shape::load_scale(block, Shape::kGroups) : _mm512_setzero_ps();

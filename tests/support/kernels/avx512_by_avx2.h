@@ -67,6 +67,29 @@ inline Floats512 mul_ps(Floats512 a, Floats512 b) {
 inline Floats512 add_ps(Floats512 a, Floats512 b) {
   return floats([&](int i) { return _mm256_add_ps(a.half[i], b.half[i]); });
 }
+inline Floats512 sub_ps(Floats512 a, Floats512 b) {
+  return floats([&](int i) { return _mm256_sub_ps(a.half[i], b.half[i]); });
+}
+inline Floats512 max_ps(Floats512 a, Floats512 b) {
+  return floats([&](int i) { return _mm256_max_ps(a.half[i], b.half[i]); });
+}
+/// Lanes where !(a < b) have all bits set: of _CMP_NLT_UQ only.
+inline Floats512 cmp_ps_mask(Floats512 a, Floats512 b, int) {
+  return floats([&](int i) { return _mm256_cmp_ps(a.half[i], b.half[i], _CMP_NLT_UQ); });
+}
+inline Floats512 maskz_mov_ps(Floats512 mask, Floats512 a) {
+  return floats([&](int i) { return _mm256_and_ps(mask.half[i], a.half[i]); });
+}
+inline float reduce_add_ps(Floats512 a) {
+  float sum = 0;
+  for (int i = 0; i < 16; ++i) sum += a.half[i / 8][i % 8];
+  return sum;
+}
+inline float reduce_max_ps(Floats512 a) {
+  float most = a.half[0][0];
+  for (int i = 1; i < 16; ++i) most = a.half[i / 8][i % 8] > most ? a.half[i / 8][i % 8] : most;
+  return most;
+}
 inline Floats512 fmadd_ps(Floats512 a, Floats512 b, Floats512 c) {
   return floats([&](int i) { return _mm256_fmadd_ps(a.half[i], b.half[i], c.half[i]); });
 }
@@ -156,6 +179,7 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 
 }  // namespace terrace::testing
 
+#undef _mm512_cmp_ps_mask
 #undef _mm512_slli_epi32  // macros already, where the compiler doesn't optimise
 #undef _mm512_srli_epi16
 #undef _mm512_srli_epi32
@@ -173,6 +197,12 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 #define _mm512_mul_ps ::terrace::testing::mul_ps
 #define _mm512_add_ps ::terrace::testing::add_ps
 #define _mm512_fmadd_ps ::terrace::testing::fmadd_ps
+#define _mm512_sub_ps ::terrace::testing::sub_ps
+#define _mm512_max_ps ::terrace::testing::max_ps
+#define _mm512_cmp_ps_mask ::terrace::testing::cmp_ps_mask
+#define _mm512_maskz_mov_ps ::terrace::testing::maskz_mov_ps
+#define _mm512_reduce_add_ps ::terrace::testing::reduce_add_ps
+#define _mm512_reduce_max_ps ::terrace::testing::reduce_max_ps
 #define _mm512_cvtepi32_ps ::terrace::testing::cvtepi32_ps
 #define _mm512_setzero_si512 ::terrace::testing::setzero_si512
 #define _mm512_set1_epi8 ::terrace::testing::set1_epi8
