@@ -46,17 +46,38 @@ struct Blocks {
     for (int group = 0; group < Shape::kGroups; ++group) {
       const __m512 scale = Shape::load_scale(block, group);
       const __m512 min = kFormat.has_min ? Shape::load_scale(block, Shape::kGroups) : _mm512_setzero_ps();
-      const __m512 base = _mm512_fmadd_ps(scale, _mm512_set1_ps(static_cast<float>(kFormat.offset - 256)), min);
+      if constexpr (Shape::kLayout == CodeLayout::kNibbles) unpack_nibbles(block, scale, min, to);
+      else unpack_bytes(block, group, scale, min, to);
+    }
+  }
+
+ private:
+  static __m512 base_of(__m512 scale, __m512 min, int zero) { return _mm512_fmadd_ps(scale, _mm512_set1_ps(static_cast<float>(kFormat.offset - zero)), min); }
+
+  /// A table of 16 floats takes as an index what the lowest 4 bits are.
+  static void unpack_nibbles(const uint8_t* block, __m512 scale, __m512 min, WeightPairs& to) {
+    static constexpr float kCodes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const __m512 codes = _mm512_loadu_ps(kCodes);
+    const __m512 base = base_of(scale, min, 0);
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) {
+      const __m512i nibbles = _mm512_loadu_si512(block + v * 4 * kLanes);
+      const auto weight = [&](__m512i shifted) { return _mm512_fmadd_ps(_mm512_permutexvar_ps(shifted, codes), scale, base); };
+      _mm512_storeu_si512(to[2 * v], make_pairs(weight(nibbles), weight(_mm512_srli_epi32(nibbles, 8))));
+      _mm512_storeu_si512(to[2 * v + 1], make_pairs(weight(_mm512_srli_epi32(nibbles, 16)), weight(_mm512_srli_epi32(nibbles, 24))));
+      _mm512_storeu_si512(to[8 + 2 * v], make_pairs(weight(_mm512_srli_epi32(nibbles, 4)), weight(_mm512_srli_epi32(nibbles, 12))));
+      _mm512_storeu_si512(to[8 + 2 * v + 1], make_pairs(weight(_mm512_srli_epi32(nibbles, 20)), weight(_mm512_srli_epi32(nibbles, 28))));
+    }
+  }
+
+  static void unpack_bytes(const uint8_t* block, int group, __m512 scale, __m512 min, WeightPairs& to) {
+    const __m512 base = base_of(scale, min, 256);
 #pragma GCC unroll 8
-      for (int v = group * Shape::kGroupVectors; v < (group + 1) * Shape::kGroupVectors; ++v) {
-        const __m512i codes = Shape::load_codes(block, v);
-        const __m512 first = _mm512_fmadd_ps(float_of_code(_mm512_slli_epi32(codes, 15)), scale, base);
-        const __m512 second = _mm512_fmadd_ps(float_of_code(_mm512_slli_epi32(codes, 7)), scale, base);
-        const __m512 third = _mm512_fmadd_ps(float_of_code(_mm512_srli_epi32(codes, 1)), scale, base);
-        const __m512 fourth = _mm512_fmadd_ps(float_of_code(_mm512_srli_epi32(codes, 9)), scale, base);
-        _mm512_storeu_si512(to[2 * v], make_pairs(first, second));
-        _mm512_storeu_si512(to[2 * v + 1], make_pairs(third, fourth));
-      }
+    for (int v = group * Shape::kGroupVectors; v < (group + 1) * Shape::kGroupVectors; ++v) {
+      const __m512i codes = Shape::load_codes(block, v);
+      const auto weight = [&](__m512i shifted) { return _mm512_fmadd_ps(float_of_code(shifted), scale, base); };
+      _mm512_storeu_si512(to[2 * v], make_pairs(weight(_mm512_slli_epi32(codes, 15)), weight(_mm512_slli_epi32(codes, 7))));
+      _mm512_storeu_si512(to[2 * v + 1], make_pairs(weight(_mm512_srli_epi32(codes, 1)), weight(_mm512_srli_epi32(codes, 9))));
     }
   }
 };
