@@ -1,5 +1,5 @@
 // The inner loops of attention (attention_kernel.h): products in register tiles of up to 3 rows x 4 keys (scores) or 3
-// rows x 32 dims (values; 6 rows on AVX-512), the exponentials of a row, and the merge of two pieces. Each fixes its order of
+// rows x 32 dims (values; on AVX-512 6 rows or 64 dims), the exponentials of a row, and the merge of two pieces. Each fixes its order of
 // accumulation.
 #pragma once
 

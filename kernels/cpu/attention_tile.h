@@ -91,6 +91,7 @@ struct PageBounds {
 size_t attention_scratch_floats(int32_t rows, int32_t head_dim);
 
 struct AttentionKernels {
+  int32_t tile_rows;  // of a tile at most: its queries, outputs and scores stay in L2, the keys at work in L1
   /// Computes `now`. `next` may be empty: tiles that this thread will likely be given afterwards, whose first pages are
   /// fetched in time.
   void (*tiles)(const TileGroup& now, const TileGroup& next);

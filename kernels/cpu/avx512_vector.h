@@ -1,6 +1,6 @@
-// The vector of the linear kernels on AVX-512 (F, BW, VL, DQ): 16 output rows, products of bytes by maddubs. Included by linear_avx512.cpp and
-// linear_vnni.cpp only, each compiled for its own level.
-// Only intrinsics that tests/support/kernels/avx512_by_avx2.h knows: tests run both files on machines without AVX-512 through it.
+// The vector of the linear kernels on AVX-512 (F, BW, VL, DQ): 16 output rows, products of bytes by maddubs. Included by linear_avx512.cpp,
+// linear_vnni.cpp and the two of AMX only, each compiled for its own level.
+// Only intrinsics that tests/support/kernels/avx512_by_avx2.h knows: tests run them on machines without AVX-512 through it.
 #pragma once
 
 #include <immintrin.h>

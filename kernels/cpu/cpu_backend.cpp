@@ -55,7 +55,7 @@ std::string CpuBackend::describe() const {
   return fmt::format("cpu {}{}, {} thread{}", isa_name(isa_), bf16_ ? " with bf16" : "", threads, threads == 1 ? "" : "s");
 }
 
-std::string CpuBackend::arithmetic() const { return !bf16_ ? "cpu arithmetic 1" : isa_ >= Isa::kAmx ? "cpu arithmetic 1, bf16 by tiles" : "cpu arithmetic 1, bf16"; }
+std::string CpuBackend::arithmetic() const { return !bf16_ ? "cpu arithmetic 1" : isa_ >= Isa::kAmx ? "cpu arithmetic 2, bf16 by tiles" : "cpu arithmetic 2, bf16"; }
 
 Buffer CpuBackend::allocate(size_t bytes) {
   if (bytes == 0) return {};

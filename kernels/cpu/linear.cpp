@@ -41,6 +41,7 @@ struct LinearOps::Panels {
     count = (rows + most - 1) / most;
     if (pairs) count = std::max(count, std::min(num_threads, rows / kPairPanelRows * 2));  // a thread's rows stay in its caches
     most_rows = ((rows + count - 1) / count + multiple - 1) / multiple * multiple;
+    count = (rows + most_rows - 1) / most_rows;
   }
   int64_t first_row(int64_t panel) const { return panel * most_rows; }
   int64_t num_rows(int64_t panel) const { return std::min(most_rows, all_rows - first_row(panel)); }

@@ -1,11 +1,10 @@
 // Products of activations with packed weights. Owned by the CPU backend, used from its step thread; keeps the quantised activations
 // of a call in memory that grows to the largest call seen. Results don't depend on the ISA, the number of threads, or what other
-// rows are in the call (linear_tile.h states the arithmetic).
+// rows are in the call (linear_tile.h states the arithmetic); but for Numerics::kFast on AMX, whose products of many rows are of bfloat16.
 #pragma once
 
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/base/function_ref.h"

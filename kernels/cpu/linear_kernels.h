@@ -92,7 +92,7 @@ struct LinearTask {
 
 using MultiplyFunction = void (*)(const LinearTask&);
 /// One row, into as many blocks as cols need, the last one padded with zeros, `stride` blocks apart. A block with a NaN or an infinity
-/// gets a NaN scale.
+/// gets a NaN scale; a PairBlock keeps them.
 using QuantizeFunction = void (*)(const float* x, int64_t cols, void* blocks, int64_t stride);
 
 struct LinearKernels {

@@ -29,6 +29,7 @@ fetch_llama() {
   mv "$work"/*/vendor/llama.cpp "$peers/llama.cpp"
   # GCC 12 believes that _tile_loadconfig reads 8 bytes only and drops the rest of what is stored there: on AMX llama.cpp would crash.
   sed -i 's/^\( *\)_tile_loadconfig(&tc);/\1asm volatile("" :: "r"(\&tc) : "memory");\n&/' "$peers/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp"
+  grep -q 'asm volatile' "$peers/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp" || say "llama.cpp has changed: where it crashes on AMX, see fetch_llama"
   rm -rf "$work"
 }
 

@@ -25,5 +25,17 @@ TEST(FloatMathTest, TanhOfWhatIsNotFinite) {
   EXPECT_TRUE(std::isnan(tanh_of(std::numeric_limits<float>::quiet_NaN())));
 }
 
+float rough_exp_of(float x) { return rough_exp_below(ScalarLanes::broadcast(x)).first(); }
+
+TEST(FloatMathTest, RoughExponentialsKeepTwelveBits) {
+  for (int i = 0; i <= 86600; ++i) {
+    const float x = static_cast<float>(-i) * 1e-3f;
+    const double expected = std::exp(static_cast<double>(x));
+    ASSERT_NEAR(rough_exp_of(x), expected, expected * 0x1p-13) << x;
+  }
+  for (const float x : {-86.61f, -1e30f, -std::numeric_limits<float>::infinity()}) EXPECT_LT(rough_exp_of(x), 1e-37f) << x;
+  EXPECT_TRUE(std::isnan(rough_exp_of(std::numeric_limits<float>::quiet_NaN())));
+}
+
 }  // namespace
 }  // namespace terrace

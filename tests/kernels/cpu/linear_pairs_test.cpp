@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
 #include "kernels/cpu/linear.h"
 #include "kernels/quant_block.h"
@@ -90,11 +91,42 @@ TEST(LinearPairsTest, AreTheExactProductButForRounding) {
 
 TEST(LinearPairsTest, ThreadsChangeNoBit) {
   std::mt19937 random(22);
-  const RandomMatrix weight = make_random_matrix(DType::kQ4_1, 70, 640, random);
-  const std::vector<float> x = make_random_activations(1040, 640, random);
+  for (const auto& [rows, outputs, cols] : {std::tuple{1040, 70, 640}, std::tuple{4609, 16, 32}, std::tuple{513, 32, 64}}) {
+    const RandomMatrix weight = make_random_matrix(DType::kQ4_1, outputs, cols, random);
+    const std::vector<float> x = make_random_activations(rows, cols, random);
+    for (const auto& [name, pairs, invariant] : pair_kernels()) {
+      const std::vector<float> out = multiply(pairs, 1, weight.matrix, x);
+      for (const int num_threads : {2, 5, 18}) EXPECT_EQ(out, multiply(pairs, num_threads, weight.matrix, x)) << name << ", " << rows << " rows";
+    }
+  }
+}
+
+TEST(LinearPairsTest, PairsOfOutputsInWiderRowsAreThoseOfOneOutput) {
+  std::mt19937 random(25);
+  constexpr int64_t kRows = 530, kCols = 96, kOutputs = 80, kStride = 100;
+  const RandomMatrix matrices[] = {make_random_matrix(DType::kQ4_1, kOutputs, kCols, random), make_random_matrix(DType::kQ8_0, kOutputs, kCols, random)};
+  std::vector<float> x = make_random_activations(kRows, kCols, random);
   for (const auto& [name, pairs, invariant] : pair_kernels()) {
-    const std::vector<float> out = multiply(pairs, 1, weight.matrix, x);
-    for (const int num_threads : {2, 5}) EXPECT_EQ(out, multiply(pairs, num_threads, weight.matrix, x)) << name;
+    ThreadPool pool(2);
+    LinearOps linear(pairs, pool);
+    const auto first = linear.pack(matrices[0].matrix, {}), second = linear.pack(matrices[1].matrix, {.fine_activations = true});
+    std::vector<float> out[2] = {std::vector<float>(kRows * kStride, -1.0f), std::vector<float>(kRows * kStride, -1.0f)};
+    const LinearOutput outputs[] = {{first.get(), {out[0].data(), kRows, kOutputs, kStride}, nullptr}, {second.get(), {out[1].data(), kRows, kOutputs, kStride}, nullptr}};
+    std::vector<int> finished(kRows * kOutputs);
+    linear.run_pair({x.data(), kRows, kCols, kCols}, outputs[0], outputs[1], [&](const LinearOps::Part& part) {
+      for (int64_t row = part.first_row; row < part.first_row + part.num_rows; ++row) {
+        for (int64_t col = part.first_col; col < part.first_col + part.num_cols; ++col) ++finished[static_cast<size_t>(row * kOutputs + col)];
+      }
+    });
+    EXPECT_EQ(finished, std::vector<int>(kRows * kOutputs, 1)) << name;
+    for (int i = 0; i < 2; ++i) {
+      const std::vector<float> alone = multiply(pairs, 1, matrices[i].matrix, x);
+      for (int64_t row = 0; row < kRows; ++row) {
+        const float* at = out[i].data() + row * kStride;
+        EXPECT_EQ(0, std::memcmp(at, alone.data() + row * kOutputs, kOutputs * sizeof(float))) << name << ", row " << row;
+        for (int64_t col = kOutputs; col < kStride; ++col) EXPECT_EQ(at[col], -1.0f) << name;
+      }
+    }
   }
 }
 
@@ -113,9 +145,10 @@ TEST(LinearPairsTest, OddActivationsStayInTheirRow) {
   std::mt19937 random(24);
   const RandomMatrix weight = make_random_matrix(DType::kQ4_1, 40, 256, random);
   std::vector<float> x = make_random_activations(40, 256, random);
+  const float full_nan = __builtin_bit_cast(float, 0x7fffffffu);  // whose bits overflow where they are rounded
   for (const auto& [name, pairs, invariant] : pair_kernels()) {
     const std::vector<float> plain = multiply(pairs, 1, weight.matrix, x);
-    for (const float odd : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const float odd : {std::numeric_limits<float>::quiet_NaN(), full_nan, -full_nan, std::numeric_limits<float>::infinity()}) {
       std::vector<float> changed = x;
       changed[17 * 256 + 5] = odd;
       const std::vector<float> out = multiply(pairs, 1, weight.matrix, changed);
@@ -123,6 +156,20 @@ TEST(LinearPairsTest, OddActivationsStayInTheirRow) {
         if (i / 40 == 17) EXPECT_FALSE(std::isfinite(out[i])) << name;
         else EXPECT_EQ(out[i], plain[i]) << name << ", row " << i / 40;
       }
+    }
+  }
+}
+
+TEST(LinearPairsTest, WeightsThatAreNoNumbersStayNone) {
+  std::mt19937 random(26);
+  const std::vector<float> x = make_random_activations(20, 64, random);
+  for (const DType dtype : {DType::kF16, DType::kQ4_1, DType::kQ8_0}) {
+    RandomMatrix weight = make_random_matrix(dtype, 20, 64, random);
+    std::memset(weight.bytes.data() + 3 * weight.matrix.row_bytes, 0xff, 1);  // row 3's first value or scale: 0x7fff
+    std::memset(weight.bytes.data() + 3 * weight.matrix.row_bytes + 1, 0x7f, 1);
+    for (const auto& [name, pairs, invariant] : pair_kernels()) {
+      const std::vector<float> out = multiply(pairs, 1, weight.matrix, x);
+      for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i % 20 == 3) << name << ", " << dtype_info(dtype).name;
     }
   }
 }

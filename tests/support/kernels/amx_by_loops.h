@@ -1,4 +1,4 @@
-// The AMX intrinsics of kernels/cpu/linear_amx.cpp and tile_products.h as plain loops, one set of tile registers per thread. Semantics after the Intel
+// The AMX intrinsics of kernels/cpu/linear_amx.cpp, linear_pairs_amx.cpp, tile_registers.h and tile_products.h as plain loops, one set of tile registers per thread. Semantics after the Intel
 // Intrinsics Guide; an access outside what was configured aborts, as it would fault. Include it in place of the real ones: it renames them.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The AVX-512 intrinsics of kernels/cpu/linear_avx512.cpp, linear_vnni.cpp and linear_amx.cpp on machines that have only AVX2: each vector is two halves. Semantics
+// The AVX-512 intrinsics of kernels/cpu/linear_*.cpp and attention_avx512.cpp on machines that have only AVX2: each vector is two halves. Semantics
 // after the Intel Intrinsics Guide. Include it in place of the real ones: it renames them.
 #pragma once
 
@@ -73,9 +73,14 @@ inline Floats512 sub_ps(Floats512 a, Floats512 b) {
 inline Floats512 max_ps(Floats512 a, Floats512 b) {
   return floats([&](int i) { return _mm256_max_ps(a.half[i], b.half[i]); });
 }
-/// Lanes where !(a < b) have all bits set: of _CMP_NLT_UQ only.
-inline Floats512 cmp_ps_mask(Floats512 a, Floats512 b, int) {
-  return floats([&](int i) { return _mm256_cmp_ps(a.half[i], b.half[i], _CMP_NLT_UQ); });
+/// Lanes where the comparison holds have all bits set: _CMP_NLT_UQ, !(a < b), or _CMP_UNORD_Q, one of them NaN.
+inline Floats512 cmp_ps_mask(Floats512 a, Floats512 b, int comparison) {
+  return floats([&](int i) {
+    return comparison == _CMP_UNORD_Q ? _mm256_cmp_ps(a.half[i], b.half[i], _CMP_UNORD_Q) : _mm256_cmp_ps(a.half[i], b.half[i], _CMP_NLT_UQ);
+  });
+}
+inline Floats512 mask_mov_ps(Floats512 otherwise, Floats512 mask, Floats512 a) {
+  return floats([&](int i) { return _mm256_blendv_ps(otherwise.half[i], a.half[i], mask.half[i]); });
 }
 inline Floats512 maskz_mov_ps(Floats512 mask, Floats512 a) {
   return floats([&](int i) { return _mm256_and_ps(mask.half[i], a.half[i]); });
@@ -201,6 +206,7 @@ inline Ints512 dpwssd_epi32(Ints512 sums, Ints512 a, Ints512 b) { return add_epi
 #define _mm512_max_ps ::terrace::testing::max_ps
 #define _mm512_cmp_ps_mask ::terrace::testing::cmp_ps_mask
 #define _mm512_maskz_mov_ps ::terrace::testing::maskz_mov_ps
+#define _mm512_mask_mov_ps ::terrace::testing::mask_mov_ps
 #define _mm512_reduce_add_ps ::terrace::testing::reduce_add_ps
 #define _mm512_reduce_max_ps ::terrace::testing::reduce_max_ps
 #define _mm512_cvtepi32_ps ::terrace::testing::cvtepi32_ps
