@@ -32,9 +32,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def terrace_command(slots):
+def terrace_command(slots, numerics):
     def command(port, threads):
-        return [TERRACE, "serve", MODEL, "--progress", "none", "--set", f"server.port={port}", "--set", f"parallel.threads={threads}",
+        return [TERRACE, "serve", MODEL, "--progress", "none", "--set", f"server.port={port}", "--set", f"parallel.threads={threads}", "--set", f"numerics={numerics}",
                 "--set", f"scheduler.max_sequences={slots}", "--set", "server.access_log=false"]
     return command
 
@@ -55,7 +55,7 @@ def vllm_command(slots):
 
 def programs(slots):
     """As many slots as there are requests at a time, for all; flash attention is a choice of llama.cpp's."""
-    all = {"terrace": terrace_command(slots), "llama.cpp, fa on": llama_command(slots, "on"), "llama.cpp, fa off": llama_command(slots, "off")}
+    all = {"terrace": terrace_command(slots, "auto"), "terrace fast": terrace_command(slots, "fast"), "llama.cpp, fa on": llama_command(slots, "on"), "llama.cpp, fa off": llama_command(slots, "off")}
     return {**all, "vLLM": vllm_command(slots)} if vllm_environment.folder() else all
 
 
