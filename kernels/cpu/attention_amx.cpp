@@ -7,6 +7,6 @@
 
 namespace terrace {
 
-const AttentionKernels kAmxAttention = {384, run_tiles<PairTiles<Avx2Lanes, Bf16Pairs, TileProducts>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>};
+const AttentionKernels kAmxAttention = {run_tiles<PairTiles<Avx2Lanes, Bf16Pairs, TileProducts>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>, 384};
 
 }  // namespace terrace

@@ -3,6 +3,6 @@
 
 namespace terrace {
 
-const AttentionKernels kAvx2Attention = {192, run_tiles<FloatTiles<Avx2Lanes, Avx2Lanes>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>};
+const AttentionKernels kAvx2Attention = {run_tiles<FloatTiles<Avx2Lanes, Avx2Lanes>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>};
 
 }  // namespace terrace

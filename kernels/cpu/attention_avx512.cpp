@@ -4,6 +4,6 @@
 
 namespace terrace {
 
-const AttentionKernels kAvx512Attention = {192, run_tiles<FloatTiles<Avx2Lanes, Avx512Wide>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>};
+const AttentionKernels kAvx512Attention = {run_tiles<FloatTiles<Avx2Lanes, Avx512Wide>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>};
 
 }  // namespace terrace

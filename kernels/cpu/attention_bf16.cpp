@@ -5,6 +5,6 @@
 
 namespace terrace {
 
-const AttentionKernels kBf16Attention = {192, run_tiles<PairTiles<Avx2Lanes, Bf16Pairs, VectorProducts<Bf16Pairs>>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>};
+const AttentionKernels kBf16Attention = {run_tiles<PairTiles<Avx2Lanes, Bf16Pairs, VectorProducts<Bf16Pairs>>>, run_merge<Avx2Lanes>, run_bounds<Avx2Lanes>, run_masses<Avx2Lanes>};
 
 }  // namespace terrace

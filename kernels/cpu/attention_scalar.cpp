@@ -2,7 +2,7 @@
 
 namespace terrace {
 
-const AttentionKernels kScalarAttention = {192, run_tiles<FloatTiles<ScalarLanes, ScalarLanes>>, run_merge<ScalarLanes>, run_bounds<ScalarLanes>, run_masses<ScalarLanes>};
+const AttentionKernels kScalarAttention = {run_tiles<FloatTiles<ScalarLanes, ScalarLanes>>, run_merge<ScalarLanes>, run_bounds<ScalarLanes>, run_masses<ScalarLanes>};
 
 size_t attention_scratch_floats(int32_t rows, int32_t head_dim) {
   using Rows = TileRows<ScalarLanes, ScalarLanes>;

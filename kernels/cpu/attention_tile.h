@@ -91,7 +91,6 @@ struct PageBounds {
 size_t attention_scratch_floats(int32_t rows, int32_t head_dim);
 
 struct AttentionKernels {
-  int32_t tile_rows;  // of a tile at most: its queries, outputs and scores stay in L2, the keys at work in L1
   /// Computes `now`. `next` may be empty: tiles that this thread will likely be given afterwards, whose first pages are
   /// fetched in time.
   void (*tiles)(const TileGroup& now, const TileGroup& next);
@@ -99,6 +98,7 @@ struct AttentionKernels {
   void (*bounds)(const PageBounds& of);
   /// scores = exp(scores - offset); infinity from 88.3 on, 0 below -86.6.
   void (*masses)(float* scores, int32_t count, float offset);
+  int32_t tile_rows = 192;  // of a tile at most: its queries, outputs and scores stay in L2, the keys at work in L1
 };
 
 extern const AttentionKernels kScalarAttention;

@@ -71,6 +71,12 @@ struct Avx512Vector {
   static void pin(__m512i&) {}  // 32 registers: nothing spills
 };
 
+/// Where products of unsigned by signed bytes sum up in 32 bits at once, for all 8 bits of a code: VNNI and AMX.
+struct ByteDotVector : Avx512Vector {
+  static constexpr bool kByteDot = true;
+  static constexpr int longest_chain(int) { return 8; }
+};
+
 template <class V>
 LinearKernels make_kernels() {
   LinearKernels kernels = avx2_linear_kernels();  // activations are quantised as there

@@ -8,12 +8,7 @@
 namespace terrace {
 namespace {
 
-struct TileVector : Avx512Vector {
-  static constexpr bool kByteDot = true;
-  static constexpr int longest_chain(int) { return 8; }
-};
-
-constexpr int kLanes = TileVector::kLanes;
+constexpr int kLanes = ByteDotVector::kLanes;
 constexpr int kTiles = 2;           // of weights, which meet a strip while it is in a register
 constexpr int64_t kFewestRows = 6;  // below, VNNI: a tile register costs the same for any number of rows
 
@@ -36,7 +31,7 @@ using Sums = int32_t[kStripRows * kLanes];
 /// `ahead`: bytes to the block of the next pair of tiles.
 template <class Shape>
 void unpack_block(const uint8_t* block, size_t ahead, uint8_t* codes) {
-  prefetch<TileVector, Shape::kBytes>(block + ahead);
+  prefetch<ByteDotVector, Shape::kBytes>(block + ahead);
 #pragma GCC unroll 8
   for (int v = 0; v < Shape::kVectors; ++v) _mm512_storeu_si512(codes + v * 4 * kLanes, Shape::load_codes(block, v));
 }
@@ -46,7 +41,7 @@ void unpack_block(const uint8_t* block, size_t ahead, uint8_t* codes) {
 template <QuantFormat F, class X>
 class PairProduct {
  public:
-  using Shape = BlockShape<TileVector, F, X, 1>;
+  using Shape = BlockShape<ByteDotVector, F, X, 1>;
 
   PairProduct(const LinearTask& task, const uint8_t* first, const uint8_t* second) : task_(task), weights_{first, second} {}
 
@@ -202,32 +197,17 @@ void multiply_by_tiles(const LinearTask& task) {
                                     task.tiles + static_cast<size_t>(second) * task.tile_bytes);
     product.compute();
     for (int64_t row = 0; row < task.num_rows; ++row) {
-      for (int t = 0; t < kTiles && tile + t < task.num_tiles; ++t) store_results<TileVector>(task, tile + t, row, product.total(row, t));
+      for (int t = 0; t < kTiles && tile + t < task.num_tiles; ++t) store_results<ByteDotVector>(task, tile + t, row, product.total(row, t));
     }
   }
   _tile_release();
 }
 
-template <DType kDType>
-MultiplyFunction choose_by_tiles(bool fine) {
-  return fine ? &multiply_by_tiles<kDType, PlaneBlock> : &multiply_by_tiles<kDType, ByteBlock>;
-}
-
 MultiplyFunction choose_amx_multiply(DType dtype, bool fine) {
-  switch (dtype) {
-    case DType::kQ4_0: return choose_by_tiles<DType::kQ4_0>(fine);
-    case DType::kQ4_1: return choose_by_tiles<DType::kQ4_1>(fine);
-    case DType::kQ5_0: return choose_by_tiles<DType::kQ5_0>(fine);
-    case DType::kQ5_1: return choose_by_tiles<DType::kQ5_1>(fine);
-    case DType::kQ8_0: return choose_by_tiles<DType::kQ8_0>(fine);
-    case DType::kQ4_K: return choose_by_tiles<DType::kQ4_K>(fine);
-    case DType::kQ5_K: return choose_by_tiles<DType::kQ5_K>(fine);
-    case DType::kQ6_K: return choose_by_tiles<DType::kQ6_K>(fine);
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16: break;
-  }
-  return vnni_linear_kernels().multiply(dtype, fine);
+  return for_dtype(dtype, [dtype, fine](auto type) -> MultiplyFunction {
+    if constexpr (quant_format(type.value).code_bits == 0) return vnni_linear_kernels().multiply(dtype, fine);
+    else return fine ? &multiply_by_tiles<type.value, PlaneBlock> : &multiply_by_tiles<type.value, ByteBlock>;
+  });
 }
 
 LinearKernels make_amx_kernels() {

@@ -76,20 +76,10 @@ void multiply_floats(const LinearTask& task) {
 /// LinearKernels::multiply of V.
 template <class V>
 MultiplyFunction choose_multiply(DType dtype, bool fine) {
-  switch (dtype) {
-    case DType::kQ4_0: return choose_quantized<V, DType::kQ4_0>(fine);
-    case DType::kQ4_1: return choose_quantized<V, DType::kQ4_1>(fine);
-    case DType::kQ5_0: return choose_quantized<V, DType::kQ5_0>(fine);
-    case DType::kQ5_1: return choose_quantized<V, DType::kQ5_1>(fine);
-    case DType::kQ8_0: return choose_quantized<V, DType::kQ8_0>(fine);
-    case DType::kQ4_K: return choose_quantized<V, DType::kQ4_K>(fine);
-    case DType::kQ5_K: return choose_quantized<V, DType::kQ5_K>(fine);
-    case DType::kQ6_K: return choose_quantized<V, DType::kQ6_K>(fine);
-    case DType::kF32: return &multiply_floats<V, DType::kF32>;
-    case DType::kF16: return &multiply_floats<V, DType::kF16>;
-    case DType::kBF16: return &multiply_floats<V, DType::kBF16>;
-  }
-  return nullptr;
+  return for_dtype(dtype, [fine](auto type) -> MultiplyFunction {
+    if constexpr (quant_format(type.value).code_bits == 0) return &multiply_floats<V, type.value>;
+    else return choose_quantized<V, type.value>(fine);
+  });
 }
 
 }  // namespace terrace

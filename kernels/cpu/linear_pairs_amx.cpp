@@ -8,28 +8,23 @@
 namespace terrace {
 namespace {
 
-struct TileVector : Avx512Vector {
-  static constexpr bool kByteDot = true;
-  static constexpr int longest_chain(int) { return 8; }
-};
-
-constexpr int kLanes = TileVector::kLanes;
-constexpr int64_t kMostBlocks = 9;               // of two tiles at a time: 18 KiB, which stay in L1
+constexpr int kLanes = ByteDotVector::kLanes;
+constexpr int64_t kMostBlocks = 9;  // of two tiles at a time: 18 KiB, which stay in L1
 
 using WeightPairs = uint32_t[16][kLanes];  // of a block: [pair of columns][output]
-
-__m512i bits_of(__m512 value) { return _mm512_castps_si512(value); }
 
 /// The bits of another NaN might not survive rounding.
 __m512 with_plain_nans(__m512 value) {
   return _mm512_mask_mov_ps(value, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q), _mm512_set1_ps(__builtin_nanf("")));
 }
 
-/// Two floats of each output to a pair, rounded half up; NaNs are plain.
+/// The upper half is the bfloat16, rounded half up; NaNs are plain.
+__m512i rounded(__m512 value) { return _mm512_add_epi32(_mm512_castps_si512(value), _mm512_set1_epi32(0x8000)); }
+
+/// Two floats of each output to a pair.
 __m512i make_pairs(__m512 low, __m512 high) {
-  const __m512i half = _mm512_set1_epi32(0x8000);
-  const __m512i upper = _mm512_and_si512(_mm512_add_epi32(bits_of(high), half), _mm512_set1_epi32(static_cast<int>(0xffff0000)));
-  return _mm512_or_si512(upper, _mm512_srli_epi32(_mm512_add_epi32(bits_of(low), half), 16));
+  const __m512i upper = _mm512_and_si512(rounded(high), _mm512_set1_epi32(static_cast<int>(0xffff0000)));
+  return _mm512_or_si512(upper, _mm512_srli_epi32(rounded(low), 16));
 }
 
 /// The byte that stands at bit 15 after a shift, as a float: 256 + code.
@@ -41,13 +36,13 @@ __m512 float_of_code(__m512i shifted) {
 template <DType kDType>
 struct Blocks {
   static constexpr QuantFormat kFormat = quant_format(kDType);
-  using Shape = BlockShape<TileVector, kFormat, ByteBlock, 1>;
+  using Shape = BlockShape<ByteDotVector, kFormat, ByteBlock, 1>;
 
   static int64_t count(const LinearTask& task) { return task.num_blocks; }
 
   static void unpack(const LinearTask& task, const uint8_t* tile, int64_t index, WeightPairs& to) {
     const uint8_t* block = tile + index * Shape::kBytes;
-    prefetch<TileVector, Shape::kBytes>(block + 2 * task.tile_bytes);
+    prefetch<ByteDotVector, Shape::kBytes>(block + 2 * task.tile_bytes);
     for (int group = 0; group < Shape::kGroups; ++group) {
       const __m512 scale = with_plain_nans(Shape::load_scale(block, group));
       const __m512 min = kFormat.has_min ? with_plain_nans(Shape::load_scale(block, Shape::kGroups)) : _mm512_setzero_ps();
@@ -99,9 +94,9 @@ struct FloatBlocks {
   }
   static __m512 load(const LinearTask& task, const uint8_t* tile, int64_t column) {
     if (column >= task.num_blocks) return _mm512_setzero_ps();
-    if constexpr (kDType == DType::kF32) return with_plain_nans(TileVector::load_floats(tile + column * kLanes * 4));
-    else if constexpr (kDType == DType::kF16) return with_plain_nans(TileVector::load_f16(tile + column * kLanes * 2));
-    else return with_plain_nans(TileVector::load_bf16(tile + column * kLanes * 2));
+    if constexpr (kDType == DType::kF32) return with_plain_nans(ByteDotVector::load_floats(tile + column * kLanes * 4));
+    else if constexpr (kDType == DType::kF16) return with_plain_nans(ByteDotVector::load_f16(tile + column * kLanes * 2));
+    else return with_plain_nans(ByteDotVector::load_bf16(tile + column * kLanes * 2));
   }
 };
 
@@ -192,7 +187,7 @@ class PairProduct {
     if (!last || straight) return;
     for (int64_t r = 0; r < rows; ++r) {
       for (int t = 0; t < 2 && tile + t < task_.num_tiles; ++t) {
-        store_results<TileVector>(task_, tile + t, row + r, _mm512_loadu_ps(sums.data + r * 2 * kLanes + t * kLanes));
+        store_results<ByteDotVector>(task_, tile + t, row + r, _mm512_loadu_ps(sums.data + r * 2 * kLanes + t * kLanes));
       }
     }
   }
@@ -214,25 +209,14 @@ void multiply_pairs(const LinearTask& task) {
 }
 
 MultiplyFunction choose_pair_multiply(DType dtype) {
-  switch (dtype) {
-    case DType::kQ4_0: return &multiply_pairs<Blocks<DType::kQ4_0>>;
-    case DType::kQ4_1: return &multiply_pairs<Blocks<DType::kQ4_1>>;
-    case DType::kQ5_0: return &multiply_pairs<Blocks<DType::kQ5_0>>;
-    case DType::kQ5_1: return &multiply_pairs<Blocks<DType::kQ5_1>>;
-    case DType::kQ8_0: return &multiply_pairs<Blocks<DType::kQ8_0>>;
-    case DType::kQ4_K: return &multiply_pairs<Blocks<DType::kQ4_K>>;
-    case DType::kQ5_K: return &multiply_pairs<Blocks<DType::kQ5_K>>;
-    case DType::kQ6_K: return &multiply_pairs<Blocks<DType::kQ6_K>>;
-    case DType::kF32: return &multiply_pairs<FloatBlocks<DType::kF32>>;
-    case DType::kF16: return &multiply_pairs<FloatBlocks<DType::kF16>>;
-    case DType::kBF16: return &multiply_pairs<FloatBlocks<DType::kBF16>>;
-  }
-  return nullptr;
+  return for_dtype(dtype, [](auto type) -> MultiplyFunction {
+    if constexpr (quant_format(type.value).code_bits == 0) return &multiply_pairs<FloatBlocks<type.value>>;
+    else return &multiply_pairs<Blocks<type.value>>;
+  });
 }
 
-/// 16 floats, rounded half up, in the lower half of the bytes.
 __m256i narrow(const float* from) {
-  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_add_epi32(bits_of(with_plain_nans(_mm512_loadu_ps(from))), _mm512_set1_epi32(0x8000)), 16));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded(with_plain_nans(_mm512_loadu_ps(from))), 16));
 }
 
 /// One row to pairs, as a QuantizeFunction.

@@ -9,6 +9,8 @@
 // loaded and unpacked; then they stay there while all rows of the panel pass by. A row's sums wait in the L1 cache between.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cpu/linear_kernels.h"
 
 namespace terrace {
@@ -274,6 +276,25 @@ void multiply_quantized(const LinearTask& task) {
   if (task.num_rows == 1) multiply_panel<V, F, X, 1>(task);
   else if (task.num_rows <= kFewRows) multiply_panel<V, F, X, kFewRows>(task);
   else multiply_panel<V, F, X, kPanelRows>(task);
+}
+
+/// choose(std::integral_constant<DType, dtype>).
+template <class Choose>
+MultiplyFunction for_dtype(DType dtype, Choose choose) {
+  switch (dtype) {
+    case DType::kQ4_0: return choose(std::integral_constant<DType, DType::kQ4_0>{});
+    case DType::kQ4_1: return choose(std::integral_constant<DType, DType::kQ4_1>{});
+    case DType::kQ5_0: return choose(std::integral_constant<DType, DType::kQ5_0>{});
+    case DType::kQ5_1: return choose(std::integral_constant<DType, DType::kQ5_1>{});
+    case DType::kQ8_0: return choose(std::integral_constant<DType, DType::kQ8_0>{});
+    case DType::kQ4_K: return choose(std::integral_constant<DType, DType::kQ4_K>{});
+    case DType::kQ5_K: return choose(std::integral_constant<DType, DType::kQ5_K>{});
+    case DType::kQ6_K: return choose(std::integral_constant<DType, DType::kQ6_K>{});
+    case DType::kF32: return choose(std::integral_constant<DType, DType::kF32>{});
+    case DType::kF16: return choose(std::integral_constant<DType, DType::kF16>{});
+    case DType::kBF16: return choose(std::integral_constant<DType, DType::kBF16>{});
+  }
+  return nullptr;
 }
 
 template <class V, DType kDType>

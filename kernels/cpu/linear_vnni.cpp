@@ -6,12 +6,10 @@ namespace terrace {
 namespace {
 
 /// VNNI multiplies unsigned by signed bytes straight into 32 bits, for all 8 bits of a code.
-struct VnniVector : Avx512Vector {
-  static constexpr bool kByteDot = true;
+struct VnniVector : ByteDotVector {
   // A sum is ready after 5 cycles on Intel's cores, which begin two products a cycle: the ten sums that takes would fill their scheduler, 8 products each.
   static constexpr bool kTwoSums = true;
 
-  static constexpr int longest_chain(int) { return 8; }
   static Chain begin_chain(Bytes weights, Bytes x) { return add_to_chain(_mm512_setzero_si512(), weights, x); }
   static Chain add_to_chain(Chain chain, Bytes weights, Bytes x) { return _mm512_dpbusd_epi32(chain, weights, x); }
   template <int kShift>

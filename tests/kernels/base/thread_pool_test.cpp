@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <numeric>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "kernels/base/error.h"
@@ -48,6 +51,20 @@ TEST(ThreadPoolTest, ParallelForCoversTheRangeExactlyOnce) {
       }
     }
   }
+}
+
+TEST(ThreadPoolTest, AThreadThatIsHeldUpLeavesItsShareToTheOthers) {
+  ThreadPool pool(3);
+  constexpr int64_t kChunks = 30;
+  std::atomic<int64_t> done = 0;
+  int64_t done_before_first = 0;
+  pool.parallel_for(kChunks, 1, [&](int64_t begin, int64_t) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (begin == 0 && done < kChunks - 1 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    if (begin == 0) done_before_first = done;
+    ++done;
+  });
+  EXPECT_EQ(done_before_first, kChunks - 1);
 }
 
 TEST(ThreadPoolTest, RethrowsOnTheCallerAndStaysUsable) {

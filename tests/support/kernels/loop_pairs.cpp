@@ -79,7 +79,7 @@ struct LoopPairs {
 
 }  // namespace
 
-const AttentionKernels kLoopPairsAttention = {192, run_tiles<PairTiles<ScalarLanes, LoopPairs, VectorProducts<LoopPairs>>>, run_merge<ScalarLanes>, run_bounds<ScalarLanes>, run_masses<ScalarLanes>};
-const AttentionKernels kLoopTilesAttention = {192, run_tiles<PairTiles<ScalarLanes, LoopPairs, TileProducts>>, run_merge<ScalarLanes>, run_bounds<ScalarLanes>, run_masses<ScalarLanes>};
+const AttentionKernels kLoopPairsAttention = {run_tiles<PairTiles<ScalarLanes, LoopPairs, VectorProducts<LoopPairs>>>, run_merge<ScalarLanes>, run_bounds<ScalarLanes>, run_masses<ScalarLanes>};
+const AttentionKernels kLoopTilesAttention = {run_tiles<PairTiles<ScalarLanes, LoopPairs, TileProducts>>, run_merge<ScalarLanes>, run_bounds<ScalarLanes>, run_masses<ScalarLanes>};
 
 }  // namespace terrace
