@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -26,13 +27,18 @@ struct Front {
 
 std::string answer_to(uint16_t port, std::string_view bytes) {
   const int client = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const linger reset = {1, 0};  // else the ports of thousands of runs wait for their minute
-  ::setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  if (::connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::abort();
+  // Each run from a loopback address of its own: the end that closes first keeps its address and port for a minute, and one address's 28,000 ports last seconds.
+  static uint32_t runs = 0;
+  sockaddr_in from = {};
+  from.sin_family = AF_INET;
+  from.sin_addr.s_addr = htonl(0x7f010000u + (++runs & 0x3fffff));
+  sockaddr_in to = from;
+  to.sin_port = htons(port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::bind(client, reinterpret_cast<sockaddr*>(&from), sizeof from) != 0 || ::connect(client, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
+    std::perror("fuzz_http cannot reach its server");
+    std::abort();
+  }
   ::send(client, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   ::shutdown(client, SHUT_WR);
   std::string text;
