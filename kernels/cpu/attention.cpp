@@ -24,7 +24,7 @@ void PagedAttention::begin_step(const StepBatch& batch) {
 }
 
 const AttentionPlan& PagedAttention::plan(const AttentionArgs& args, const SparseReading& sparse, std::span<const AttentionRun> runs) {
-  const AttentionShape shape = {args.num_kv_heads, pool_.num_threads(), std::max(1, kernels_.tile_rows / heads_.most()), kHeadsTogether, args.key_window()};
+  const AttentionShape shape = {args.num_kv_heads, pool_.num_threads(), tile_tokens(), kHeadsTogether, args.key_window()};
   for (const Planned& planned : plans_) {
     if (planned.shape == shape && planned.sparse == sparse) return planned.plan;
   }
@@ -50,7 +50,7 @@ void PagedAttention::attend(const Part& part) {
   if (partial_out_.size() < num_partial_rows * dims) partial_out_.resize(num_partial_rows * dims);
   scratch_.resize(static_cast<size_t>(pool_.num_threads()));
   const size_t scratch_floats =
-      std::max(attention_scratch_floats(std::max(1, kernels_.tile_rows / heads_.most()) * heads_.most(), part.args.head_dim),
+      std::max(attention_scratch_floats(tile_tokens() * heads_.most(), part.args.head_dim),
                kHeadsTogether * attention_scratch_floats(heads_.most(), part.args.head_dim));
 
   std::atomic<size_t> next = 0;

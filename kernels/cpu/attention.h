@@ -2,6 +2,7 @@
 // partials. Owned by the CPU backend, used from its step thread. What is computed is attention_kernel.h's business.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -35,6 +36,8 @@ class PagedAttention {
     const AttentionPlan& plan;
   };
 
+  /// Of a prompt, in one tile.
+  int32_t tile_tokens() const { return std::max(1, kernels_.tile_rows / heads_.most()); }
   const AttentionPlan& plan(const AttentionArgs& args, const SparseReading& sparse, std::span<const AttentionRun> runs);
   void attend(const Part& part);
   void run_task(const Part& part, size_t index, float* scratch);

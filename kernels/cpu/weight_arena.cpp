@@ -18,7 +18,7 @@ size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * 
 std::shared_ptr<uint8_t> map_chunk(size_t bytes) {
   const size_t mapped = bytes + kHugePage;  // room to align
   void* base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) throw Error(ErrorCode::kOutOfMemory, fmt::format("no memory for {} bytes of weights", bytes));
+  if (base == MAP_FAILED) throw Error(ErrorCode::kOutOfMemory, fmt::format("no memory for {} MiB of weights or of what they multiply: use more ranks, or fewer scheduler.max_tokens_per_step", bytes >> 20));
   const auto address = reinterpret_cast<uintptr_t>(base);
   auto* aligned = reinterpret_cast<uint8_t*>(round_up(address, kHugePage));
   madvise(aligned, bytes, MADV_HUGEPAGE);  // only advice: small pages are right, and slower

@@ -1,459 +1,115 @@
 #include "launcher/api/openapi.h"
 
+#include <boost/json.hpp>
+#include <initializer_list>
 #include <string>
+
+#include "launcher/api/openapi_schemas.h"
 
 namespace terrace {
 namespace {
 
-// What requests to the engine have in common.
-constexpr const char* kCommonFields = R"json(     "model": {"type": ["string", "null"], "description": "The name that /v1/models gives, or none"},
-     "cache_priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 100, "description": "How long the cache keeps what this request leaves; 35 unless said"},
-     "cache_salt": {"type": ["string", "null"], "description": "Cached pages are shared only between requests of one salt"},
-     "priority": {"type": ["integer", "null"], "minimum": -1048576, "maximum": 1048576, "description": "The smaller goes first"},
-     "timeout": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000.0, "description": "Seconds to the last token; 0 is none"},
-     "user": {})json";
+namespace json = boost::json;
+using Statuses = std::initializer_list<int>;
 
-// What completions and chats have, too.
-constexpr const char* kRequestFields = R"json(
-     "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
-     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
-     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
-     "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
-     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
-     "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-     "top_k": {"type": ["integer", "null"], "minimum": -1, "maximum": 2147483647, "description": "0 or -1 is all"},
-     "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-     "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
-     "seed": {"type": ["integer", "null"]},
-     "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
-     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
-     "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
-     "return_token_ids": {"type": ["boolean", "null"]},
-     "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
-     "metadata": {},
-     "store": {},
-     "service_tier": {})json";
+// What an operation is refused with.
+constexpr Statuses kNone = {};
+constexpr Statuses kUnread = {401};
+constexpr Statuses kUnserved = {401, 503};
+constexpr Statuses kLookedUp = {400, 401, 404, 429, 503};
+constexpr Statuses kUploaded = {400, 401, 404, 413, 415, 429, 503};
+constexpr Statuses kComputed = {400, 401, 404, 408, 413, 415, 429, 500, 503};
+
+json::object schema(const char* name) { return {{"$ref", std::string("#/components/schemas/") + name}}; }
+json::object content(const char* type, json::object schema) { return {{type, json::object{{"schema", std::move(schema)}}}}; }
+json::object answer(const char* description, json::object content) { return {{"description", description}, {"content", std::move(content)}}; }
+json::object answer(const char* schema_name) { return answer("The answer", content("application/json", schema(schema_name))); }
+
+json::object answer_or_events(const char* schema_name) {
+  json::object object = answer(schema_name);
+  object["content"].as_object()["text/event-stream"] = {{"schema", json::object{{"description", "With stream: true; each event's data is a chunk, the last is [DONE]"}}}};
+  return object;
+}
+
+json::object operation(const char* summary, json::object answer, Statuses refusals) {
+  json::object responses = {{"200", std::move(answer)}};
+  for (const int status : refusals) responses[std::to_string(status)] = {{"$ref", "#/components/responses/Error"}};
+  return {{"summary", summary}, {"responses", std::move(responses)}};
+}
+
+json::object with_body(json::object operation, json::object content) {
+  operation["requestBody"] = {{"required", true}, {"content", std::move(content)}};
+  return operation;
+}
+json::object with_body(json::object operation, const char* schema_name) { return with_body(std::move(operation), content("application/json", schema(schema_name))); }
+
+json::object without_key(json::object operation) {
+  operation["security"] = json::array();
+  return operation;
+}
+
+/// On one record of those that have the path's {id}.
+json::object of_one(json::object operation) {
+  const json::object id = {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", json::object{{"type", "string"}, {"pattern", "^[a-z0-9-]+$"}}}};
+  operation["parameters"] = json::array{id};
+  return operation;
+}
+
+json::object file_upload() {
+  return content("multipart/form-data", {{"type", "object"},
+                                         {"required", json::array{"file", "purpose"}},
+                                         {"properties", json::object{{"file", json::object{{"type", "string"}, {"format", "binary"}}}, {"purpose", json::object{{"const", "batch"}}}}}});
+}
+
+json::object health() {
+  json::object object = without_key(operation("200 when requests are answered", answer("Status"), kNone));
+  object["responses"].as_object()["503"] = answer("Status");
+  return object;
+}
+
+json::object paths() {
+  const json::object bytes = answer("The bytes", content("application/octet-stream", {{"type", "string"}, {"format", "binary"}}));
+  const json::object text = answer("Prometheus' text format", content("text/plain", {{"type", "string"}}));
+  const json::object document = answer("OpenAPI 3.1", content("application/json", {{"type", "object"}}));
+  return {
+      {"/v1/completions", {{"post", with_body(operation("Continue a text", answer_or_events("Completion"), kComputed), "CompletionRequest")}}},
+      {"/v1/chat/completions", {{"post", with_body(operation("Answer a chat", answer_or_events("Chat"), kComputed), "ChatRequest")}}},
+      {"/v1/embeddings", {{"post", with_body(operation("A vector for each text", answer("Embeddings"), kComputed), "EmbeddingRequest")}}},
+      {"/v1/models", {{"get", operation("The model that is served", answer("Models"), kUnserved)}}},
+      {"/v1/files",
+       {{"post", with_body(operation("Keep a file of batch lines", answer("File"), kUploaded), file_upload())}, {"get", operation("The files", answer("Files"), kLookedUp)}}},
+      {"/v1/files/{id}",
+       {{"get", of_one(operation("A file's record", answer("File"), kLookedUp))}, {"delete", of_one(operation("Forget a file", answer("Deleted"), kLookedUp))}}},
+      {"/v1/files/{id}/content", {{"get", of_one(operation("A file's bytes", bytes, kLookedUp))}}},
+      {"/v1/batches",
+       {{"post", with_body(operation("Answer the lines of a file", answer("Batch"), kUploaded), "BatchRequest")}, {"get", operation("The batches", answer("Batches"), kLookedUp)}}},
+      {"/v1/batches/{id}", {{"get", of_one(operation("How far a batch is", answer("Batch"), kLookedUp))}}},
+      {"/v1/batches/{id}/cancel", {{"post", of_one(operation("Stop a batch", answer("Batch"), kLookedUp))}}},
+      {"/tokenize", {{"post", with_body(operation("Text or a chat to token ids", answer("Tokens"), kComputed), "TokenizeRequest")}}},
+      {"/detokenize", {{"post", with_body(operation("Token ids to text", answer("Text"), kComputed), "DetokenizeRequest")}}},
+      {"/health", {{"get", health()}}},
+      {"/version", {{"get", without_key(operation("The program's version", answer("Version"), kNone))}}},
+      {"/metrics", {{"get", operation("Figures for Prometheus", text, kUnread)}}},
+      {"/stats", {{"get", operation("Figures for people", answer("Stats"), kUnread)}}},
+      {"/openapi.json", {{"get", without_key(operation("This document", document, kNone))}}},
+  };
+}
+
+json::object components() {
+  const json::object error = answer("What is wrong, in OpenAI's shape", content("application/json", schema("Error")));
+  return {{"responses", json::object{{"Error", error}}}, {"schemas", json::parse(openapi_schemas())}, {"securitySchemes", json::object{{"key", json::object{{"type", "http"}, {"scheme", "bearer"}}}}}};
+}
 
 }  // namespace
 
 std::string_view openapi_document() {
-  static const std::string document = std::string(R"json({
- "openapi": "3.1.0",
- "info": {"title": "terrace", "version": )json" "\"" TERRACE_VERSION "\"" R"json(, "description": "OpenAI's API with vLLM's extensions. An unknown field is refused."},
- "security": [{}, {"key": []}],
- "paths": {
-  "/v1/completions": {
-   "post": {
-    "summary": "Continue a text",
-    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}}},
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Completion"}}, "text/event-stream": {"schema": {"description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "408": {"$ref": "#/components/responses/Error"},
-     "413": {"$ref": "#/components/responses/Error"},
-     "415": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "500": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   }
-  },
-  "/v1/chat/completions": {
-   "post": {
-    "summary": "Answer a chat",
-    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}}},
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Chat"}}, "text/event-stream": {"schema": {"description": "With stream: true; each event's data is a chunk, the last is [DONE]"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "408": {"$ref": "#/components/responses/Error"},
-     "413": {"$ref": "#/components/responses/Error"},
-     "415": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "500": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   }
-  },
-  "/v1/embeddings": {
-   "post": {
-    "summary": "A vector for each text",
-    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingRequest"}}}},
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Embeddings"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "408": {"$ref": "#/components/responses/Error"},
-     "413": {"$ref": "#/components/responses/Error"},
-     "415": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "500": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   }
-  },
-  "/v1/models": {"get": {"summary": "The model that is served", "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Models"}}}}, "401": {"$ref": "#/components/responses/Error"}, "503": {"$ref": "#/components/responses/Error"}}}},
-  "/v1/files": {
-   "post": {
-    "summary": "Keep a file of batch lines",
-    "requestBody": {"required": true, "content": {"multipart/form-data": {"schema": {"type": "object", "required": ["file", "purpose"], "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": "batch"}}}}}},
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/File"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "413": {"$ref": "#/components/responses/Error"},
-     "415": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   },
-   "get": {
-    "summary": "The files",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Files"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   }
-  },
-  "/v1/files/{id}": {
-   "get": {
-    "summary": "A file's record",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/File"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    },
-    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
-   },
-   "delete": {
-    "summary": "Forget a file",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Deleted"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    },
-    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
-   }
-  },
-  "/v1/files/{id}/content": {
-   "get": {
-    "summary": "A file's bytes",
-    "responses": {
-     "200": {"description": "The bytes", "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    },
-    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
-   }
-  },
-  "/v1/batches": {
-   "post": {
-    "summary": "Answer the lines of a file",
-    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchRequest"}}}},
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "413": {"$ref": "#/components/responses/Error"},
-     "415": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   },
-   "get": {
-    "summary": "The batches",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batches"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   }
-  },
-  "/v1/batches/{id}": {
-   "get": {
-    "summary": "How far a batch is",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    },
-    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
-   }
-  },
-  "/v1/batches/{id}/cancel": {
-   "post": {
-    "summary": "Stop a batch",
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    },
-    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "pattern": "^[a-z0-9-]+$"}}]
-   }
-  },
-  "/tokenize": {
-   "post": {
-    "summary": "Text or a chat to token ids",
-    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TokenizeRequest"}}}},
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Tokens"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "408": {"$ref": "#/components/responses/Error"},
-     "413": {"$ref": "#/components/responses/Error"},
-     "415": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "500": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   }
-  },
-  "/detokenize": {
-   "post": {
-    "summary": "Token ids to text",
-    "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/DetokenizeRequest"}}}},
-    "responses": {
-     "200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Text"}}}},
-     "400": {"$ref": "#/components/responses/Error"},
-     "401": {"$ref": "#/components/responses/Error"},
-     "404": {"$ref": "#/components/responses/Error"},
-     "408": {"$ref": "#/components/responses/Error"},
-     "413": {"$ref": "#/components/responses/Error"},
-     "415": {"$ref": "#/components/responses/Error"},
-     "429": {"$ref": "#/components/responses/Error"},
-     "500": {"$ref": "#/components/responses/Error"},
-     "503": {"$ref": "#/components/responses/Error"}
-    }
-   }
-  },
-  "/health": {
-   "get": {
-    "summary": "200 when requests are answered",
-    "security": [],
-    "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}}, "503": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}}}}
-   }
-  },
-  "/version": {"get": {"summary": "The program's version", "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Version"}}}}}, "security": []}},
-  "/metrics": {"get": {"summary": "Figures for Prometheus", "responses": {"200": {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}, "401": {"$ref": "#/components/responses/Error"}}}},
-  "/stats": {"get": {"summary": "Figures for people", "responses": {"200": {"description": "The answer", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Stats"}}}}, "401": {"$ref": "#/components/responses/Error"}}}},
-  "/openapi.json": {"get": {"summary": "This document", "responses": {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": {"type": "object"}}}}}, "security": []}}
- },
- "components": {
-  "responses": {"Error": {"description": "What is wrong, in OpenAI's shape", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}},
-  "schemas": {
-   "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "required": ["message", "type", "param", "code"], "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}},
-   "Usage": {
-    "type": "object",
-    "required": ["prompt_tokens", "completion_tokens", "total_tokens"],
-    "properties": {"prompt_tokens": {"type": "integer"}, "completion_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"}, "prompt_tokens_details": {"type": "object", "properties": {"cached_tokens": {"type": "integer", "description": "Found in the KV cache, not computed"}}}}
-   },
-   "CompletionRequest": {
-    "type": "object",
-    "required": ["prompt"],
-    "additionalProperties": false,
-    "properties": {
-     "prompt": {
-      "anyOf": [
-       {"type": "string", "minLength": 1},
-       {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": 1024},
-       {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
-       {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}, "minItems": 1, "maxItems": 1024}
-      ]
-     },
-)json") +
-                                      kCommonFields + "," + kRequestFields + R"json(,
-     "max_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
-     "max_completion_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823},
-     "echo": {"type": ["boolean", "null"], "description": "The prompt before the answer"},
-     "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20, "description": "Of each token, and of so many alternatives"}
-    }
-   },
-   "ChatRequest": {
-    "type": "object",
-    "required": ["messages"],
-    "additionalProperties": false,
-    "properties": {
-     "messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}}, "minItems": 1},
-)json" +
-                                      kCommonFields + "," + kRequestFields + R"json(,
-     "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
-     "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1073741823},
-     "logprobs": {"type": ["boolean", "null"]},
-     "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
-     "tools": {},
-     "tool_choice": {},
-     "parallel_tool_calls": {"type": ["boolean", "null"]},
-     "documents": {},
-     "chat_template_kwargs": {},
-     "add_generation_prompt": {"type": ["boolean", "null"]}
-    }
-   },
-   "Completion": {
-    "type": "object",
-    "required": ["id", "object", "created", "model", "choices", "usage"],
-    "properties": {
-     "id": {"type": "string"},
-     "object": {"const": "text_completion"},
-     "created": {"type": "integer"},
-     "model": {"type": "string"},
-     "usage": {"$ref": "#/components/schemas/Usage"},
-     "choices": {
-      "type": "array",
-      "items": {
-       "type": "object",
-       "required": ["index", "text", "logprobs", "finish_reason"],
-       "properties": {"index": {"type": "integer"}, "text": {"type": "string"}, "logprobs": {"type": ["object", "null"]}, "finish_reason": {"enum": ["stop", "length"]}, "token_ids": {"type": "array", "items": {"type": "integer"}}}
-      }
-     }
-    }
-   },
-   "Chat": {
-    "type": "object",
-    "required": ["id", "object", "created", "model", "choices", "usage"],
-    "properties": {
-     "id": {"type": "string"},
-     "object": {"const": "chat.completion"},
-     "created": {"type": "integer"},
-     "model": {"type": "string"},
-     "usage": {"$ref": "#/components/schemas/Usage"},
-     "choices": {
-      "type": "array",
-      "items": {
-       "type": "object",
-       "required": ["index", "message", "logprobs", "finish_reason"],
-       "properties": {
-        "index": {"type": "integer"},
-        "message": {"type": "object", "required": ["role", "content"], "properties": {"role": {"const": "assistant"}, "content": {"type": ["string", "null"]}, "tool_calls": {"type": "array", "items": {"type": "object"}}}},
-        "logprobs": {"type": ["object", "null"]},
-        "finish_reason": {"enum": ["stop", "length", "tool_calls"]},
-        "token_ids": {"type": "array", "items": {"type": "integer"}}
-       }
-      }
-     }
-    }
-   },
-   "EmbeddingRequest": {
-    "type": "object",
-    "required": ["input"],
-    "additionalProperties": false,
-    "properties": {
-     "input": {
-      "description": "Texts, or token ids",
-      "anyOf": [
-       {"type": "string", "minLength": 1},
-       {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": 2048},
-       {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
-       {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}, "minItems": 1, "maxItems": 2048}
-      ]
-     },
-)json" +
-                                      kCommonFields + R"json(,
-     "encoding_format": {"enum": ["float", "base64", null], "description": "base64: of the values as little-endian 32-bit floats"},
-     "dimensions": {"type": ["integer", "null"], "minimum": 1, "description": "So many leading values, made length 1 again; at most the model's own"},
-     "pooling": {"enum": ["mean", "last", null], "description": "Of the tokens' hidden states: their mean, or the last token's; embeddings.pooling unless said"}
-    }
-   },
-   "Embeddings": {
-    "type": "object",
-    "required": ["object", "data", "model", "usage"],
-    "properties": {
-     "object": {"const": "list"},
-     "data": {
-      "type": "array",
-      "description": "In the order of the inputs",
-      "items": {
-       "type": "object",
-       "required": ["object", "index", "embedding"],
-       "properties": {"object": {"const": "embedding"}, "index": {"type": "integer"}, "embedding": {"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string"}], "description": "Of Euclidean length 1"}}
-      }
-     },
-     "model": {"type": "string"},
-     "usage": {"type": "object", "required": ["prompt_tokens", "total_tokens"], "properties": {"prompt_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"}}}
-    }
-   },
-   "Models": {
-    "type": "object",
-    "required": ["object", "data"],
-    "properties": {
-     "object": {"const": "list"},
-     "data": {"type": "array", "items": {"type": "object", "required": ["id", "object", "created", "owned_by"], "properties": {"id": {"type": "string"}, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": {"type": "string"}, "max_model_len": {"type": "integer"}}}}
-    }
-   },
-   "TokenizeRequest": {
-    "anyOf": [
-     {"type": "object", "required": ["prompt"], "additionalProperties": false, "properties": {"model": {}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"]}}},
-     {"type": "object", "required": ["messages"], "properties": {"messages": {"type": "array", "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}}, "minItems": 1}, "add_generation_prompt": {"type": ["boolean", "null"]}}}
-    ]
-   },
-   "Tokens": {"type": "object", "required": ["tokens", "count", "max_model_len"], "properties": {"tokens": {"type": "array", "items": {"type": "integer"}}, "count": {"type": "integer"}, "max_model_len": {"type": "integer"}}},
-   "DetokenizeRequest": {"type": "object", "required": ["tokens"], "additionalProperties": false, "properties": {"model": {}, "tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}},
-   "Text": {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
-   "Status": {"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "loading", "ending"]}}},
-   "Version": {"type": "object", "required": ["version"], "properties": {"version": {"type": "string"}}},
-   "Stats": {"type": "object", "description": "Figures of the last minute, as terrace top and the page show them"},
-   "File": {
-    "type": "object",
-    "required": ["id", "object", "bytes", "created_at", "filename", "purpose"],
-    "properties": {"id": {"type": "string"}, "object": {"const": "file"}, "bytes": {"type": "integer"}, "created_at": {"type": "integer"}, "filename": {"type": "string"}, "purpose": {"type": "string"}, "status": {"type": "string"}}
-   },
-   "Batch": {
-    "type": "object",
-    "required": ["id", "object", "endpoint", "input_file_id", "status", "created_at", "request_counts"],
-    "properties": {
-     "id": {"type": "string"},
-     "object": {"const": "batch"},
-     "endpoint": {"type": "string"},
-     "input_file_id": {"type": "string"},
-     "output_file_id": {"type": ["string", "null"], "description": "Every line's answer, those that failed too"},
-     "status": {"enum": ["validating", "failed", "in_progress", "completed", "cancelling", "cancelled"]},
-     "created_at": {"type": "integer"},
-     "request_counts": {"type": "object", "properties": {"total": {"type": "integer"}, "completed": {"type": "integer"}, "failed": {"type": "integer"}}}
-    }
-   },
-   "BatchRequest": {
-    "type": "object",
-    "required": ["input_file_id", "endpoint"],
-    "additionalProperties": false,
-    "properties": {"input_file_id": {"type": "string"}, "endpoint": {"enum": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}, "completion_window": {"enum": ["24h", null]}, "metadata": {"type": ["object", "null"]}}
-   },
-   "Files": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}}},
-   "Batches": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/Batch"}}}},
-   "Deleted": {"type": "object", "required": ["id", "object", "deleted"], "properties": {"id": {"type": "string"}, "object": {"const": "file"}, "deleted": {"const": true}}}
-  },
-  "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}
- }
-})json";
+  static const std::string document = json::serialize(json::object{
+      {"openapi", "3.1.0"},
+      {"info", json::object{{"title", "terrace"}, {"version", TERRACE_VERSION}, {"description", "OpenAI's API with vLLM's extensions. An unknown field is refused."}}},
+      {"security", json::array{json::object{}, json::object{{"key", json::array()}}}},
+      {"paths", paths()},
+      {"components", components()},
+  });
   return document;
 }
 
