@@ -222,10 +222,13 @@ void Engine::Impl::drain(std::vector<SequenceEvent>& events) {
     }
   }
   for (const SequenceId id : new_cancels) {
-    if (!scheduler.cancel(id)) continue;
+    const std::optional<TokenSources> sources = scheduler.cancel(id);
+    if (!sources) continue;
+    stats.sources += *sources;
     SequenceEvent event;
     event.id = id;
     event.finish = FinishReason::kCancelled;
+    event.sources = *sources;
     events.push_back(std::move(event));
   }
 }

@@ -98,19 +98,21 @@ std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
   return std::nullopt;
 }
 
-bool Scheduler::cancel(SequenceId id) {
+std::optional<TokenSources> Scheduler::cancel(SequenceId id) {
   const auto id_of = [](const SequencePtr& sequence) { return sequence->id; };
   if (const auto it = std::ranges::lower_bound(waiting_, id, {}, id_of); it != waiting_.end() && (*it)->id == id) {
     prefix_hold_.let_go(**it);
+    const TokenSources sources = (*it)->sources;
     waiting_.erase(it);
-    return true;
+    return sources;
   }
   const auto it = std::ranges::lower_bound(running_, id, {}, id_of);
-  if (it == running_.end() || (*it)->id != id) return false;
+  if (it == running_.end() || (*it)->id != id) return std::nullopt;
   pages_.ended(**it);
   stop_running(**it);
+  const TokenSources sources = (*it)->sources;
   running_.erase(it);
-  return true;
+  return sources;
 }
 
 StepPlan Scheduler::plan() {
@@ -208,12 +210,13 @@ int32_t Scheduler::lost_tokens(const Sequence& sequence) const {
   return pages_survive ? sequence.num_computed - sequence.num_published() * options_.page_tokens : sequence.num_computed;
 }
 
-// In order of arrival; the first has the whole pool where nothing runs. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon.
+// In order of arrival; the first has the whole pool where nothing runs. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon, and it keeps its room.
 void Scheduler::admit(StepPlan& plan, int32_t& budget) {
+  int64_t kept = 0;  // frames for those that are passed by
   for (size_t i = 0; i < waiting_.size() && i < kLookAhead;) {
     Sequence& sequence = *waiting_[i];
     prefix_hold_.take(sequence);
-    if (!(running_.empty() && i == 0) && !find_room_for(sequence)) {
+    if (!(running_.empty() && i == 0) && !find_room_for(sequence, kept)) {
       for (size_t k = i; k < waiting_.size(); ++k) prefix_hold_.let_go(*waiting_[k]);
       return;
     }
@@ -222,6 +225,7 @@ void Scheduler::admit(StepPlan& plan, int32_t& budget) {
       if (near && sequence.prefix_pages() == 0) return;
       ++i;
     } else if (!near || is_computing_for(sequence)) {
+      kept += frames_to_come(sequence);
       ++i;
     } else {
       SequencePtr admitted = std::move(waiting_[i]);
@@ -249,20 +253,24 @@ void Scheduler::start(SequencePtr sequence, StepPlan& plan, int32_t& budget) {
   Sequence& admitted = **running_.insert(place, std::move(sequence));
   pages_.adopt_prefix(admitted);
   pages_.copy_partial_page(admitted, plan);
+  pages_.let_unseen_go(admitted);  // the copied tokens moved it on; its pages are counted as of where its chunk begins
   try_schedule(admitted, plan, budget);
 }
 
+// That a waiting sequence needs beside those that its pages have already.
+int64_t Scheduler::frames_to_come(const Sequence& sequence) const { return pages_.num_to_come(sequence) - prefix_hold_.num_with_frame(sequence); }
+
 // Room for all of its present tokens beside what running prompts still have to compute, and a page of growth for each running sequence:
 // who is admitted is not preempted in the next breath.
-bool Scheduler::has_room_for(const Sequence& sequence) const {
-  int64_t needed = pages_.num_to_come(sequence) - prefix_hold_.num_with_frame(sequence);
+bool Scheduler::has_room_for(const Sequence& sequence, int64_t kept) const {
+  int64_t needed = kept + frames_to_come(sequence);
   for (const SequencePtr& other : running_) needed += pages_.num_to_come(*other);
   const int64_t growth = int64_t{num_running()} * num_groups();
   return needed + growth <= tiers_.num_available();
 }
 
-bool Scheduler::find_room_for(const Sequence& sequence) {
-  while (!has_room_for(sequence)) {
+bool Scheduler::find_room_for(const Sequence& sequence, int64_t kept) {
+  while (!has_room_for(sequence, kept)) {
     if (move_out_of_the_way(static_cast<size_t>(pages_for(sequence.num_tokens()))) != TierManager::Readiness::kReady) return false;
   }
   return true;
@@ -291,7 +299,7 @@ int32_t Scheduler::chunk_size(const Sequence& sequence, int32_t budget) const {
   if (sequence.request.prompt_logprobs && sequence.num_computed < scored) count = std::min(count, scored - sequence.num_computed);
   // Where a sequence may be longer than the device's pool, a chunk is not: its pages move out of the way of the next one's.
   if (options_.in_place) count = std::min(count, std::max(options_.num_frames / 2 / num_groups(), 1) * options_.page_tokens);
-  return std::min(count, budget);
+  return std::min({count, budget, kMostRowTokens});
 }
 
 void Scheduler::add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const {

@@ -55,7 +55,7 @@ class Scheduler {
   /// Queues a sequence, or says in a sentence why it can never run.
   std::optional<std::string> submit(SequenceId id, Request request);
   /// False when the id is not in flight.
-  bool cancel(SequenceId id);
+  std::optional<TokenSources> cancel(SequenceId id);
   bool busy() const { return !waiting_.empty() || !running_.empty(); }
 
   /// The next step; plan.rows is empty only when nothing is in flight, or all wait for pages that move.
@@ -90,8 +90,9 @@ class Scheduler {
   void admit(StepPlan& plan, int32_t& budget);
   void unblock(StepPlan& plan, int32_t& budget);
   void start(SequencePtr sequence, StepPlan& plan, int32_t& budget);
-  bool has_room_for(const Sequence& sequence) const;
-  bool find_room_for(const Sequence& sequence);
+  int64_t frames_to_come(const Sequence& sequence) const;
+  bool has_room_for(const Sequence& sequence, int64_t kept) const;
+  bool find_room_for(const Sequence& sequence, int64_t kept);
   bool is_computing_for(const Sequence& waiting) const;
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;

@@ -114,6 +114,7 @@ void SequencePages::adopt_group(Sequence& sequence, size_t index) {
       ++group.num_let_go;
       continue;
     }
+    tiers_.used(page);
     const bool on_device = tiers_.pages().at(page).in(Tier::kDevice);
     if (!on_device) tiers_.read_in_place(page);
     if (on_device) group.on_device.push_back(group.pages.size());
@@ -143,6 +144,7 @@ void SequencePages::copy_partial_page(Sequence& sequence, StepPlan& plan) {
     to.clear();
   }
   for (size_t group = 0; group < to.size(); ++group) {
+    tiers_.used(from[group]);
     plan.copies.push_back({tiers_.place(from[group], Tier::kDevice).frame, to[group]});
     map(sequence, group, {{Tier::kDevice, to[group]}, kNoPage});
   }

@@ -16,6 +16,7 @@ namespace terrace {
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5054;  // "TPLN"
 inline constexpr uint16_t kPlanVersion = 5;
+inline constexpr int32_t kMostRowTokens = 65535;  // as the wire has room for
 
 enum class StepKind : uint16_t { kRun = 0, kStop = 1 };
 

@@ -110,8 +110,11 @@ void DiskFile::reserve() const {
     throw Error(ErrorCode::kIoError, fmt::format("cannot reserve {} MiB for cold pages in {}: {}. Make cache.disk.size smaller or free some room", bytes >> 20, path_, why));
   };
   struct statvfs room = {};
+  struct stat file = {};
+  if (fstat(table_fd_, &file) != 0) no_room(std::strerror(errno));
+  const size_t has = std::min(bytes, static_cast<size_t>(file.st_blocks) * 512);  // where its making was cut off
   // Asked first: a file system that finds out half-way has filled itself up.
-  if (fstatvfs(table_fd_, &room) == 0 && bytes / room.f_frsize > room.f_bavail) {
+  if (fstatvfs(table_fd_, &room) == 0 && (bytes - has) / room.f_frsize > room.f_bavail) {
     no_room(fmt::format("{} MiB are free there", room.f_bavail * room.f_frsize >> 20));
   }
   if (!write_at(encode_header(geometry_), 0)) no_room(std::strerror(errno));

@@ -70,12 +70,15 @@ void DiskTier::run() {
     if (!under_way) started_.wait(lock, [&] { return stop_ || !waiting_.empty(); });
     if (stop_) return;
     while (!waiting_.empty()) {
-      const std::optional<uint32_t> slot = free_slot();
+      std::optional<uint32_t> slot = free_slot();
       if (!slot && num_in_state(Slot::State::kUnderWay) > 0) break;
       DiskTransfer transfer = std::move(waiting_.front());
       waiting_.pop_front();
       lock.unlock();
-      // With every slot lost the disk is as good as gone: all is a miss from here on.
+      if (!slot) {  // all are lost, but a disk that hung may have answered since
+        for (const DiskCompletion& completion : io_->wait(0)) complete(completion);
+        slot = free_slot();
+      }
       slot ? begin(*slot, std::move(transfer)) : end(transfer, MoveOutcome::kIo);
       lock.lock();
     }

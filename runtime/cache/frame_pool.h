@@ -15,7 +15,7 @@ class FramePool {
 
   int32_t num_frames() const { return num_frames_; }
   int32_t num_free() const { return num_frames_ - next_unused_ + static_cast<int32_t>(freed_.size()); }
-  int32_t num_used() const { return num_frames_ - num_free(); }
+  int32_t num_used() const { return num_frames_ - num_free() - num_retired_; }
   /// nullopt when none is free: shortage is not an error (LAW 5).
   std::optional<uint32_t> allocate() {
     if (!freed_.empty()) {
@@ -27,6 +27,8 @@ class FramePool {
     return static_cast<uint32_t>(next_unused_++);
   }
   void release(uint32_t frame) { freed_.push(frame); }
+  /// Instead of release(): it is not handed out again.
+  void retire(uint32_t) { ++num_retired_; }
   /// Takes these very frames, which hold something already: before any other call, in ascending order.
   void claim(uint32_t frame) {
     while (next_unused_ < static_cast<int32_t>(frame)) freed_.push(static_cast<uint32_t>(next_unused_++));
@@ -35,6 +37,7 @@ class FramePool {
 
  private:
   int32_t num_frames_;
+  int32_t num_retired_ = 0;
   int32_t next_unused_ = 0;  // frames from here on were never handed out
   std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> freed_;
 };

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kMovesPerTicket = 4;  // few, so that a page is reported soon after it has come
 constexpr int64_t kPollPauseUs = 50;
+constexpr int64_t kMostWaitUs = 20'000;  // for a disk that hangs: who arrives meanwhile waits as long
 
 bool goes(const PageMove& move, Tier from, Tier to) { return move.from.tier == from && move.to.tier == to; }
 
@@ -151,10 +152,10 @@ void PageStore::take_finished_copies(std::vector<MoveResult>& results) {
 
 std::vector<MoveResult> PageStore::poll(bool wait_for_one) {
   std::vector<MoveResult> results = std::exchange(ended_at_once_, {});
-  for (;;) {
+  for (int64_t waited_us = 0;; waited_us += kPollPauseUs) {
     take_finished_copies(results);
     take_finished_disk_moves(results);
-    if (!results.empty() || !wait_for_one || num_under_way() == 0) return results;
+    if (!results.empty() || !wait_for_one || num_under_way() == 0 || waited_us >= kMostWaitUs) return results;
     clock_.sleep_us(kPollPauseUs);
   }
 }

@@ -1,7 +1,11 @@
 #include "runtime/cache/tier_manager.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
+
+#include "kernels/base/log.h"
 
 namespace terrace {
 namespace {
@@ -9,6 +13,8 @@ namespace {
 constexpr Tier kTiers[] = {Tier::kDevice, Tier::kHost, Tier::kDisk};
 
 size_t index_of(Tier tier) { return static_cast<size_t>(tier); }
+
+constexpr int kMostFailedWrites = 8;  // in a row; then the disk is left alone
 
 bool in_colder_than(const CachedPage& page, Tier tier) {
   return (tier == Tier::kDevice && page.in(Tier::kHost)) || (tier != Tier::kDisk && page.in(Tier::kDisk));
@@ -45,8 +51,11 @@ void TierManager::hold(PageId id) {
   change_holds(page, 1);
   page.request = {};
   refresh(page, id);
+}
+
+void TierManager::used(PageId id) {
   for (const Tier tier : kTiers) {
-    if (page.in(tier)) book(tier).policy->hit(id, now_);
+    if (index_.at(id).in(tier)) book(tier).policy->hit(id, now_);
   }
 }
 
@@ -173,7 +182,7 @@ void TierManager::settle(std::span<const MoveResult> results) {
 bool TierManager::write_behind() {
   constexpr size_t kMostMoving = 64;
   if (!has(Tier::kDisk)) return false;
-  for (PageId id = 0; id < index_.num_ids() && ledger_.size() < kMostMoving && frames(Tier::kDisk).num_free() > 0; ++id) {
+  for (PageId id = 0; id < index_.num_ids() && ledger_.size() < kMostMoving && frames(Tier::kDisk).num_free() > 0 && can_write_disk(); ++id) {
     const CachedPage& page = index_.at(id);
     if (page.in(Tier::kHost) && !page.in(Tier::kDisk) && page.move == 0) start_move(id, Tier::kHost, Tier::kDisk, false);
   }
@@ -244,6 +253,7 @@ void TierManager::start_check(PageId id) {
 // A frame of a tier below the device. From the host a page goes on to the disk first where it is not there and there is room (also one that the device
 // has: it would be gone with that copy), and its frame comes free in a later step.
 std::optional<uint32_t> TierManager::take_cold_frame(Tier tier) {
+  if (tier == Tier::kDisk && !can_write_disk()) return std::nullopt;
   if (const std::optional<uint32_t> frame = book(tier).frames.allocate()) return frame;
   const std::optional<PageId> victim = book(tier).policy->victim();
   if (!victim) return std::nullopt;
@@ -260,6 +270,7 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
   const bool colder = settled.to.tier > settled.from.tier;
   if (page.leaving) --leaving_[index_of(settled.from.tier)];
   const bool leaves = std::exchange(page.leaving, false) && page.holds == 0;
+  if (settled.to.tier == Tier::kDisk) count_disk_write(settled.outcome);
   if (settled.outcome == MoveOutcome::kDone) {
     if (check) {
       page.verified = page.holds > 0;
@@ -269,7 +280,9 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
     }
     if (leaves) drop_copy(id, settled.from.tier);
   } else {
-    if (!check) book(settled.to.tier).frames.release(settled.to.frame);
+    FramePool& target = book(settled.to.tier).frames;
+    const bool is_broken = settled.outcome == MoveOutcome::kIo && settled.to.tier == Tier::kDisk;  // the lowest: it would be the next to be handed out
+    if (!check) is_broken ? target.retire(settled.to.frame) : target.release(settled.to.frame);
     ++stats_.failed[index_of(settled.from.tier)];
     if (settled.outcome == MoveOutcome::kChecksum) ++stats_.checksum_failures;
     // What could not be read is gone; what could not be written is kept where it needn't go.
@@ -279,6 +292,16 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
   refresh(page, id);
   index_.erase_if_unused(id);
 }
+
+void TierManager::count_disk_write(MoveOutcome outcome) {
+  if (outcome == MoveOutcome::kDone) failed_writes_ = 0;
+  if (outcome != MoveOutcome::kIo || !can_write_disk()) return;
+  if (++failed_writes_ == kMostFailedWrites) {
+    log_warning(fmt::format("{} writes to the disk tier failed one after another: no more pages go there, those that it has are still read. Look after the disk of cache.disk.path and start again", failed_writes_));
+  }
+}
+
+bool TierManager::can_write_disk() const { return failed_writes_ < kMostFailedWrites; }
 
 void TierManager::add_copy(PageId id, Tier tier, uint32_t frame) {
   CachedPage& page = index_.at(id);

@@ -66,7 +66,7 @@ class TierManager {
   /// Of these, the ones that hold nothing.
   int32_t num_free() const { return frames(Tier::kDevice).num_free(); }
   int32_t num_frames(Tier tier) const { return frames(tier).num_frames(); }
-  int32_t num_used(Tier tier) const { return frames(tier).num_frames() - frames(tier).num_free(); }
+  int32_t num_used(Tier tier) const { return frames(tier).num_used(); }
   /// Device frames that cannot be had now: a sequence's own, and pages that are held or moving.
   int32_t num_in_use() const { return options_.num_frames[0] - num_available(); }
 
@@ -76,8 +76,10 @@ class TierManager {
   PageRef place(PageId page, Tier tier) const { return {tier, index_.at(page).frame[static_cast<size_t>(tier)]}; }
   std::optional<PageId> find(const PageKey& key, std::span<const int32_t> tokens) const;
   PrefixIndex::Partial longest_partial(const PageKey& parent_key, std::span<const int32_t> tokens) const;
-  /// Keeps a page where it is until let_go(); counts as a use of it.
+  /// Keeps a page where it is until let_go().
   void hold(PageId page);
+  /// A sequence goes on from it. Who waits holds and lets go many times over, which says nothing of the page.
+  void used(PageId page);
   void let_go(PageId page);
   /// A request of this priority that holds the page has ended: what its policies judge the page by from now on.
   void ended(PageId page, const EndedRequest& request, int32_t priority);
@@ -138,6 +140,8 @@ class TierManager {
   void write_published();
   void keep_free(Tier tier, int32_t wanted);
   void finish(const TransferLedger::Settled& settled);
+  void count_disk_write(MoveOutcome outcome);
+  bool can_write_disk() const;
 
   Options options_;
   PrefixIndex index_;
@@ -146,6 +150,7 @@ class TierManager {
   MovePlan planned_;
   std::vector<PageId> published_;  // and not yet on their way to the host
   std::array<int32_t, kNumTiers> leaving_ = {};  // moves in flight that give up a copy in a tier
+  int failed_writes_ = 0;          // to the disk, since the last that was done
   int32_t num_idle_ = 0;           // device copies that are neither in use nor moving
   int32_t num_clean_ = 0;          // of these, the ones that a colder tier has too
   int64_t now_ = 0;                // the step

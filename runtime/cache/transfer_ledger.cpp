@@ -8,7 +8,9 @@
 namespace terrace {
 
 uint32_t TransferLedger::start(PageId page, PageRef from, PageRef to) {
-  in_flight_[++last_id_] = {{page, from, to, MoveOutcome::kDone}, num_ranks_};
+  do ++last_id_;
+  while (last_id_ == 0 || in_flight_.contains(last_id_));  // ids come round; 0 is a page that doesn't move
+  in_flight_[last_id_] = {{page, from, to, MoveOutcome::kDone}, num_ranks_};
   return last_id_;
 }
 

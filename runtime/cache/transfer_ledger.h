@@ -24,7 +24,8 @@ class TransferLedger {
     MoveOutcome outcome = MoveOutcome::kDone;  // the worst of the ranks'
   };
 
-  explicit TransferLedger(int num_ranks) : num_ranks_(num_ranks) {}
+  /// `last_id`: the first move has the id after it.
+  explicit TransferLedger(int num_ranks, uint32_t last_id = 0) : num_ranks_(num_ranks), last_id_(last_id) {}
 
   /// Books a move; its id.
   uint32_t start(PageId page, PageRef from, PageRef to);
@@ -44,7 +45,7 @@ class TransferLedger {
   void measure(std::span<const MoveResult> results);
 
   int num_ranks_;
-  uint32_t last_id_ = 0;
+  uint32_t last_id_;
   std::unordered_map<uint32_t, Entry> in_flight_;
   std::array<std::optional<double>, kNumTiers> us_per_page_;
 };

@@ -69,6 +69,10 @@ TEST_P(CacheScheduleTest, EveryRowAttendsTheTokensOfItsSequence) {
     for (int groups = pick(1, 3); groups > 0; --groups) options.windows.push_back(window());
     options.num_frames *= pick(1, 3);
   }
+  if (pick(0, 2) == 0) {  // just enough for the longest sequence alone
+    options.num_frames = 0;
+    for (const AttentionWindow& each : options.windows) options.num_frames += static_cast<int32_t>(PagesInSight(each, options.page_tokens, options.max_tokens_per_step).most_at_a_time(options.context_length));
+  }
   options.in_place = options.windows.front().size == 0 && options.num_host_frames > 1 && pick(0, 1) > 0;
   Scheduler scheduler(options);
   CacheWorld world({.page_tokens = options.page_tokens, .num_frames = {options.num_frames, options.num_host_frames, options.num_disk_frames},
@@ -233,6 +237,63 @@ TEST(PrefixCacheTest, APoolOfATenthOfTheDemandDoesNotThrash) {
     EXPECT_LE(computed, 20 * 70 * 5 / 4) << host_frames;  // at most a quarter of it twice
     EXPECT_LE(static_cast<int64_t>(world.num_moved()), generated) << host_frames;
   }
+}
+
+// Copied tokens move its window on before its first chunk.
+TEST(PrefixCacheTest, ACopiedPageNeedsNoFrameMoreThanASequenceMayHave) {
+  Scheduler::Options options = small_options();
+  options.windows = {{6, 0}};
+  options.max_tokens_per_step = 6;
+  options.max_sequences = 1;
+  options.num_frames = static_cast<int32_t>(PagesInSight(options.windows.front(), 4, 6).most_at_a_time(64));
+  Scheduler scheduler(options);
+  Request longer = count_up(36, 1);
+  run_to_end(scheduler, 1, longer);
+  longer.prompt.pop_back();
+  for (int32_t i = 0; i < 20; ++i) longer.prompt.push_back(100 + i);
+  EXPECT_EQ(run_to_end(scheduler, 2, longer).device, 35);
+}
+
+// Its pages come from the disk by a host tier that holds a third of them at a time; whoever comes later may not have the room that it waits for.
+TEST(PrefixCacheTest, YoungerSequencesDoNotTakeTheRoomOfOneThatFetches) {
+  Scheduler::Options options = small_options();
+  options.num_frames = 40;
+  options.num_host_frames = 10;
+  options.num_disk_frames = 200;
+  options.context_length = 160;
+  options.max_sequences = 20;
+  options.fetch = FetchRule::kAlways;
+  Scheduler scheduler(options);
+  CacheWorld world({.page_tokens = 4, .num_frames = {40, 10, 200}, .num_slots = 20, .num_ranks = 1, .fail_one_in = 0, .seed = 1});
+  SequenceId next_id = 1;
+  std::map<SequenceId, int32_t> started;  // step
+  int32_t step = 0;
+  const auto run_step = [&] {
+    const StepPlan plan = scheduler.plan();
+    world.execute(plan, scheduler);
+    ++step;
+    for (const PlanRow& row : plan.rows) {
+      started.try_emplace(scheduler.sequence(row).id, step);
+      scheduler.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
+    }
+  };
+  const auto settle = [&] {
+    while (scheduler.busy() || scheduler.tiers().moving()) run_step();
+    while (scheduler.tiers().write_out()) run_step();
+  };
+  const Request long_one = count_up(121, 1);
+  ASSERT_FALSE(scheduler.submit(next_id++, long_one));
+  settle();
+  ASSERT_FALSE(scheduler.submit(next_id, long_one));
+  const SequenceId waiting = next_id++;
+  for (int i = 0; i < 400 && !started.contains(waiting); ++i) {
+    Request request = count_up(24, 12);
+    for (int32_t& token : request.prompt) token += 1000 * (i + 1);
+    ASSERT_FALSE(scheduler.submit(next_id++, request));
+    run_step();
+  }
+  ASSERT_TRUE(started.contains(waiting)) << "overtaken by " << started.size() - 2;
+  EXPECT_LE(started.size(), 12u);
 }
 
 TEST(PrefixCacheTest, OffKeepsNothing) {

@@ -42,6 +42,16 @@ TEST_F(PageOriginTest, EverythingThatTheBytesDependOnIsInIt) {
       [&](PageOriginInputs&) { model_.sparse.mode = SparseReading::Mode::kTop; },
       [&](PageOriginInputs&) { model_.sparse.pages = 3; },
       [&](PageOriginInputs&) { model_.architecture = "qwen2"; },
+      [&](PageOriginInputs&) { model_.rms_eps = 1e-6f; },
+      [&](PageOriginInputs&) { model_.attention_scale *= 2; },
+      [&](PageOriginInputs&) { model_.embedding_scale = 2; },
+      [&](PageOriginInputs&) { model_.gate_activation = GateActivation::kGeluTanh; },
+      [&](PageOriginInputs&) { model_.head_norms = true; },
+      [&](PageOriginInputs&) { model_.post_norms = true; },
+      [&](PageOriginInputs&) { model_.windows.front() = 8; },
+      [&](PageOriginInputs&) { model_.rope.inverse_frequency.back() *= 2; },
+      [&](PageOriginInputs&) { model_.rope.attention_factor = 2; },
+      [&](PageOriginInputs&) { model_.window_rope = model_.rope; },
   };
   for (size_t i = 0; i < changes.size(); ++i) {
     PageOriginInputs changed = inputs();

@@ -217,6 +217,14 @@ TEST(StepPlanTest, ADecodeStepOf256RowsStaysUnder4KB) {
   EXPECT_LT(encode(plan).size(), 4096u);
 }
 
+TEST(StepPlanTest, ARowHasNoMoreTokensThanTheWireHasRoomFor) {
+  Scheduler scheduler({.max_tokens_per_step = 70'000, .max_sequences = 4, .page_tokens = 64, .num_frames = 1100, .context_length = 70'400});
+  scheduler.submit(1, make_request(66'000, 1));
+  const StepPlan plan = decode_plan(encode(scheduler.plan()));
+  ASSERT_EQ(plan.rows.size(), 1u);
+  EXPECT_EQ(plan.rows[0].num_tokens, kMostRowTokens);
+}
+
 TEST(StepPlanTest, RefusesDamagedBytes) {
   Scheduler scheduler(small_options());
   scheduler.submit(1, make_request(6, 2));

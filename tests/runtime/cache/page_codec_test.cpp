@@ -72,7 +72,7 @@ TEST_F(PageCodecTest, LinksCountTheBytesThatAreStored) {
   slow.link = {.bytes_per_second = static_cast<double>(stored_.page_stride) * 1000};  // 1,000 us a page
   PageStore store(pools_.backend(), slow);
   store.start(std::vector{evict(0, 0, 0, kKey)}, {});
-  const std::vector<MoveResult> results = store.poll(true);
+  const std::vector<MoveResult> results = testing::wait_for_results(store);
   ASSERT_EQ(results.size(), 1u);
   EXPECT_EQ(results[0].bytes, stored_.page_stride);
   EXPECT_GE(results[0].us, 1000);

@@ -199,6 +199,16 @@ TEST_P(PageStoreDiskTest, ADiskThatAnswersNothingAnyMoreIsAMissEachTime) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(read_page(store, 0, key(0)), kIo);  // more than there are slots
 }
 
+TEST_P(PageStoreDiskTest, ADiskThatHungAndAnswersAgainIsUsedAgain) {
+  PageStore store(pools_.backend(), faulty_options());
+  write_pages(store, 2);
+  fault_ = DiskFault::kLate;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(read_page(store, 0, key(0)), kIo);  // more than there are slots
+  fault_ = DiskFault::kNone;
+  EXPECT_EQ(read_page(store, 0, key(0)), kDone);
+  EXPECT_EQ(pools_.read(7), pools_.read(0));
+}
+
 TEST_P(PageStoreDiskTest, ACompletionThatComesTwiceCountsOnce) {
   PageStore store(pools_.backend(), faulty_options());
   fault_ = DiskFault::kTwice;

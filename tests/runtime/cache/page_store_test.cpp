@@ -79,7 +79,7 @@ TEST(PageStoreTest, ResultsTellTimeAndBytesOverAModelledLink) {
   store.start(std::vector{evict(7, 0, 0, kKeys[0])}, {});
   EXPECT_TRUE(store.poll(false).empty());
   EXPECT_EQ(store.num_under_way(), 1u);
-  const std::vector<MoveResult> results = store.poll(true);
+  const std::vector<MoveResult> results = testing::wait_for_results(store);
   ASSERT_EQ(results.size(), 1u);
   EXPECT_EQ(results[0].id, 7u);
   EXPECT_EQ(results[0].bytes, pools.kPageBytes);

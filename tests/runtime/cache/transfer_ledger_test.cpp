@@ -25,6 +25,15 @@ TEST(TransferLedgerTest, AMoveHasEndedWhenEveryRankSaysSoAndAsTheWorstOfThemSays
   EXPECT_THROW(ledger.settle(std::vector<MoveResult>{{.id = id}}), Error);
 }
 
+TEST(TransferLedgerTest, IdsComeRoundWithoutZeroAndWithoutThoseInFlight) {
+  TransferLedger ledger(1, UINT32_MAX - 1);
+  EXPECT_EQ(ledger.start(7, kHostFrame, kDeviceFrame), UINT32_MAX);
+  EXPECT_EQ(ledger.start(8, kHostFrame, kDeviceFrame), 1u);
+  TransferLedger again(1, UINT32_MAX);
+  EXPECT_EQ(again.start(7, kHostFrame, kDeviceFrame), 1u);
+  EXPECT_EQ(again.start(8, kHostFrame, kDeviceFrame), 2u);
+}
+
 TEST(TransferLedgerTest, ARateIsTheTimeALinkWasBusyForEachPage) {
   TransferLedger ledger(1);
   EXPECT_EQ(ledger.us_per_page(Tier::kHost), std::nullopt);

@@ -87,7 +87,7 @@ void CacheWorld::finish_some(bool at_least_one, Scheduler& scheduler) {
       const MoveFate fate = options_.fate ? options_.fate(moving.move) : draw_fate(at_least_one && i == 0);
       if (fate == MoveFate::kNotYet) continue;
       const bool fails = fate == MoveFate::kFailed;
-      const MoveOutcome outcome = !fails ? MoveOutcome::kDone : rng_() % 2 == 0 ? MoveOutcome::kChecksum : MoveOutcome::kIo;
+      const MoveOutcome outcome = !fails ? MoveOutcome::kDone : options_.fate || rng_() % 2 == 0 ? MoveOutcome::kChecksum : MoveOutcome::kIo;
       if (fails) std::ranges::fill(moving.bytes, kGarbage);
       reports[static_cast<size_t>(moving.ranks_left[k])].push_back({moving.move.id, outcome, 10, 10, 100});
       moving.ranks_left.erase(moving.ranks_left.begin() + static_cast<std::ptrdiff_t>(k));

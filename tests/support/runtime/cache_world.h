@@ -28,7 +28,7 @@ class CacheWorld {
     int num_ranks = 1;
     int fail_one_in = 0;  // moves; 0: none fails
     uint32_t seed = 1;
-    std::function<MoveFate(const PageMove&)> fate = {};  // asked for each rank that has not reported the move; empty: random
+    std::function<MoveFate(const PageMove&)> fate = {};  // asked for each rank that has not reported the move, failures are checksums'; empty: random
   };
   using Page = std::vector<int32_t>;
   struct Moving {

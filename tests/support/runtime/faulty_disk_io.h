@@ -12,7 +12,7 @@
 
 namespace terrace::testing {
 
-enum class DiskFault { kNone, kNoSpace, kReadError, kShort, kTornWrite, kFlippedBit, kMisplaced, kDropped, kTwice };
+enum class DiskFault { kNone, kNoSpace, kReadError, kShort, kTornWrite, kFlippedBit, kMisplaced, kDropped, kLate, kTwice };  // kLate: answered once the fault is over
 
 class FaultyDiskIo : public DiskIo {
  public:
@@ -28,6 +28,7 @@ class FaultyDiskIo : public DiskIo {
       case DiskFault::kReadError: result = -EIO; break;
       case DiskFault::kShort: result = bytes / 2; break;
       case DiskFault::kDropped: return;
+      case DiskFault::kLate: late_.push_back({request.slot, bytes}); return;
       case DiskFault::kTornWrite: {  // says that all is well
         if (request.write && pwrite(fd_, request.data, request.bytes / 2, offset) < 0) result = -errno;
         break;
@@ -42,12 +43,15 @@ class FaultyDiskIo : public DiskIo {
     completions_.push_back({request.slot, result});
     if (fault_ == DiskFault::kTwice) completions_.push_back({request.slot, result});
   }
-  std::vector<DiskCompletion> wait(int64_t) override { return std::exchange(completions_, {}); }
+  std::vector<DiskCompletion> wait(int64_t) override {
+    if (fault_ != DiskFault::kLate) completions_.insert(completions_.end(), late_.begin(), late_.end()), late_.clear();
+    return std::exchange(completions_, {});
+  }
 
  private:
   int fd_;
   const std::atomic<DiskFault>& fault_;
-  std::vector<DiskCompletion> completions_;
+  std::vector<DiskCompletion> completions_, late_;
 };
 
 }  // namespace terrace::testing

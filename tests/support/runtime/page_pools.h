@@ -57,13 +57,21 @@ inline PageMove load(uint32_t id, uint32_t disk, uint32_t host, PageKey key) {
   return {id, {Tier::kDisk, disk}, {Tier::kHost, host}, key};
 }
 
+/// Of one move at least, if any is under way; however fast a clock of the test's own runs.
+inline std::vector<MoveResult> wait_for_results(PageStore& store) {
+  std::vector<MoveResult> results;
+  do results = store.poll(true);
+  while (results.empty() && store.num_under_way() > 0);
+  return results;
+}
+
 /// Starts the moves (of consecutive ids) and waits for all; outcomes in the order of ids.
 inline std::vector<MoveOutcome> carry_out(PageStore& store, const std::vector<PageMove>& moves,
                                           const std::vector<PageRecord>& records = {}) {
   store.start(moves, records);
   std::vector<MoveOutcome> outcomes(moves.size());
   for (size_t num_ended = 0; num_ended < moves.size();) {
-    const std::vector<MoveResult> results = store.poll(true);
+    const std::vector<MoveResult> results = wait_for_results(store);
     if (results.empty()) throw std::runtime_error("a move was never reported");
     for (const MoveResult& result : results) {
       const size_t index = result.id - moves.front().id;

@@ -17,7 +17,11 @@ Request count_up(int prompt, int max_tokens) {
 TokenSources run_to_end(Scheduler& scheduler, SequenceId id, const Request& request) {
   EXPECT_EQ(scheduler.submit(id, request), std::nullopt);
   TokenSources sources;
-  while (scheduler.busy()) {
+  for (int step = 0; scheduler.busy(); ++step) {
+    if (step == 10'000) {
+      ADD_FAILURE() << "no end of sequence " << id;
+      break;
+    }
     for (const PlanRow& row : scheduler.plan().rows) {
       sources = scheduler.sequence(row).sources;
       scheduler.commit(row, row.output == RowOutput::kNone ? std::nullopt : std::optional(7));
