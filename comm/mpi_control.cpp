@@ -59,6 +59,8 @@ void MpiControl::broadcast(Bytes& bytes) {
     }
   }
   host_.broadcast(bytes);
+  // MPI moves a large message on only while it is called, and who waits for a device next, which waits for the other hosts, calls nothing.
+  if (link_ != nullptr && rank() == 0) link_->flush();
 }
 
 std::vector<Bytes> MpiControl::gather(std::span<const std::byte> bytes) {

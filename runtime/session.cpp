@@ -180,6 +180,9 @@ void Session::Impl::open_backend() {
 }
 
 void Session::Impl::connect_devices() {
+  if (!group.mpi && group.size > 1 && group.rank == 0) {
+    log_warning(fmt::format("ranks as threads of one process may wait for each other for ever on several GPUs (docs/cuda.md): start them with mpirun -n {}", group.size));
+  }
   const int64_t hidden = model.hidden_size;
   DeviceLink link;
   link.stream = backend->stream();

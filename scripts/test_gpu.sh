@@ -15,6 +15,8 @@ cache=${TERRACE_CACHE:-$HOME/.cache/terrace}
 model=${1:-$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf}
 folder=build/cuda
 export TERRACE_CUDA_MODULE=$PWD/$folder/libterrace_cuda.so TERRACE_TEST_MODEL=$model
+# Ranks as threads: a kernel that is loaded late may wait for one that waits for another rank.
+export CUDA_MODULE_LOADING=EAGER
 gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
 log=$(mktemp)
 scratch=$(mktemp -d)

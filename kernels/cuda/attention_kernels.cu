@@ -127,11 +127,14 @@ int attention_blocks_per_multiprocessor(const AttentionKind& kind, AttentionTile
   return by_shared < 1 ? 1 : by_shared < entry.min_blocks ? by_shared : entry.min_blocks;
 }
 
-void prepare_attention(const AttentionKind& kind) {
+bool prepare_attention(const AttentionKind& kind, bool with_sinks, const cudaDeviceProp& device) {
+  const auto most = static_cast<int>(device.sharedMemPerBlockOptin);
   for (const AttentionTile tile : {AttentionTile::kNarrow, AttentionTile::kWide}) {
     const attention::Entry entry = attention::find_entry(kind, tile);
-    allow_shared_bytes("giving attention its shared memory", entry.kernel, entry.shared_bytes);
+    if (entry.shared_bytes - (with_sinks ? 0 : entry.sinks_bytes) > most) return false;
+    allow_shared_bytes("giving attention its shared memory", entry.kernel, entry.shared_bytes < most ? entry.shared_bytes : most);
   }
+  return true;
 }
 
 void start_attention(const AttentionKind& kind, AttentionTile tile, int num_blocks, const AttentionParams& params, cudaStream_t stream) {

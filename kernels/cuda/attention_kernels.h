@@ -107,8 +107,8 @@ struct AttentionKind {
 
 /// Blocks of a tile's kernel that fit on a multiprocessor, by registers and by shared memory.
 int attention_blocks_per_multiprocessor(const AttentionKind& kind, AttentionTile tile, const cudaDeviceProp& device);
-/// Once per kind and process and device, before the first start_attention().
-void prepare_attention(const AttentionKind& kind);
+/// Once per kind and process and device, before the first start_attention(). False: a block of this device may not have as much shared memory.
+bool prepare_attention(const AttentionKind& kind, bool with_sinks, const cudaDeviceProp& device);
 /// `num_blocks` blocks walk the units; any number gives the same bits.
 void start_attention(const AttentionKind& kind, AttentionTile tile, int num_blocks, const AttentionParams& params, cudaStream_t stream);
 /// `num_blocks` blocks walk the joins.

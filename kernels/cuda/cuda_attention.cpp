@@ -73,7 +73,10 @@ CudaAttention::Plan& CudaAttention::plan_for(const AttentionArgs& args) {
 CudaAttention::Plan& CudaAttention::add_plan(Geometry geometry) {
   std::erase_if(plans_, [this](const Plan& plan) { return plan.last_step != step_; });
   Plan& plan = plans_.emplace_back();
-  prepare_attention(geometry.kind);
+  if (!prepare_attention(geometry.kind, geometry.window.sinks > 0, device_.properties())) {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("heads of {} dims{} need more shared memory than a block of this device may have ({} KiB): say backend: cpu", geometry.kind.head_dim,
+                                                      geometry.window.sinks > 0 ? " with attention.sinks" : "", device_.properties().sharedMemPerBlockOptin >> 10));
+  }
   const auto blocks = [&](AttentionTile tile) { return device_.num_multiprocessors() * attention_blocks_per_multiprocessor(geometry.kind, tile, device_.properties()); };
   plan.blocks_narrow = blocks(AttentionTile::kNarrow);
   plan.blocks_wide = blocks(AttentionTile::kWide);

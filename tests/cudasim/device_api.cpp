@@ -17,8 +17,8 @@ cudaDeviceProp properties_of(int device) {
   p.uuid.bytes[0] = static_cast<char>(device + 1);
   p.totalGlobalMem = settings().device_bytes;
   p.sharedMemPerBlock = kSharedBytes;
-  p.sharedMemPerBlockOptin = kSharedBytesOptIn;
-  p.sharedMemPerMultiprocessor = kSharedBytesPerMultiprocessor;
+  p.sharedMemPerBlockOptin = shared_bytes_opt_in(settings().compute_capability);
+  p.sharedMemPerMultiprocessor = shared_bytes_per_multiprocessor(settings().compute_capability);
   p.reservedSharedMemPerBlock = kSharedBytesReserved;
   p.regsPerBlock = p.regsPerMultiprocessor = kRegisters;
   p.warpSize = kWarpLanes;

@@ -57,7 +57,7 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
     const KernelImage& image = image_of("cudaFuncSetAttribute", function);
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) unsupported("cudaFuncSetAttribute of another attribute than shared memory");
-    if (value < 0 || static_cast<size_t>(value) + static_shared_bytes(image) > kSharedBytesOptIn) return cudaErrorInvalidValue;
+    if (value < 0 || static_cast<size_t>(value) + static_shared_bytes(image) > shared_bytes_opt_in(settings().compute_capability)) return cudaErrorInvalidValue;
     device.allowed_shared_bytes[function] = value;
     return cudaSuccess;
   });
@@ -87,7 +87,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* num_blocks, const
     const int warps = (threads + kWarpLanes - 1) / kWarpLanes;
     const size_t shared = static_shared_bytes(image) + shared_bytes + kSharedBytesReserved;
     const int by_registers = kRegisters / (warps * kWarpLanes * kAssumedRegisters);
-    *num_blocks = std::min({kMaxThreadsPerMultiprocessor / (warps * kWarpLanes), static_cast<int>(kSharedBytesPerMultiprocessor / shared), by_registers, kMaxBlocksPerMultiprocessor});
+    *num_blocks = std::min({kMaxThreadsPerMultiprocessor / (warps * kWarpLanes), static_cast<int>(shared_bytes_per_multiprocessor(settings().compute_capability) / shared), by_registers, kMaxBlocksPerMultiprocessor});
     return cudaSuccess;
   });
 }

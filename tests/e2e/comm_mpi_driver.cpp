@@ -94,6 +94,18 @@ int idle(RankGroup& group) {
   return 0;
 }
 
+/// Rank 0 hands out a plan and then calls nothing of MPI's for 2 s, as where it waits for a device.
+int large_plan(RankGroup& group) {
+  group.control->barrier();
+  const Clock::time_point start = Clock::now();
+  Bytes plan(size_t{1} << 20);
+  group.control->broadcast(plan);
+  if (group.rank == 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+  else if (seconds_since(start) < 1) fmt::print("the plan came at once\n");
+  group.control->barrier();
+  return 0;
+}
+
 /// Best and mean time of `action` on rank 0, in us.
 void time_it(RankGroup& group, const std::string& name, int rounds, const std::function<void()>& action) {
   for (int i = 0; i < rounds / 10 + 1; ++i) action();
@@ -138,7 +150,7 @@ struct Mode {
   int (*body)(RankGroup&);
 };
 constexpr Mode kModes[] = {{"check", check}, {"die", die}, {"abort", abort_while_waiting}, {"abort_busy", abort_while_busy}, {"same_error", same_error},
-                           {"other_code", other_code}, {"leave_apart", leave_apart}, {"idle", idle}, {"bench", bench}};
+                           {"other_code", other_code}, {"leave_apart", leave_apart}, {"idle", idle}, {"large_plan", large_plan}, {"bench", bench}};
 
 }  // namespace
 }  // namespace terrace

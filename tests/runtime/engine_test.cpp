@@ -115,15 +115,19 @@ TEST(EngineTest, CancelledSequencesEndAndTheRestGoesOn) {
     engine.cancel(a);
     engine.cancel(12345);
     FinishReason end_a = FinishReason::kNone, end_b = FinishReason::kNone;
+    TokenSources sources;
     while (engine.busy()) {
       for (const SequenceEvent& event : engine.step()) {
         if (event.finish == FinishReason::kNone) continue;
         (event.id == a ? end_a : end_b) = event.finish;
+        sources += event.sources;
       }
     }
     EXPECT_EQ(end_a, FinishReason::kCancelled);
     EXPECT_EQ(end_b, FinishReason::kLength);
     EXPECT_EQ(b, a + 1);
+    EXPECT_EQ(sources.computed, 20 + 20 + 4);  // also of the one that was cancelled, after its prompt
+    EXPECT_EQ(engine.stats().sources.computed, sources.computed);
     engine.stop();
     return 0;
   });
