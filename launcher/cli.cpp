@@ -31,7 +31,7 @@ constexpr int kUsageExit = 2;
 
 constexpr const char* kExitCodes = R"(Exit codes: 0 success; 1 a bug in terrace; 2 a wrong command line, configuration or input; 3 a model or file that
 is missing, damaged or unsupported; 4 not enough memory; 5 the result could not be written; 6 a rank was lost; 130 and 143
-after Ctrl-C and SIGTERM. All ranks leave with the same code.)";
+after Ctrl-C and SIGTERM. All ranks leave with the same code; of a signal mpirun itself makes 1.)";
 
 constexpr const char* kRunExamples = R"(Examples:
   terrace run configs/smollm2.yaml -p "Why is the sky blue?"
@@ -39,7 +39,7 @@ constexpr const char* kRunExamples = R"(Examples:
   terrace run model.gguf --raw -p "The capital of France is" --max-tokens 5
   terrace run configs/smollm2.yaml -p "A poem." --temperature 0.8 --seed 7
   mpirun -n 2 terrace run configs/smollm2.yaml -p "..."     (after: source scripts/mpi_env.sh)
-A dummy model (model.load: dummy) has no tokenizer: the prompt's bytes are its ids, and ids are printed; it needs --raw.)";
+A dummy model (model.load: dummy) has no tokenizer: the prompt's bytes are its ids, and ids are printed.)";
 
 constexpr const char* kBatchExamples = R"(Examples:
   terrace batch configs/smollm2.yaml --input requests.jsonl --output results.jsonl

@@ -104,7 +104,7 @@ std::vector<ConfigKey> serving_keys() {
       {"cache.format", kv_format_value([](Config& c) -> KvFormat& { return c.cache.format; }),
        "Number format of keys and values in the cache. Q8 keeps them as 8-bit integers, with one scale for each token and head: half the memory of F16, "
        "hardly a loss (docs/performance.md); Q8/F16: keys only. Q8/Q4: values of 4 bits, 27 % less than Q8 for a small loss; Q4: keys too, "
-       "a third of F16 and a loss that shows. 4 bits are for the CPU only. F8: floats of 8 bits (e4m3) without a scale, 6 % less than Q8 for heads of 64 and a little more lost."},
+       "a third of F16 and a loss that shows. F8: floats of 8 bits (e4m3) without a scale, 6 % less than Q8 for heads of 64 and a little more lost."},
       {"cache.device", memory_value([](Config& c) -> MemorySize& { return c.cache.device; }),
        "Memory of each rank for KV pages. A share is of what is left to the rank after weights and workspace."},
       {"cache.prefixes", flag_value([](Config& c) -> bool& { return c.cache.prefixes; }),
@@ -113,7 +113,7 @@ std::vector<ConfigKey> serving_keys() {
        "The second tier: memory of each rank's host for pages that the device has no room for. A share is of what is left to the rank; 0 is none."},
       {"cache.host_format", choice_value([](Config& c) -> S& { return c.cache.host_format; }, {"same", "Q8"}),
        "Number format of pages in the host tier and on disk: `same` as cache.format, or Q8: half the memory of F16, so twice the pages, rounded on their way out and back. What is computed from fetched pages then differs "
-       "by about what cache.format Q8 costs, and the same request may give another text when its pages were fetched. CPU only, and not with cache.in_place."},
+       "by about what cache.format Q8 costs, and the same request may give another text when its pages were fetched. CPU only, and not with cache.in_place or attention.sparse."},
       {"cache.in_place", flag_value([](Config& c) -> bool& { return c.cache.in_place; }),
        "Pages of the host tier are read where they lie, once verified, instead of being fetched; a sequence may then be as long as cache.host holds, whatever cache.device is. A GPU reads them over its link."},
       {"cache.fetch", choice_value([](Config& c) -> S& { return c.cache.fetch; }, {"auto", "always", "never"}),
@@ -122,11 +122,11 @@ std::vector<ConfigKey> serving_keys() {
        "Which page a full tier gives up first: `lru`, the one unused longest; `reuse`, the one least likely to be asked for again, as learnt from what was."},
       {"cache.disk.path", text_value([](Config& c) -> S& { return c.cache.disk.path; }, "the path of a file, or none"),
        "The third tier: a file of pages for each rank, PATH.rank0 and so on, which the next run of the same model finds again, also after a crash. A relative path is relative to the current folder."},
-      {"cache.disk.size", optional_memory_value([](Config& c) -> MemorySize& { return c.cache.disk.size; }),
+      {"cache.disk.size", optional_bytes_value([](Config& c) -> MemorySize& { return c.cache.disk.size; }),
        "Size of each rank's file, all of it reserved at the start."},
       {"cache.disk.io", choice_value([](Config& c) -> S& { return c.cache.disk.io; }, {"auto", "io_uring", "threads"}),
        "How the file is read and written: by io_uring, or by threads where the system forbids it; auto tries."},
-      {"cache.link.bandwidth", optional_memory_value([](Config& c) -> MemorySize& { return c.cache.link.bandwidth; }),
+      {"cache.link.bandwidth", optional_bytes_value([](Config& c) -> MemorySize& { return c.cache.link.bandwidth; }),
        "CPU backend, whose two tiers are the same memory: bytes per second at which pages may go from one to the other, each way, to see what a device's link would do. 0: as fast as copying is."},
       {"cache.link.latency_us", integer_value([](Config& c) -> I& { return c.cache.link.latency_us; }, 0, 10000000),
        "Likewise: microseconds that a move takes at least."},
@@ -159,9 +159,9 @@ std::vector<ConfigKey> server_keys() {
        "The model's name in answers; requests may name this one only. none: the name that the model file gives."},
       {"server.max_connections", integer_value([](Config& c) -> I& { return c.server.max_connections; }, 1, kMany),
        "Connections open at a time; further ones are answered with 503."},
-      {"server.max_body", optional_memory_value([](Config& c) -> MemorySize& { return c.server.max_body; }),
+      {"server.max_body", bytes_value([](Config& c) -> MemorySize& { return c.server.max_body; }),
        "The largest request body; a larger one is answered with 413."},
-      {"server.max_bodies", optional_memory_value([](Config& c) -> MemorySize& { return c.server.max_bodies; }),
+      {"server.max_bodies", optional_bytes_value([](Config& c) -> MemorySize& { return c.server.max_bodies; }),
        "What the bodies of all requests together may take, from their first byte to the end of the answer, but always room for one of the largest; a request that "
        "finds no room is answered with 503."},
       {"server.max_queued", integer_value([](Config& c) -> I& { return c.server.max_queued; }, 1, kMany),

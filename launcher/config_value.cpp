@@ -177,6 +177,21 @@ ConfigType optional_memory_value(ConfigField<MemorySize> field) {
           }};
 }
 
+ConfigType bytes_value(ConfigField<MemorySize> field) {
+  const auto parse = [](std::string_view text) {
+    const std::optional<MemorySize> size = parse_memory(text);
+    return size && size->bytes > 0 ? size : std::nullopt;
+  };
+  return {"a size like 512MiB or 2GiB", {}, true, setter(field, parse), [field](const Config& config) { return show_memory(read_field(field, config)); }};
+}
+
+ConfigType optional_bytes_value(ConfigField<MemorySize> field) {
+  ConfigType type = optional_memory_value(field);
+  type.expected = "a size like 512MiB or 2GiB, or 0";
+  type.set = [set = type.set](Config& config, std::string_view text) { return text.find('%') == std::string_view::npos && set(config, text); };
+  return type;
+}
+
 ConfigType memory_value(ConfigField<MemorySize> field) {
   return {"a size like 512MiB or 2GiB, or a share like 60%", {}, true, setter(field, parse_memory),
           [field](const Config& config) { return show_memory(read_field(field, config)); }};

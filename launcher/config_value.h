@@ -39,5 +39,8 @@ ConfigType kv_format_value(ConfigField<KvFormat> field);
 /// "2GiB", "512 MiB", "1.5GB", "60%".
 ConfigType memory_value(ConfigField<MemorySize> field);
 ConfigType optional_memory_value(ConfigField<MemorySize> field);  // 0 is none
+/// As these, without shares: where there is nothing that a share could be of.
+ConfigType bytes_value(ConfigField<MemorySize> field);
+ConfigType optional_bytes_value(ConfigField<MemorySize> field);
 
 }  // namespace terrace

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Settings of Open MPI that terrace needs. Source it before mpirun:  . scripts/mpi_env.sh; mpirun -n 2 terrace run configs/demo.yaml
+# Settings of Open MPI that terrace needs. Source it before mpirun:  . scripts/mpi_env.sh; mpirun -n 2 terrace run configs/smollm2.yaml
 # A variable that is set already is left alone. Other MPIs ignore all of this.
 
 # mpirun refuses to start as root, as in most containers, unless both are set.
@@ -16,8 +16,8 @@ export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy:
 # The kernel call that copies between processes (CMA) is forbidden in containers; without this MPI warns or fails there.
 export OMPI_MCA_btl_vader_single_copy_mechanism="${OMPI_MCA_btl_vader_single_copy_mechanism:-none}"
 
-# When a rank fails or mpirun is told to stop, it sends SIGTERM to all ranks and SIGKILL so many seconds later (default 1). It waits all of it,
-# also when every rank has long gone. Raise it to the time that `terrace serve` may take to finish its requests.
+# When a rank fails or mpirun is told to stop, it sends SIGTERM to all ranks and SIGKILL so many seconds later (default 1). It then takes about
+# twice as long to end, also when every rank has long gone, and its exit code is 1. Raise it to the time that `terrace serve` may take to finish its requests.
 export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout:-2}"
 
 # Ranks that wait inside MPI itself (start, end) yield the core to those that work.

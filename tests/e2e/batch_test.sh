@@ -18,9 +18,9 @@ chat() {
   completion scored '"prompt":"Hello world","max_tokens":0,"echo":true,"logprobs":1'
   completion choices '"prompt":["One","Two"],"n":2,"max_tokens":6,"seed":7'
   completion too_long '"prompt":"a","max_tokens":100000'
-  completion long1 '"prompt":"In the beginning","max_tokens":90,"temperature":0,"ignore_eos":true'
-  completion long2 '"prompt":"def main():","max_tokens":100,"ignore_eos":true'
-  completion last '"prompt":"The end","max_tokens":60,"temperature":0,"ignore_eos":true'
+  completion long1 '"prompt":"In the beginning","max_tokens":400,"temperature":0,"ignore_eos":true'
+  completion long2 '"prompt":"def main():","max_tokens":400,"ignore_eos":true'
+  completion last '"prompt":"The end","max_tokens":300,"temperature":0,"ignore_eos":true'
 } >"$work/in.jsonl"
 
 batch=("$TERRACE" batch "$TERRACE_TEST_MODEL" --input "$work/in.jsonl" --output "$work/out.jsonl")

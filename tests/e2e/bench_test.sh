@@ -67,10 +67,10 @@ silent err
 expect 2 mpirun -n 2 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${one[@]}" --threads 1,2
 says err "without mpirun"
 
-"$TERRACE" bench "$TERRACE_TEST_MODEL" --depth 0 --decode 8000 --prompt none --batch none --progress plain >"$work/out" 2>"$work/err" &
+timeout 100 env --default-signal=INT "$TERRACE" bench "$TERRACE_TEST_MODEL" --depth 0 --decode 8000 --prompt none --batch none --progress plain >"$work/out" 2>"$work/err" &
 pid=$!
-for _ in $(seq 100); do grep -q "rank 0" "$work/err" && break; sleep 0.1; done
-kill -INT "$pid"
+for _ in $(seq 600); do grep -q "rank 0" "$work/err" && break; sleep 0.1; done
+pkill -INT --parent "$pid"
 wait "$pid"
 [ $? -eq 130 ] || fail "Ctrl-C does not end with 130"
 says err "interrupted"

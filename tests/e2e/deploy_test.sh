@@ -19,6 +19,11 @@ else
   echo "systemd-analyze is not here: the unit was not verified"
 fi
 
+# mpirun takes about twice its time-out to end (scripts/mpi_env.sh), and systemd must not kill it before.
+drain=$(sed -n 's/^Environment=OMPI_MCA_odls_base_sigkill_timeout=//p' "$deploy/terrace.service")
+stop=$(sed -n 's/^TimeoutStopSec=//p' "$deploy/terrace.service")
+[ "$drain" -gt 30 ] && [ "$stop" -gt $((2 * drain + 10)) ] || fail "the unit stops after $stop s, and mpirun needs twice $drain"
+
 # Paths that the recipes name are those that the build installs or the checkout has.
 for recipe in Dockerfile terrace.def; do
   grep -q '^From: debian:12$\|^FROM debian:12$' "$deploy/$recipe" || fail "$recipe: another base than setup.sh is for"

@@ -64,7 +64,7 @@ class SignalsTest(unittest.TestCase):
             answers = []
 
             def ask():
-                answers.append(server.post("/v1/completions", {**SHORT, "max_tokens": 60, "ignore_eos": True}))
+                answers.append(server.post("/v1/completions", {**SHORT, "max_tokens": 200, "ignore_eos": True}))
 
             clients = [threading.Thread(target=ask) for _ in range(12)]
             for client in clients:
@@ -73,7 +73,7 @@ class SignalsTest(unittest.TestCase):
             server.process.send_signal(signal.SIGTERM)
             for client in clients:
                 client.join()
-            self.assertEqual([(status, answer["usage"]["completion_tokens"]) for status, answer in answers], [(200, 60)] * 12)
+            self.assertEqual([(status, answer["usage"]["completion_tokens"]) for status, answer in answers], [(200, 200)] * 12)
             self.assertEqual(server.process.wait(30), 0)
 
     def test_it_ends_when_the_time_to_drain_is_up(self):

@@ -1,6 +1,7 @@
 #include "launcher/config_file.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <set>
 
@@ -214,9 +215,16 @@ TEST(ConfigFileTest, ModelPathIsRelativeToTheFileThatNamesIt) {
   EXPECT_EQ(parse("model: {path: '${TERRACE_CACHE}/x.gguf'}").config.model.path, "/cache/x.gguf");
 }
 
+TEST(ConfigFileTest, SizesThatNoShareCanBeOfTakeNone) {
+  for (const std::string key : {"cache.disk.size", "cache.link.bandwidth", "server.max_body", "server.max_bodies"}) {
+    EXPECT_NE(error_of(kModel, {key + "=60%"}).find("expected a size like 512MiB or 2GiB"), std::string::npos) << key;
+    EXPECT_EQ(error_of(kModel, {key + "=0"}) == "no error", key != "server.max_body") << key;
+  }
+}
+
 TEST(ConfigFileTest, TakesAModelFileForAConfiguration) {
   const std::string folder = ::testing::TempDir();
-  const std::string odd_name = folder + "config_file_test_model";
+  const std::string odd_name = folder + "config_file_test_model." + std::to_string(getpid());
   std::ofstream(odd_name, std::ios::binary) << "GGUF....";
   EXPECT_EQ(load_config(odd_name, {}).config.model.path, odd_name);
   const std::vector<std::string> sets{"cache.page_tokens=8"};

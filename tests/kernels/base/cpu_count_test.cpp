@@ -1,6 +1,7 @@
 #include "kernels/base/cpu_count.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -11,7 +12,7 @@ namespace {
 class CpuQuotaTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    mount_ = std::filesystem::path(::testing::TempDir()) / ("cpu_quota_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+    mount_ = std::filesystem::path(::testing::TempDir()) / ("cpu_quota_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + "." + std::to_string(getpid()));
     std::filesystem::remove_all(mount_);
   }
   void TearDown() override { std::filesystem::remove_all(mount_); }

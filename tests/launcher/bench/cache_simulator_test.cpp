@@ -1,6 +1,8 @@
 // The cache simulator by hand-counted traces, and what must hold on any trace.
 #include "launcher/bench/cache_simulator.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -64,7 +66,7 @@ TEST(CacheTraceTest, APageIsItsIdBehindItsPrefix) {
 }
 
 TEST(CacheTraceTest, ABadLineIsNamedByItsNumber) {
-  const std::string path = testing::TempDir() + "cache_trace_bad.jsonl";
+  const std::string path = testing::TempDir() + "cache_trace_bad." + std::to_string(getpid());
   const std::map<std::string, std::string> texts = {
       {"{\"hash_ids\": [1, 2]}\n\n{\"hash_ids\": [1, \"x\"]}\n", "line 3"},
       {"{\"hash_ids\": [1]}\n{\"hash\": [1]}\n", "line 2"},
@@ -85,7 +87,7 @@ TEST(CacheTraceTest, ABadLineIsNamedByItsNumber) {
 }
 
 TEST(CacheTraceTest, ReadsRowsInOrder) {
-  const std::string path = testing::TempDir() + "cache_trace_good.jsonl";
+  const std::string path = testing::TempDir() + "cache_trace_good." + std::to_string(getpid());
   std::ofstream(path) << "{\"timestamp\": 0, \"input_length\": 600, \"output_length\": 5, \"hash_ids\": [0, "
                          "1]}\n{\"hash_ids\": []}\r\n{\"hash_ids\":[0,2]}";
   const CacheTrace trace = read_cache_trace(path);

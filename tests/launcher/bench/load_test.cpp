@@ -1,5 +1,6 @@
 // What a load test is made of, without a server: arrivals, percentiles, requests, events and the report.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -23,7 +24,7 @@ namespace json = boost::json;
 /// A file of these lines, gone with it.
 class Lines {
  public:
-  explicit Lines(const std::string& text) : path_(testing::TempDir() + "load_test_" + testing::UnitTest::GetInstance()->current_test_info()->name()) {
+  explicit Lines(const std::string& text) : path_(testing::TempDir() + "load_test_" + testing::UnitTest::GetInstance()->current_test_info()->name() + "." + std::to_string(getpid())) {
     std::ofstream(path_) << text;
   }
   ~Lines() { std::remove(path_.c_str()); }

@@ -135,7 +135,7 @@ TEST(LoadGeneratorTest, AFixedConcurrencyIsKeptAndPiecesAreTimed) {
 
 TEST(LoadGeneratorTest, ErrorsAreToldApartAndTheOthersGoOn) {
   StubServer server;
-  StreamClient client = server.client(std::chrono::milliseconds(1500));
+  StreamClient client = server.client(std::chrono::seconds(5));
   const LoadResult result = run_load(client, Prompts({"fine", "refuse", "error", "stop", "html", "hang"}), {.concurrency = 6, .rate = {}, .requests = 6, .seconds = {}}, keep_on);
   std::map<std::string, std::string> seen;
   for (const LoadOutcome& outcome : result.outcomes) seen[outcome.error] = outcome.detail;
