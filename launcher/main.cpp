@@ -1,4 +1,6 @@
 #include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "launcher/cli.h"
 
@@ -11,9 +13,21 @@ void keep_freed_memory() {
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
 }
 
+// Model files and a batch's input are mapped: reading what is no longer there is a signal, not an error that anyone could catch.
+void say_when_a_file_shrinks() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    constexpr char kSentence[] = "error: a file that is mapped here (the model, or a batch's input) was shortened: replace such files by renaming others over them\n";
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kSentence, sizeof(kSentence) - 1);
+    ::_exit(3);
+  };
+  ::sigaction(SIGBUS, &action, nullptr);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   keep_freed_memory();
+  say_when_a_file_shrinks();
   return terrace::run_command_line(argc, argv);
 }

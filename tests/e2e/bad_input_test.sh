@@ -23,6 +23,16 @@ for bytes in 100 100000 2000000 90000000; do
 done
 rm "$work/cut.gguf"
 
+# Shortened while it is mapped.
+cp "$TERRACE_TEST_MODEL" "$work/shrinks.gguf"
+timeout 100 "$TERRACE" run "$work/shrinks.gguf" --raw -p "Once" --max-tokens 6000 --ignore-eos >"$work/out" 2>"$work/err" &
+for _ in $(seq 300); do [ -s "$work/out" ] && break; sleep 0.1; done
+truncate -s 4096 "$work/shrinks.gguf"
+wait $!
+[ $? -eq 3 ] || fail "a model file that shrinks does not end with 3"
+says err "was shortened"
+rm "$work/shrinks.gguf"
+
 expect 2 "$TERRACE" run "$TERRACE_TEST_MODEL" -p x --set parallel.ranks=10
 says err "9"
 expect 4 "$TERRACE" run "$TERRACE_TEST_MODEL" -p x --set cache.device=900TiB --set scheduler.max_sequences=65536
