@@ -138,6 +138,7 @@ asio::awaitable<void> ApiService::handle(Exchange& exchange) {
     log_error(fmt::format("request {} on {}: {} (this is a bug in terrace)", exchange.id, exchange.route, error.what()));
     failure = ApiError(500, "something went wrong inside; the server's log has it under this request's id", "", "internal");
   }
+  if (failure && exchange.status() != 0) exchange.last = true;  // the client can tell only by the connection's end that the answer lacks its own
   try {
     if (failure && exchange.status() == 0) {
       Reply reply = error_reply(exchange, *failure);

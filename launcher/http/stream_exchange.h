@@ -32,7 +32,7 @@ class StreamExchange final : public Exchange {
   StreamExchange(HttpRequest request, Stream& stream, std::chrono::seconds idle) : Exchange(std::move(request)), stream_(stream), idle_(idle) {}
 
   boost::asio::any_io_executor executor() override { return stream_.get_executor(); }
-  bool keep_alive() const { return keep_alive_; }
+  bool keep_alive() const { return keep_alive_ && !last; }
 
   boost::asio::awaitable<void> reply(Reply reply) override {
     namespace http = boost::beast::http;

@@ -92,6 +92,14 @@ class ServeTest(unittest.TestCase):
         self.assertNotIn("9", "".join(chunk["choices"][0]["text"] for chunk in chunks))
         self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
 
+    def test_a_stream_that_fails_says_so_and_ends(self):
+        dead_end = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "pattern": "^ab[^\\s\\S]$"}}}
+        with self.server.stream("/v1/chat/completions", {**CHAT, "n": 2, "response_format": dead_end}, timeout=10) as response:
+            chunks = list(events(response))  # to the end of the body
+        self.assertEqual(chunks[-1]["error"]["param"], "messages", chunks)
+        self.assertTrue(any("choices" in chunk for chunk in chunks))
+        self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
+
     def test_says_what_is_wrong(self):
         self.refused(400, "/v1/completions", {"promt": "x"}, "prompt")
         self.refused(400, "/v1/completions", {"prompt": "x", "temperature": -1}, "temperature")
