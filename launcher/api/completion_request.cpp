@@ -19,6 +19,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr int32_t kMaxChoices = 128;
+constexpr int32_t kMaxAllChoices = 2048;  // of all prompts: each is a sequence with a copy of its prompt
 constexpr size_t kMaxPrompts = 1024;
 constexpr int32_t kMaxTopLogprobs = 20;
 constexpr size_t kMaxStops = 16;
@@ -160,6 +161,9 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
     throw ApiError(400, error.what(), "messages");
   }
   request.n = static_cast<int32_t>(fields.integer("n", 1, kMaxChoices).value_or(1));
+  if (request.num_choices() > kMaxAllChoices) {
+    fields.fail("n", fmt::format("at most {} where there are {} prompts, so that there are at most {} choices", kMaxAllChoices / request.prompts.size(), request.prompts.size(), kMaxAllChoices));
+  }
   read_lengths(request, fields, context);
   read_sampling(request.base.sampling, fields, context);
   read_logprobs(request, fields);

@@ -20,7 +20,7 @@ constexpr std::string_view kCommonFields = R"json(     "model": {"type": ["strin
 constexpr std::string_view kRequestFields = R"json(
      "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
      "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
-     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128, "description": "Choices of each prompt; at most 2048 in all"},
      "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
      "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
      "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},

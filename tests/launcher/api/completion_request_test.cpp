@@ -151,6 +151,10 @@ TEST_F(CompletionRequestTest, NamesTheFieldThatIsWrong) {
   refused(p + R"("cache_priority": 101)", "cache_priority", "an integer from 0 to 100");
   refused(p + R"("n": 0)", "n", "an integer from 1 to 128");
   refused(p + R"("n": 129)", "n", "an integer from 1 to 128");
+  std::string prompts = R"("prompt": ["a")";
+  for (int i = 1; i < 20; ++i) prompts += R"(, "a")";
+  EXPECT_EQ(completion(prompts + R"(], "n": 102)").num_choices(), 2040);
+  refused(prompts + R"(], "n": 103)", "n", "at most 102 where there are 20 prompts");
   refused(p + R"("max_tokens": -1)", "max_tokens", "an integer from 0");
   refused(p + R"("max_tokens": 3, "max_completion_tokens": 4)", "max_tokens", "equal to max_completion_tokens");
   refused(p + R"("max_tokens": 3, "min_tokens": 4)", "min_tokens", "an integer from 0 to 3");
