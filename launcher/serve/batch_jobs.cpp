@@ -178,7 +178,7 @@ void BatchJobs::answer_lines(const std::string& id) {
   const int64_t failed_before = batch.at("request_counts").at("failed").as_int64();
   const BatchInput input(files_.path_of(input_id));
   BatchOutput output(files_.path_of(output_id), false);
-  LoopRunner engine(loop_, id);
+  LoopRunner engine(loop_, id, static_cast<size_t>(options_.max_in_flight));
   BatchRunner::Options options;
   options.context = options_.context;
   options.context.now_unix = std::time(nullptr);

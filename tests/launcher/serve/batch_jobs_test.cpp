@@ -100,6 +100,37 @@ TEST_F(BatchJobsTest, CancelledWhileItRunsKeepsWhatWasAnswered) {
   });
 }
 
+TEST_F(BatchJobsTest, ALineOfManySequencesLeavesTheQueueToOthersAndCanBeCancelled) {
+  std::string text = R"({"custom_id":"many","method":"POST","url":"/v1/completions","body":{"max_tokens":3000,"ignore_eos":true,"n":128,"prompt":["ab","ab","ab","ab","ab","ab","ab","ab"]}})" "\n";
+  const std::string file(files_.add("in.jsonl", "batch", text).at("id").as_string());
+  serve({.max_queued = 8, .max_in_flight = 1}, [&](EngineLoop& loop, Session& session) {
+    BatchJobs jobs(files_, loop, options_of(session));
+    const std::string id = id_of(jobs.create(body(file)));
+    while (loop.engine_stats().running == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    Job job;
+    job.choices.resize(1);
+    job.choices[0].prompt = {1, 2, 3};
+    job.choices[0].max_tokens = 1;
+    job.mailbox = std::make_shared<Mailbox>([] {});
+    EXPECT_NO_THROW(loop.submit(std::move(job)));
+    EXPECT_LE(loop.num_queued(), 2u);
+    jobs.cancel(id);
+    wait_for(jobs, id, "cancelled");
+  });
+}
+
+TEST_F(BatchJobsTest, AStopStringCountsAsAStop) {
+  const std::string line = R"({"custom_id":"a","method":"POST","url":"/v1/completions","body":{"prompt":"ab","max_tokens":3000,"ignore_eos":true,"stop":["a","b","c","d","e","f"," "]}})" "\n";
+  const std::string file(files_.add("in.jsonl", "batch", line).at("id").as_string());
+  serve({}, [&](EngineLoop& loop, Session& session) {
+    BatchJobs jobs(files_, loop, options_of(session));
+    wait_for(jobs, id_of(jobs.create(body(file))), "completed");
+  });
+  const std::string text = metrics_.text({});
+  EXPECT_NE(text.find(R"(terrace_request_success_total{finished_reason="stop"} 1)"), std::string::npos) << text;
+  EXPECT_EQ(text.find("abort"), std::string::npos) << text;
+}
+
 TEST_F(BatchJobsTest, GoesOnWithTheNextServer) {
   std::string id;
   size_t before = 0;
