@@ -179,12 +179,24 @@ class KeysTest(unittest.TestCase):
 
 @unittest.skipUnless(shutil.which("openssl"), "no openssl to make a certificate with")
 class TlsTest(unittest.TestCase):
+    @staticmethod
+    def make_certificate(folder):
+        certificate, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        return certificate, (f"server.certificate={certificate}", f"server.private_key={key}")
+
+    def test_a_handshake_that_does_not_come_takes_a_connection(self):
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, settings = self.make_certificate(folder)
+            with Server(*settings, "server.max_connections=1") as server, socket.create_connection(("127.0.0.1", server.port), timeout=30):
+                with self.assertRaises(OSError):
+                    http.client.HTTPSConnection("localhost", server.port, timeout=5, context=ssl.create_default_context(cafile=certificate)).connect()
+
     def test_speaks_tls_where_it_has_a_certificate(self):
         with tempfile.TemporaryDirectory() as folder:
-            certificate, key = f"{folder}/cert.pem", f"{folder}/key.pem"
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-                            "-keyout", key, "-out", certificate], check=True, capture_output=True)
-            with Server(f"server.certificate={certificate}", f"server.private_key={key}") as server:
+            certificate, settings = self.make_certificate(folder)
+            with Server(*settings) as server:
                 connection = http.client.HTTPSConnection("localhost", server.port, timeout=30, context=ssl.create_default_context(cafile=certificate))
                 for _ in range(2):
                     connection.request("POST", "/v1/completions", json.dumps({**COMPLETION, "stream": True}), {"Content-Type": "application/json"})
