@@ -178,9 +178,10 @@ std::string_view openapi_schemas() {
   "required": ["object", "data"],
   "properties": {
    "object": {"const": "list"},
-   "data": {"type": "array", "items": {"type": "object", "required": ["id", "object", "created", "owned_by"], "properties": {"id": {"type": "string"}, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": {"type": "string"}, "max_model_len": {"type": "integer"}}}}
+   "data": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}
   }
  },
+ "Model": {"type": "object", "required": ["id", "object", "created", "owned_by"], "properties": {"id": {"type": "string"}, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": {"type": "string"}, "max_model_len": {"type": "integer"}}},
  "TokenizeRequest": {
   "anyOf": [
    {"type": "object", "required": ["prompt"], "additionalProperties": false, "properties": {"model": {}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"]}}},
@@ -218,8 +219,9 @@ std::string_view openapi_schemas() {
   "additionalProperties": false,
   "properties": {"input_file_id": {"type": "string"}, "endpoint": {"enum": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}, "completion_window": {"enum": ["24h", null]}, "metadata": {"type": ["object", "null"]}}
  },
- "Files": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}}},
- "Batches": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/Batch"}}}},
+ "Page": {"type": "object", "required": ["object", "has_more", "first_id", "last_id"], "properties": {"object": {"const": "list"}, "has_more": {"type": "boolean"}, "first_id": {"type": ["string", "null"]}, "last_id": {"type": ["string", "null"]}}},
+ "Files": {"allOf": [{"$ref": "#/components/schemas/Page"}], "type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}}},
+ "Batches": {"allOf": [{"$ref": "#/components/schemas/Page"}], "type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/Batch"}}}},
  "Deleted": {"type": "object", "required": ["id", "object", "deleted"], "properties": {"id": {"type": "string"}, "object": {"const": "file"}, "deleted": {"const": true}}}
   })json"}, ""));
   return schemas;

@@ -31,6 +31,17 @@ TEST(OpenApiTest, DescribesTheRoutesThatThereAre) {
   EXPECT_EQ(described, std::set<std::string>(paths.begin(), paths.end()));
 }
 
+TEST(OpenApiTest, DescribesThePagesOfLists) {
+  const json::value document = json::parse(openapi_document());
+  const auto parameters = [&document](const char* path) {
+    std::set<std::string> names;
+    for (const json::value& parameter : document.at("paths").at(path).at("get").at("parameters").as_array()) names.emplace(parameter.at("name").as_string());
+    return names;
+  };
+  EXPECT_EQ(parameters("/v1/files"), (std::set<std::string>{"after", "limit", "purpose"}));
+  EXPECT_EQ(parameters("/v1/batches"), (std::set<std::string>{"after", "limit"}));
+}
+
 // Each property alone, as null: no field that the document names may be unknown to the reader.
 TEST(OpenApiTest, NamesOnlyFieldsThatAreRead) {
   const json::value document = json::parse(openapi_document());
