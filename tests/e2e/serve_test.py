@@ -132,6 +132,9 @@ class ServeTest(unittest.TestCase):
     def test_names_its_model(self):
         status, data, _ = self.server.get("/v1/models")
         self.assertEqual((status, json.loads(data)["data"][0]["id"]), (200, "tiny"))
+        status, one, _ = self.server.get("/v1/models/tiny")
+        self.assertEqual((status, json.loads(one)), (200, json.loads(data)["data"][0]))
+        self.assertEqual(self.server.get("/v1/models/a/b%20c")[0], 404)
 
     def test_metrics_count_what_was_done(self):
         def value(name):
@@ -160,6 +163,39 @@ class ServeTest(unittest.TestCase):
         status, answer = self.server.post("/v1/completions", {**COMPLETION, "max_tokens": 4000, "ignore_eos": True, "timeout": 0.2})
         self.assertEqual((status, answer["error"]["code"]), (408, "deadline_exceeded"))
         self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
+
+
+class SettingsTest(unittest.TestCase):
+    def test_a_models_name_may_have_blanks_and_slashes(self):
+        with Server("server.model_name=org/a model") as server:
+            for path in ("/v1/models/org/a%20model", "/v1/models/org%2Fa%20model"):
+                status, data, _ = server.get(path)
+                self.assertEqual((status, json.loads(data)["id"]), (200, "org/a model"))
+
+    def test_other_sites_pages_may_call_where_they_are_let(self):
+        with Server("server.cors_origin=https://a.example") as server:
+            asked = {"Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization, x-stainless-os<>"}
+            status, _, headers = server.request("OPTIONS", "/v1/files/file-0", headers=asked)
+            self.assertEqual((status, headers["Access-Control-Allow-Headers"]), (204, "authorization, x-stainless-os"))
+            self.assertIn("DELETE", headers["Access-Control-Allow-Methods"])
+            self.assertIn("Access-Control-Max-Age", headers)
+            headers = server.get("/version")[2]
+            self.assertEqual((headers["Access-Control-Allow-Origin"], headers["Access-Control-Expose-Headers"]), ("https://a.example", "X-Request-Id, Retry-After"))
+
+    def test_lists_come_in_pages(self):
+        with tempfile.TemporaryDirectory() as folder, Server(f"server.files={folder}") as server:
+            ids = []
+            for _ in range(3):
+                form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n\r\n--b--\r\n'
+                file = json.loads(server.request("POST", "/v1/files", form, {"Content-Type": "multipart/form-data; boundary=b"})[1])
+                ids.append(server.post("/v1/batches", {"input_file_id": file["id"], "endpoint": "/v1/completions"})[1]["id"])
+            for path, purpose in (("/v1/batches", ""), ("/v1/files", "&purpose=batch")):
+                first = json.loads(server.get(f"{path}?limit=2{purpose}")[1])
+                second = json.loads(server.get(f"{path}?after={first['last_id']}{purpose}")[1])
+                self.assertEqual(([len(page["data"]) for page in (first, second)], first["has_more"], second["has_more"]), ([2, 1], True, False))
+                self.assertEqual(len({record["id"] for record in first["data"] + second["data"]}), 3)
+                self.assertEqual((server.get(f"{path}?limit=0")[0], server.get(f"{path}?limit=2x")[0], server.get(f"{path}?after=x")[0]), (400, 400, 400))
+            self.assertEqual(json.loads(server.get("/v1/files?purpose=other")[1])["data"], [])
 
 
 class KeysTest(unittest.TestCase):
