@@ -6,7 +6,6 @@
 #include <boost/beast/core/string.hpp>
 #include <boost/json.hpp>
 #include <boost/system/system_error.hpp>
-#include <cctype>
 #include <optional>
 #include <random>
 
@@ -22,6 +21,7 @@
 #include "launcher/http/embedding_answer.h"
 #include "launcher/http/file_api.h"
 #include "launcher/http/local_name.h"
+#include "launcher/http/preflight.h"
 #include "launcher/http/url.h"
 #include "launcher/http/web_page.h"
 #include "launcher/serve/engine_loop.h"
@@ -55,13 +55,6 @@ std::optional<std::string_view> match(std::string_view pattern, std::string_view
   if (!path.starts_with(pattern.substr(0, open)) || !path.ends_with(after) || path.size() <= open + after.size()) return std::nullopt;
   const std::string_view id = path.substr(open, path.size() - open - after.size());
   return pattern == kModelPath || id.find('/') == std::string_view::npos ? std::optional(id) : std::nullopt;
-}
-
-// The names of headers in a list that a browser sends, and nothing else that may stand there.
-std::string header_names(std::string_view list) {
-  std::string names(list);
-  std::erase_if(names, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("!#$%&'*+-.^_`|~, ").find(c) == std::string_view::npos; });
-  return names;
 }
 
 json::object model_record(const ServedModel& model) {
@@ -295,11 +288,6 @@ Reply ApiService::web_page(const Exchange& exchange) const {
   return web_page_reply(exchange.request(), exchange.path() == "/" ? "index.html" : exchange.parameter);
 }
 
-// What a browser asks before it lets another site's page call: clients' libraries send headers of their own, which mean nothing here.
-Reply ApiService::preflight(const Exchange& exchange) const {
-  const auto asked = exchange.request()[http::field::access_control_request_headers];
-  const std::string names = asked.empty() ? "Authorization, Content-Type" : header_names({asked.data(), asked.size()});
-  return {.status = 204, .headers = {{"Access-Control-Allow-Methods", "GET, POST, DELETE"}, {"Access-Control-Allow-Headers", names}, {"Access-Control-Max-Age", "600"}}};
-}
+Reply ApiService::preflight(const Exchange& exchange) const { return preflight_reply(exchange.request()); }
 
 }  // namespace terrace
