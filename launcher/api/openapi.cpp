@@ -129,7 +129,7 @@ json::object components() {
 std::string_view openapi_document() {
   static const std::string document = json::serialize(json::object{
       {"openapi", "3.1.0"},
-      {"info", json::object{{"title", "terrace"}, {"version", TERRACE_VERSION}, {"description", "OpenAI's API with vLLM's extensions. An unknown field is refused."}}},
+      {"info", json::object{{"title", "terrace"}, {"version", TERRACE_VERSION}, {"description", "OpenAI's API with vLLM's extensions. An unknown field is refused, unless it is null."}}},
       {"security", json::array{json::object{}, json::object{{"key", json::array()}}}},
       {"paths", paths()},
       {"components", components()},

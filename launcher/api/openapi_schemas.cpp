@@ -19,7 +19,7 @@ constexpr std::string_view kCommonFields = R"json(     "model": {"type": ["strin
 // What completions and chats have, too.
 constexpr std::string_view kRequestFields = R"json(
      "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
-     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
+     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}, "continuous_usage_stats": {"enum": [false, null]}}, "additionalProperties": false},
      "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128, "description": "Choices of each prompt; at most 2048 in all"},
      "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
      "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
@@ -31,13 +31,19 @@ constexpr std::string_view kRequestFields = R"json(
      "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
      "seed": {"type": ["integer", "null"]},
      "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
-     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
+     "stop": {"anyOf": [{"type": "string", "description": "Empty: none"}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
      "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
      "return_token_ids": {"type": ["boolean", "null"]},
      "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
      "metadata": {},
      "store": {},
-     "service_tier": {})json";
+     "service_tier": {},
+     "safety_identifier": {},
+     "prompt_cache_key": {},
+     "prompt_cache_retention": {},
+     "modalities": {"enum": [["text"], null]},
+     "skip_special_tokens": {"enum": [true, null]},
+     "best_of": {"type": ["integer", "null"], "minimum": 1, "maximum": 128, "description": "Equal to n"})json";
 
 }  // namespace
 

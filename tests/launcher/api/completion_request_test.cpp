@@ -180,6 +180,32 @@ TEST_F(CompletionRequestTest, NamesTheFieldThatIsWrong) {
   refused(p + R"("top_logprobs": 2)", "top_logprobs", "unknown field 'top_logprobs'");
 }
 
+TEST_F(CompletionRequestTest, TakesWhatClientsSendBesideAndMeansNothingHere) {
+  const std::string p = R"("prompt": "a", )";
+  const CompletionRequest request = completion(p + R"("unknown": null, "safety_identifier": "x", "prompt_cache_key": "k", "prompt_cache_retention": "24h", "modalities": ["text"],
+      "skip_special_tokens": true, "n": 2, "best_of": 2, "stop": "")");
+  EXPECT_TRUE(request.stop.empty());
+  EXPECT_EQ(request.n, 2);
+  refused(p + R"("modalities": ["text", "audio"])", "modalities", "[\"text\"]");
+  refused(p + R"("skip_special_tokens": false)", "skip_special_tokens", "true");
+  refused(p + R"("best_of": 2)", "best_of", "equal to n");
+  context_.serving = true;
+  EXPECT_TRUE(completion(p + R"("stream": true, "stream_options": {"continuous_usage_stats": false})").stream);
+  refused(p + R"("stream": true, "stream_options": {"continuous_usage_stats": true})", "stream_options.continuous_usage_stats", "false");
+}
+
+TEST_F(CompletionRequestTest, RefusesAPromptThatIsTooLongByNumbers) {
+  const std::string prompt = R"("prompt": [)" + std::string("97, 97, 97, 97]");
+  EXPECT_EQ(completion(prompt + R"(, "max_tokens": 96)").base.max_tokens, 96);
+  try {
+    completion(prompt + R"(, "max_tokens": 97)");
+    FAIL();
+  } catch (const ApiError& error) {
+    EXPECT_EQ(error.body().at("error").at("code"), "context_length_exceeded");
+    EXPECT_NE(std::string(error.what()).find("maximum context length is 100 tokens"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(CompletionRequestTest, NamesAnUnknownFieldAndTheOneThatWasMeant) {
   try {
     completion(R"("prompt": "a", "temprature": 0)");
