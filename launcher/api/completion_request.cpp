@@ -123,7 +123,8 @@ void read_lengths(CompletionRequest& request, FieldReader& fields, const Complet
   const int64_t rest = std::max<int64_t>(context.max_sequence_tokens - static_cast<int64_t>(longest), 1);
   request.base.max_tokens = static_cast<int32_t>(max_tokens.value_or(chat ? rest : 16));
   if (static_cast<int64_t>(longest) + request.base.max_tokens > context.max_sequence_tokens) {
-    throw ApiError(400, fmt::format("the model's maximum context length is {} tokens, and a prompt of {} tokens with max_tokens {} exceeds it", context.max_sequence_tokens, longest, request.base.max_tokens),
+    throw ApiError(400, fmt::format("the model's maximum context length is {} tokens, and a prompt of {} tokens with max_tokens {} exceeds it",
+                                    context.max_sequence_tokens, longest, request.base.max_tokens),
                    chat ? "messages" : "prompt", "context_length_exceeded");
   }
   request.base.min_tokens = static_cast<int32_t>(fields.integer("min_tokens", 0, request.base.max_tokens).value_or(0));
@@ -175,7 +176,8 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   }
   request.n = static_cast<int32_t>(fields.integer("n", 1, kMaxChoices).value_or(1));
   if (request.num_choices() > kMaxAllChoices) {
-    fields.fail("n", fmt::format("at most {} where there are {} prompts, so that there are at most {} choices", kMaxAllChoices / request.prompts.size(), request.prompts.size(), kMaxAllChoices));
+    const size_t prompts = request.prompts.size();
+    fields.fail("n", fmt::format("at most {} where there are {} prompts, so that there are at most {} choices", kMaxAllChoices / prompts, prompts, kMaxAllChoices));
   }
   read_fixed(request, fields);
   read_lengths(request, fields, context);
