@@ -236,7 +236,8 @@ json::object CompletionCollector::delta_object(int32_t index) {
     if (request_.echo && !sent.opened) text = prompt_text(static_cast<size_t>(index / request_.n)) + text;
     object["text"] = std::move(text);
   }
-  object["logprobs"] = sent.scored < choice.scored.size() ? logprobs(choice, index, sent.scored, sent.tokens) : json::value(nullptr);
+  const bool echoes = request_.echo && !sent.opened;  // the prompt's first token, which nothing scores
+  object["logprobs"] = echoes || sent.scored < choice.scored.size() ? logprobs(choice, index, sent.scored, sent.tokens) : json::value(nullptr);
   object["finish_reason"] = choice.finish == FinishReason::kNone ? json::value(nullptr) : json::value(finish_name(choice));
   if (request_.return_token_ids) object["token_ids"] = json::array(choice.tokens.begin() + static_cast<ptrdiff_t>(sent.tokens), choice.tokens.end());
   sent = {.opened = true, .closed = choice.finish != FinishReason::kNone, .text = choice.text.size(), .tokens = choice.tokens.size(),

@@ -19,6 +19,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr int32_t kMaxChoices = 128;
+constexpr int32_t kMaxAllChoices = 2048;  // of all prompts: each is a sequence with a copy of its prompt
 constexpr size_t kMaxPrompts = 1024;
 constexpr int32_t kMaxTopLogprobs = 20;
 constexpr size_t kMaxStops = 16;
@@ -57,7 +58,7 @@ void read_messages(CompletionRequest& request, FieldReader& fields, const Comple
 
 void read_stop(CompletionRequest& request, FieldReader& fields) {
   const json::value* stop = fields.value("stop");
-  if (stop == nullptr) return;
+  if (stop == nullptr || *stop == "") return;
   const json::array one = {*stop};
   const json::array& all = stop->is_array() ? stop->as_array() : one;
   for (const json::value& item : all) {
@@ -121,7 +122,20 @@ void read_lengths(CompletionRequest& request, FieldReader& fields, const Complet
   for (const auto& prompt : request.prompts) longest = std::max(longest, prompt.size());
   const int64_t rest = std::max<int64_t>(context.max_sequence_tokens - static_cast<int64_t>(longest), 1);
   request.base.max_tokens = static_cast<int32_t>(max_tokens.value_or(chat ? rest : 16));
+  if (static_cast<int64_t>(longest) + request.base.max_tokens > context.max_sequence_tokens) {
+    throw ApiError(400, fmt::format("the model's maximum context length is {} tokens, and a prompt of {} tokens with max_tokens {} exceeds it",
+                                    context.max_sequence_tokens, longest, request.base.max_tokens),
+                   chat ? "messages" : "prompt", "context_length_exceeded");
+  }
   request.base.min_tokens = static_cast<int32_t>(fields.integer("min_tokens", 0, request.base.max_tokens).value_or(0));
+}
+
+// What clients send in the one setting that holds here anyway.
+void read_fixed(const CompletionRequest& request, FieldReader& fields) {
+  if (!fields.boolean("skip_special_tokens").value_or(true)) fields.fail("skip_special_tokens", "true");
+  if (fields.integer("best_of", 1, kMaxChoices).value_or(request.n) != request.n) fields.fail("best_of", "equal to n");
+  const json::value* modalities = fields.value("modalities");
+  if (modalities != nullptr && *modalities != json::array{"text"}) fields.fail("modalities", R"(["text"])");
 }
 
 void read_stream(CompletionRequest& request, FieldReader& fields, const CompletionContext& context) {
@@ -133,6 +147,7 @@ void read_stream(CompletionRequest& request, FieldReader& fields, const Completi
   FieldReader inner(options->as_object(), "stream_options.");
   request.include_usage = inner.boolean("include_usage").value_or(false);
   inner.ignore("include_obfuscation");  // padding against eavesdroppers on token lengths, which we do not add
+  if (inner.boolean("continuous_usage_stats").value_or(false)) inner.fail("continuous_usage_stats", "false: the last chunk has the usage");
   inner.finish();
 }
 
@@ -151,7 +166,7 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
   CompletionRequest request;
   request.endpoint = endpoint;
   request.model = fields.string("model").value_or("");
-  for (const char* ignored : {"user", "metadata", "store", "service_tier"}) fields.ignore(ignored);
+  for (const char* ignored : {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}) fields.ignore(ignored);
   read_stream(request, fields, context);
   if (context.serving) request.queueing = read_queueing(fields);
   try {
@@ -160,6 +175,11 @@ CompletionRequest read_completion_request(Endpoint endpoint, const json::object&
     throw ApiError(400, error.what(), "messages");
   }
   request.n = static_cast<int32_t>(fields.integer("n", 1, kMaxChoices).value_or(1));
+  if (request.num_choices() > kMaxAllChoices) {
+    const size_t prompts = request.prompts.size();
+    fields.fail("n", fmt::format("at most {} where there are {} prompts, so that there are at most {} choices", kMaxAllChoices / prompts, prompts, kMaxAllChoices));
+  }
+  read_fixed(request, fields);
   read_lengths(request, fields, context);
   read_sampling(request.base.sampling, fields, context);
   read_logprobs(request, fields);

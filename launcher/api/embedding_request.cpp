@@ -19,7 +19,9 @@ std::vector<std::vector<int32_t>> read_inputs(FieldReader& fields, const Complet
   for (size_t i = 0; i < list.tokens.size(); ++i) {
     const size_t size = list.tokens[i].size();
     if (size <= static_cast<size_t>(context.max_sequence_tokens)) continue;
-    throw ApiError(400, fmt::format("'input' {} is {} tokens long, and at most {} can be computed at once", i, size, context.max_sequence_tokens), "input");
+    throw ApiError(400, fmt::format("'input' {} is {} tokens long, and at most {} can be computed at once: the model's maximum context length is {} tokens", i, size,
+                                    context.max_sequence_tokens, context.max_sequence_tokens),
+                   "input", "context_length_exceeded");
   }
   return std::move(list.tokens);
 }

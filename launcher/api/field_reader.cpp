@@ -54,7 +54,7 @@ std::optional<std::string> FieldReader::string(std::string_view name) {
 
 void FieldReader::finish() const {
   for (const auto& member : object_) {
-    if (seen_.contains(std::string_view(member.key()))) continue;
+    if (seen_.contains(std::string_view(member.key())) || member.value().is_null()) continue;
     const std::string field = prefix_ + std::string(member.key());
     const std::vector<std::string_view> known(seen_.begin(), seen_.end());
     const std::string hint = did_you_mean(std::string_view(member.key()), known);

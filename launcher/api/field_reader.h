@@ -25,7 +25,7 @@ class FieldReader {
   /// The raw value; nullptr when missing or null.
   const boost::json::value* value(std::string_view name);
   void ignore(std::string_view name) { seen_.insert(name); }
-  /// Throws for a field that was never asked for, naming the nearest known one.
+  /// Throws for a field that was never asked for, naming the nearest known one. One that is null asks for nothing: some clients send all that they know.
   void finish() const;
   [[noreturn]] void fail(std::string_view name, std::string_view expected) const;
 

@@ -16,6 +16,7 @@ using Statuses = std::initializer_list<int>;
 constexpr Statuses kNone = {};
 constexpr Statuses kUnread = {401};
 constexpr Statuses kUnserved = {401, 503};
+constexpr Statuses kNamed = {401, 404, 503};
 constexpr Statuses kLookedUp = {400, 401, 404, 429, 503};
 constexpr Statuses kUploaded = {400, 401, 404, 413, 415, 429, 503};
 constexpr Statuses kComputed = {400, 401, 404, 408, 413, 415, 429, 500, 503};
@@ -48,11 +49,33 @@ json::object without_key(json::object operation) {
   return operation;
 }
 
+json::object parameter(const char* in, const char* name, json::object schema) {
+  return {{"name", name}, {"in", in}, {"required", std::string_view(in) == "path"}, {"schema", std::move(schema)}};
+}
+
 /// On one record of those that have the path's {id}.
 json::object of_one(json::object operation) {
-  const json::object id = {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", json::object{{"type", "string"}, {"pattern", "^[a-z0-9-]+$"}}}};
-  operation["parameters"] = json::array{id};
+  operation["parameters"] = json::array{parameter("path", "id", {{"type", "string"}, {"pattern", "^[a-z0-9-]+$"}})};
   return operation;
+}
+
+json::object model_by_name() {
+  json::object object = operation("The model, by its name", answer("Model"), kNamed);
+  object["parameters"] = json::array{parameter("path", "id", {{"type", "string"}})};
+  return object;
+}
+
+/// A page of a list, the newest first.
+json::object list_of(json::object operation, int most, int otherwise) {
+  operation["parameters"] = json::array{parameter("query", "after", {{"type", "string"}, {"description", "The last id of the page before"}}),
+                                        parameter("query", "limit", {{"type", "integer"}, {"minimum", 1}, {"maximum", most}, {"default", otherwise}})};
+  return operation;
+}
+
+json::object list_of_files() {
+  json::object object = list_of(operation("The files", answer("Files"), kLookedUp), 10000, 10000);
+  object["parameters"].as_array().push_back(parameter("query", "purpose", {{"type", "string"}}));
+  return object;
 }
 
 json::object file_upload() {
@@ -76,13 +99,14 @@ json::object paths() {
       {"/v1/chat/completions", {{"post", with_body(operation("Answer a chat", answer_or_events("Chat"), kComputed), "ChatRequest")}}},
       {"/v1/embeddings", {{"post", with_body(operation("A vector for each text", answer("Embeddings"), kComputed), "EmbeddingRequest")}}},
       {"/v1/models", {{"get", operation("The model that is served", answer("Models"), kUnserved)}}},
+      {"/v1/models/{id}", {{"get", model_by_name()}}},
       {"/v1/files",
-       {{"post", with_body(operation("Keep a file of batch lines", answer("File"), kUploaded), file_upload())}, {"get", operation("The files", answer("Files"), kLookedUp)}}},
+       {{"post", with_body(operation("Keep a file of batch lines", answer("File"), kUploaded), file_upload())}, {"get", list_of_files()}}},
       {"/v1/files/{id}",
        {{"get", of_one(operation("A file's record", answer("File"), kLookedUp))}, {"delete", of_one(operation("Forget a file", answer("Deleted"), kLookedUp))}}},
       {"/v1/files/{id}/content", {{"get", of_one(operation("A file's bytes", bytes, kLookedUp))}}},
       {"/v1/batches",
-       {{"post", with_body(operation("Answer the lines of a file", answer("Batch"), kUploaded), "BatchRequest")}, {"get", operation("The batches", answer("Batches"), kLookedUp)}}},
+       {{"post", with_body(operation("Answer the lines of a file", answer("Batch"), kUploaded), "BatchRequest")}, {"get", list_of(operation("The batches", answer("Batches"), kLookedUp), 100, 20)}}},
       {"/v1/batches/{id}", {{"get", of_one(operation("How far a batch is", answer("Batch"), kLookedUp))}}},
       {"/v1/batches/{id}/cancel", {{"post", of_one(operation("Stop a batch", answer("Batch"), kLookedUp))}}},
       {"/tokenize", {{"post", with_body(operation("Text or a chat to token ids", answer("Tokens"), kComputed), "TokenizeRequest")}}},
@@ -105,7 +129,7 @@ json::object components() {
 std::string_view openapi_document() {
   static const std::string document = json::serialize(json::object{
       {"openapi", "3.1.0"},
-      {"info", json::object{{"title", "terrace"}, {"version", TERRACE_VERSION}, {"description", "OpenAI's API with vLLM's extensions. An unknown field is refused."}}},
+      {"info", json::object{{"title", "terrace"}, {"version", TERRACE_VERSION}, {"description", "OpenAI's API with vLLM's extensions. An unknown field is refused, unless it is null."}}},
       {"security", json::array{json::object{}, json::object{{"key", json::array()}}}},
       {"paths", paths()},
       {"components", components()},

@@ -19,8 +19,8 @@ constexpr std::string_view kCommonFields = R"json(     "model": {"type": ["strin
 // What completions and chats have, too.
 constexpr std::string_view kRequestFields = R"json(
      "stream": {"type": ["boolean", "null"], "description": "Server-sent events while the answer is made, the last one [DONE]"},
-     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}}, "additionalProperties": false},
-     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"], "description": "A last chunk with the tokens"}, "include_obfuscation": {"type": ["boolean", "null"], "description": "Accepted and ignored"}, "continuous_usage_stats": {"enum": [false, null]}}, "additionalProperties": false},
+     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128, "description": "Choices of each prompt; at most 2048 in all"},
      "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 1073741823, "description": "Stop tokens are out of the question before; at most max_tokens"},
      "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "0 is greedy"},
      "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
@@ -31,13 +31,19 @@ constexpr std::string_view kRequestFields = R"json(
      "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
      "seed": {"type": ["integer", "null"]},
      "logit_bias": {"type": ["object", "null"], "propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "Token id: bias"},
-     "stop": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
+     "stop": {"anyOf": [{"type": "string", "description": "Empty: none"}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}, {"type": "null"}]},
      "ignore_eos": {"type": ["boolean", "null"], "description": "Goes on after an end token"},
      "return_token_ids": {"type": ["boolean", "null"]},
      "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}, "description": "What the answer is held to"},
      "metadata": {},
      "store": {},
-     "service_tier": {})json";
+     "service_tier": {},
+     "safety_identifier": {},
+     "prompt_cache_key": {},
+     "prompt_cache_retention": {},
+     "modalities": {"enum": [["text"], null]},
+     "skip_special_tokens": {"enum": [true, null]},
+     "best_of": {"type": ["integer", "null"], "minimum": 1, "maximum": 128, "description": "Equal to n"})json";
 
 }  // namespace
 
@@ -178,9 +184,10 @@ std::string_view openapi_schemas() {
   "required": ["object", "data"],
   "properties": {
    "object": {"const": "list"},
-   "data": {"type": "array", "items": {"type": "object", "required": ["id", "object", "created", "owned_by"], "properties": {"id": {"type": "string"}, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": {"type": "string"}, "max_model_len": {"type": "integer"}}}}
+   "data": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}
   }
  },
+ "Model": {"type": "object", "required": ["id", "object", "created", "owned_by"], "properties": {"id": {"type": "string"}, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": {"type": "string"}, "max_model_len": {"type": "integer"}}},
  "TokenizeRequest": {
   "anyOf": [
    {"type": "object", "required": ["prompt"], "additionalProperties": false, "properties": {"model": {}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"]}}},
@@ -218,8 +225,9 @@ std::string_view openapi_schemas() {
   "additionalProperties": false,
   "properties": {"input_file_id": {"type": "string"}, "endpoint": {"enum": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}, "completion_window": {"enum": ["24h", null]}, "metadata": {"type": ["object", "null"]}}
  },
- "Files": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}}},
- "Batches": {"type": "object", "required": ["object", "data"], "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/Batch"}}}},
+ "Page": {"type": "object", "required": ["object", "has_more", "first_id", "last_id"], "properties": {"object": {"const": "list"}, "has_more": {"type": "boolean"}, "first_id": {"type": ["string", "null"]}, "last_id": {"type": ["string", "null"]}}},
+ "Files": {"allOf": [{"$ref": "#/components/schemas/Page"}], "type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}}},
+ "Batches": {"allOf": [{"$ref": "#/components/schemas/Page"}], "type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/Batch"}}}},
  "Deleted": {"type": "object", "required": ["id", "object", "deleted"], "properties": {"id": {"type": "string"}, "object": {"const": "file"}, "deleted": {"const": true}}}
   })json"}, ""));
   return schemas;

@@ -126,6 +126,7 @@ void BatchOutput::load(bool retry_errors) {
       Result result = read_result(line);
       const bool keep = !(retry_errors && result.failed) && done_.insert(std::move(result.custom_id)).second;
       if (keep) kept.push_back(line);
+      num_failed_ += keep && result.failed;
       dropped |= !keep;
     } catch (const ApiError&) {
       refuse_foreign(line);

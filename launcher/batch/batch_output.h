@@ -24,6 +24,8 @@ class BatchOutput {
   /// The custom_ids that stood in the file when it was opened.
   bool is_done(const std::string& custom_id) const { return done_.contains(custom_id); }
   size_t num_done() const { return done_.size(); }
+  /// How many of them had failed.
+  int64_t num_failed() const { return num_failed_; }
   /// Appends one line (newline added) whole or not at all; on failure Error(kIoError) and the file ends with the line before.
   void append(std::string line);
   /// To stable storage, where a second has passed since the last time or `now` says so.
@@ -41,6 +43,7 @@ class BatchOutput {
   int file_ = -1;
   int64_t size_ = 0;  // of whole lines
   int64_t repaired_bytes_ = 0;
+  int64_t num_failed_ = 0;
   bool unsynced_ = false;
   std::chrono::steady_clock::time_point last_sync_;
   std::unordered_set<std::string> done_;

@@ -84,7 +84,7 @@ void BatchRunner::handle(const SequenceEvent& event) {
   if (event.finish != FinishReason::kNone) in_flight_.erase(it);
   try {
     if (job.collector->accept(place.choice, event)) {
-      engine_.cancel(event.id);
+      engine_.finish(event.id);
       in_flight_.erase(event.id);
     }
   } catch (const ApiError& error) {

@@ -11,8 +11,11 @@ namespace terrace {
 class SequenceRunner {
  public:
   virtual ~SequenceRunner() = default;
+  /// Does not wait.
   virtual SequenceId submit(Request request) = 0;
   virtual void cancel(SequenceId id) = 0;
+  /// The same for one whose answer is complete: a stop string came.
+  virtual void finish(SequenceId id) = 0;
   /// True while any sequence is waiting or running.
   virtual bool busy() const = 0;
   /// What has come of them, after waiting a little where nothing has. Throws Error(kCancelled) where nothing more will come.
@@ -26,6 +29,7 @@ class EngineRunner final : public SequenceRunner {
   explicit EngineRunner(Engine& engine) : engine_(engine) {}
   SequenceId submit(Request request) override { return engine_.submit(std::move(request)); }
   void cancel(SequenceId id) override { engine_.cancel(id); }
+  void finish(SequenceId id) override { engine_.cancel(id); }
   bool busy() const override { return engine_.busy(); }
   std::vector<SequenceEvent> step() override { return engine_.step(); }
   EngineStats stats() const override { return engine_.stats(); }

@@ -21,9 +21,12 @@
 #include "launcher/http/embedding_answer.h"
 #include "launcher/http/file_api.h"
 #include "launcher/http/local_name.h"
+#include "launcher/http/preflight.h"
+#include "launcher/http/url.h"
 #include "launcher/http/web_page.h"
 #include "launcher/serve/engine_loop.h"
 #include "launcher/version.h"
+#include "runtime/text/utf8.h"
 
 namespace terrace {
 namespace {
@@ -42,14 +45,20 @@ void expect_json(const HttpRequest& request) {
   }
 }
 
-// With one segment of the path in the place of {id}, which is what comes back; nullopt where the path is another's.
+constexpr std::string_view kModelPath = "/v1/models/{id}";
+
+// With one segment of the path in the place of {id}, which is what comes back; nullopt where the path is another's. A model's name may have slashes.
 std::optional<std::string_view> match(std::string_view pattern, std::string_view path) {
   const size_t open = pattern.find("{id}");
   if (open == std::string_view::npos) return pattern == path ? std::optional(std::string_view()) : std::nullopt;
   const std::string_view after = pattern.substr(open + 4);
   if (!path.starts_with(pattern.substr(0, open)) || !path.ends_with(after) || path.size() <= open + after.size()) return std::nullopt;
   const std::string_view id = path.substr(open, path.size() - open - after.size());
-  return id.find('/') == std::string_view::npos ? std::optional(id) : std::nullopt;
+  return pattern == kModelPath || id.find('/') == std::string_view::npos ? std::optional(id) : std::nullopt;
+}
+
+json::object model_record(const ServedModel& model) {
+  return {{"id", model.name}, {"object", "model"}, {"created", model.created}, {"owned_by", "terrace"}, {"max_model_len", model.max_sequence_tokens}};
 }
 
 // Browsers say so themselves; a form with a file is the one thing that a foreign page could send.
@@ -78,6 +87,7 @@ const std::vector<ApiService::Route>& ApiService::routes() {
       {verb::post, "/v1/chat/completions", {}},
       {verb::post, "/v1/embeddings", {}},
       {verb::get, "/v1/models", &ApiService::list_models},
+      {verb::get, kModelPath, &ApiService::get_model},
       {verb::post, "/tokenize", &ApiService::tokenize},
       {verb::post, "/detokenize", &ApiService::detokenize},
       {verb::post, "/v1/files", on_files(file_api::add_file), true, true, false},
@@ -120,7 +130,10 @@ asio::awaitable<void> ApiService::handle(Exchange& exchange) {
   record.begun_us = steady_clock().now_us();
   exchange.id = fmt::format("{:016x}", ++last_id_);
   exchange.route = "unknown";
-  if (!options_.cors_origin.empty()) exchange.headers.emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
+  if (!options_.cors_origin.empty()) {
+    exchange.headers.emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
+    exchange.headers.emplace_back("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+  }
   const Route* route = nullptr;
   std::optional<ApiError> failure;
   bool gone = false;
@@ -138,6 +151,7 @@ asio::awaitable<void> ApiService::handle(Exchange& exchange) {
     log_error(fmt::format("request {} on {}: {} (this is a bug in terrace)", exchange.id, exchange.route, error.what()));
     failure = ApiError(500, "something went wrong inside; the server's log has it under this request's id", "", "internal");
   }
+  if (failure && exchange.status() != 0) exchange.last = true;  // the client can tell only by the connection's end that the answer lacks its own
   try {
     if (failure && exchange.status() == 0) {
       Reply reply = error_reply(exchange, *failure);
@@ -228,9 +242,14 @@ ServerMetrics::Gauges ApiService::gauges() const {
 }
 
 Reply ApiService::list_models(const Exchange&) const {
-  const auto served = model();
-  const json::object entry{{"id", served->name}, {"object", "model"}, {"created", served->created}, {"owned_by", "terrace"}, {"max_model_len", served->max_sequence_tokens}};
+  const json::object entry = model_record(*model());
   return json_reply(json::object{{"object", "list"}, {"data", json::array{entry}}});
+}
+
+Reply ApiService::get_model(const Exchange& exchange) const {
+  const auto served = model();
+  expect_model(*served, to_valid_utf8(percent_decoded(exchange.parameter)));
+  return json_reply(model_record(*served));
 }
 
 Reply ApiService::tokenize(const Exchange& exchange) const {
@@ -269,9 +288,6 @@ Reply ApiService::web_page(const Exchange& exchange) const {
   return web_page_reply(exchange.request(), exchange.path() == "/" ? "index.html" : exchange.parameter);
 }
 
-// What a browser asks before it lets another site's page call.
-Reply ApiService::preflight(const Exchange&) const {
-  return {.status = 204, .headers = {{"Access-Control-Allow-Methods", "GET, POST"}, {"Access-Control-Allow-Headers", "Authorization, Content-Type"}}};
-}
+Reply ApiService::preflight(const Exchange& exchange) const { return preflight_reply(exchange.request()); }
 
 }  // namespace terrace

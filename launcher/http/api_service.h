@@ -49,6 +49,7 @@ class ApiService {
   ServerMetrics::Gauges gauges() const;
 
   Reply list_models(const Exchange& exchange) const;
+  Reply get_model(const Exchange& exchange) const;
   Reply tokenize(const Exchange& exchange) const;
   Reply detokenize(const Exchange& exchange) const;
   Reply health(const Exchange& exchange) const;

@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <ctime>
+#include <optional>
 #include <random>
 
 #include "launcher/api/api_error.h"
@@ -36,11 +37,7 @@ class CompletionAnswer {
     JobTicket ticket(*model_.loop, exchange_, choices_of(request_), request_.queueing, record_);
     while (true) {
       const Mailbox::Mail mail = ticket.take();
-      take(mail, ticket);
-      if (mail.error) {
-        ticket.ended();
-        co_return co_await fail(*mail.error);
-      }
+      if (const std::optional<ApiError> error = take(mail, ticket)) co_return co_await fail(*error);
       if (collector_.done()) break;
       if (request_.stream && !mail.items.empty()) co_await send_deltas();
       const bool woken = co_await ticket.wait(kHeartbeat);
@@ -53,11 +50,18 @@ class CompletionAnswer {
   }
 
  private:
-  void take(const Mailbox::Mail& mail, JobTicket& ticket) {
+  // What ended the request before its answer was complete, if anything did.
+  std::optional<ApiError> take(const Mailbox::Mail& mail, JobTicket& ticket) {
     if (!mail.items.empty()) record_.times = mail.times;
-    for (const Mailbox::Item& item : mail.items) {
-      if (collector_.accept(item.choice, item.event)) ticket.cancel_choice(item.choice);
+    try {
+      for (const Mailbox::Item& item : mail.items) {
+        if (collector_.accept(item.choice, item.event)) ticket.cancel_choice(item.choice);
+      }
+    } catch (const ApiError& error) {  // of one choice; the others end with the ticket
+      return error;
     }
+    if (mail.error) ticket.ended();
+    return mail.error;
   }
 
   asio::awaitable<void> send(std::string text) {
@@ -93,8 +97,8 @@ class CompletionAnswer {
 
   asio::awaitable<void> fail(const ApiError& error) {
     if (!exchange_.streaming()) throw error;
-    std::string event = fmt::format("data: {}\n\n", json::serialize(error.body()));
-    co_await send(std::move(event));
+    std::string events = delta_events() + fmt::format("data: {}\n\n", json::serialize(error.body()));
+    co_await send(std::move(events));
     co_await exchange_.end_stream();
   }
 

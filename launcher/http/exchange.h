@@ -7,6 +7,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/json/fwd.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +33,8 @@ class Exchange {
   const HttpRequest& request() const { return request_; }
   /// The path, without the query.
   std::string_view path() const;
+  /// A parameter of the query, decoded.
+  std::optional<std::string> query(std::string_view name) const;
   virtual boost::asio::any_io_executor executor() = 0;
 
   // Exactly one answer: reply(), or begin_stream(), pieces and end_stream(). They throw boost::system::system_error where the client has gone or takes nothing.

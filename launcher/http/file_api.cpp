@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
+#include <iterator>
 
 #include "launcher/api/api_error.h"
 #include "launcher/api/json_body.h"
@@ -27,10 +29,40 @@ BatchJobs& batches_of(const ServedModel& model) {
   return *model.batches;
 }
 
-Reply list_reply(std::vector<json::object> objects) {
+// How many records a list may have, and has where the request does not say.
+struct PageSize {
+  size_t most;
+  size_t otherwise;
+};
+constexpr PageSize kFilesPage = {10000, 10000};
+constexpr PageSize kBatchesPage = {100, 20};
+
+size_t read_limit(const Exchange& exchange, const PageSize& size) {
+  const std::optional<std::string> text = exchange.query("limit");
+  if (!text) return size.otherwise;
+  size_t limit = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
+  const bool good = error == std::errc() && end == text->data() + text->size() && limit >= 1 && limit <= size.most;
+  if (!good) throw ApiError(400, fmt::format("'limit' must be an integer from 1 to {}", size.most), "limit");
+  return limit;
+}
+
+// Those behind the record that the client saw last.
+void drop_up_to(std::vector<json::object>& objects, const std::string& id) {
+  const auto found = std::ranges::find_if(objects, [&id](const json::object& object) { return object.at("id").as_string() == id; });
+  if (found == objects.end()) throw ApiError(400, fmt::format("'after' names '{}', which is not there", to_valid_utf8(id)), "after");
+  objects.erase(objects.begin(), std::next(found));
+}
+
+Reply list_reply(const Exchange& exchange, std::vector<json::object> objects, const PageSize& size) {
+  const size_t limit = read_limit(exchange, size);
+  if (const auto after = exchange.query("after")) drop_up_to(objects, *after);
+  if (const auto purpose = exchange.query("purpose")) {
+    std::erase_if(objects, [&purpose](const json::object& object) { return object.contains("purpose") && object.at("purpose").as_string() != *purpose; });
+  }
   json::array data;
-  for (json::object& object : objects) data.emplace_back(std::move(object));
-  json::object body{{"object", "list"}, {"has_more", false}};
+  for (size_t i = 0; i < std::min(limit, objects.size()); ++i) data.emplace_back(std::move(objects[i]));
+  json::object body{{"object", "list"}, {"has_more", objects.size() > limit}};
   body["first_id"] = data.empty() ? json::value(nullptr) : data.front().at("id");
   body["last_id"] = data.empty() ? json::value(nullptr) : data.back().at("id");
   body["data"] = std::move(data);
@@ -61,7 +93,7 @@ Reply add_file(const ServedModel& model, const Exchange& exchange) {
   return json_reply(files.add(to_valid_utf8(file->filename.value_or("file")), purpose->body, file->body));
 }
 
-Reply list_files(const ServedModel& model, const Exchange&) { return list_reply(files_of(model).list()); }
+Reply list_files(const ServedModel& model, const Exchange& exchange) { return list_reply(exchange, files_of(model).list(), kFilesPage); }
 
 Reply get_file(const ServedModel& model, const Exchange& exchange) { return json_reply(there(files_of(model).find(exchange.parameter), exchange)); }
 
@@ -81,7 +113,7 @@ Reply create_batch(const ServedModel& model, const Exchange& exchange) {
   return json_reply(batches_of(model).create(parse_json_object(exchange.request().body(), "the body")));
 }
 
-Reply list_batches(const ServedModel& model, const Exchange&) { return list_reply(batches_of(model).list()); }
+Reply list_batches(const ServedModel& model, const Exchange& exchange) { return list_reply(exchange, batches_of(model).list(), kBatchesPage); }
 
 Reply get_batch(const ServedModel& model, const Exchange& exchange) { return json_reply(there(batches_of(model).find(exchange.parameter), exchange)); }
 

@@ -14,9 +14,11 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/ssl.hpp>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/base/error.h"
@@ -34,6 +36,9 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr uint32_t kMaxHeader = 32 << 10;
+constexpr std::chrono::seconds kHandshake{10};
+constexpr std::chrono::seconds kRefusal{5};  // for a client to take what it is refused with
+constexpr int32_t kMaxRefusals = 64;         // at a time, of connections; more are closed without a word
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 // Each connection is a descriptor.
@@ -65,11 +70,13 @@ int status_of(error_code error) {
 }
 
 struct Count {
-  explicit Count(std::atomic<int32_t>& number) : count(number) { ++count; }
-  ~Count() { --count; }
-  Count(const Count&) = delete;
-  Count& operator=(const Count&) = delete;
-  std::atomic<int32_t>& count;
+  explicit Count(std::atomic<int32_t>& number) : count(&number) { ++*count; }
+  Count(Count&& other) noexcept : count(std::exchange(other.count, nullptr)) {}
+  ~Count() {
+    if (count != nullptr) --*count;
+  }
+  Count& operator=(Count&&) = delete;
+  std::atomic<int32_t>* count;
 };
 
 constexpr const char* kManyConnections = "the server has as many connections as it may (server.max_connections)";
@@ -84,6 +91,18 @@ std::string error_body(int status, const char* overload = "") {
                      status == 503 ? "server_error" : "invalid_request_error", status == 503 ? "overloaded" : "invalid_value");
 }
 
+// Closing with bytes unread would reset the connection, and the client might never see the answer: let some of them come.
+asio::awaitable<void> end_unread(beast::tcp_stream& stream) {
+  error_code ignored;
+  stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  std::vector<char> sink(64 << 10);
+  for (size_t total = 0; total < (64U << 20);) {
+    const auto [error, bytes] = co_await stream.async_read_some(asio::buffer(sink), kTuple);
+    if (error) break;
+    total += bytes;
+  }
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -93,9 +112,10 @@ struct HttpServer::Impl {
 
   void listen();
   asio::awaitable<void> accept();
-  asio::awaitable<void> refuse(tcp::socket socket);
-  asio::awaitable<void> serve_tcp(tcp::socket socket);
-  asio::awaitable<void> serve_tls(tcp::socket socket);
+  void take(tcp::socket socket);
+  asio::awaitable<void> refuse(tcp::socket socket, Count counted);
+  asio::awaitable<void> serve_tcp(tcp::socket socket, Count counted);
+  asio::awaitable<void> serve_tls(tcp::socket socket, Count counted);
   template <typename Stream>
   asio::awaitable<void> serve(Stream& stream);
   template <typename Stream>
@@ -110,6 +130,7 @@ struct HttpServer::Impl {
   asio::io_context io;
   tcp::acceptor acceptor;
   std::atomic<int32_t> open = 0;       // connections
+  std::atomic<int32_t> refusing = 0;   // beside those
   std::atomic<int32_t> answering = 0;  // of those, at an answer
   std::atomic<bool> ending = false;
   std::vector<std::thread> threads;
@@ -139,29 +160,40 @@ asio::awaitable<void> HttpServer::Impl::accept() {
       co_await pause.async_wait(asio::use_awaitable);
       continue;
     }
-    const auto executor = socket.get_executor();
-    auto connection = open >= options.max_connections ? refuse(std::move(socket)) : tls ? serve_tls(std::move(socket)) : serve_tcp(std::move(socket));
-    asio::co_spawn(executor, std::move(connection), asio::detached);
+    take(std::move(socket));
   }
 }
 
-asio::awaitable<void> HttpServer::Impl::refuse(tcp::socket socket) {
+void HttpServer::Impl::take(tcp::socket socket) {
+  const auto executor = socket.get_executor();
+  if (open < options.max_connections) {
+    auto connection = tls ? serve_tls(std::move(socket), Count(open)) : serve_tcp(std::move(socket), Count(open));
+    asio::co_spawn(executor, std::move(connection), asio::detached);
+  } else if (!tls && refusing < kMaxRefusals) {  // under TLS a word would take a handshake first
+    asio::co_spawn(executor, refuse(std::move(socket), Count(refusing)), asio::detached);
+  }
+}
+
+asio::awaitable<void> HttpServer::Impl::refuse(tcp::socket socket, [[maybe_unused]] Count counted) {
+  beast::tcp_stream stream(std::move(socket));
   const std::string body = error_body(503, kManyConnections);
   const std::string text = fmt::format("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{}",
                                        body.size(), body);
-  co_await asio::async_write(socket, asio::buffer(text), kTuple);
+  stream.expires_after(kRefusal);
+  co_await asio::async_write(stream, asio::buffer(text), kTuple);
+  co_await end_unread(stream);
 }
 
-asio::awaitable<void> HttpServer::Impl::serve_tcp(tcp::socket socket) {
+asio::awaitable<void> HttpServer::Impl::serve_tcp(tcp::socket socket, [[maybe_unused]] Count counted) {
   beast::tcp_stream stream(std::move(socket));
   co_await serve(stream);
   error_code ignored;
   stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
 }
 
-asio::awaitable<void> HttpServer::Impl::serve_tls(tcp::socket socket) {
+asio::awaitable<void> HttpServer::Impl::serve_tls(tcp::socket socket, [[maybe_unused]] Count counted) {
   beast::ssl_stream<beast::tcp_stream> stream(std::move(socket), *tls);
-  beast::get_lowest_layer(stream).expires_after(options.idle);
+  beast::get_lowest_layer(stream).expires_after(std::min(options.idle, kHandshake));
   const auto [error] = co_await stream.async_handshake(asio::ssl::stream_base::server, kTuple);
   if (error) co_return;
   co_await serve(stream);
@@ -171,7 +203,6 @@ asio::awaitable<void> HttpServer::Impl::serve_tls(tcp::socket socket) {
 
 template <typename Stream>
 asio::awaitable<void> HttpServer::Impl::serve(Stream& stream) {
-  const Count counted(open);
   using namespace asio::experimental::awaitable_operators;
   error_code ignored;
   beast::get_lowest_layer(stream).socket().set_option(tcp::no_delay(true), ignored);
@@ -219,17 +250,9 @@ asio::awaitable<void> HttpServer::Impl::refuse_unread(Stream& stream, int status
   response.body() = error_body(status, kManyBodies);
   if (status == 503) response.set(http::field::retry_after, "5");
   response.prepare_payload();
-  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(5));
+  beast::get_lowest_layer(stream).expires_after(kRefusal);
   co_await http::async_write(stream, response, kTuple);
-  // Closing with bytes unread would reset the connection, and the client might never see the answer: let some of them come.
-  error_code ignored;
-  beast::get_lowest_layer(stream).socket().shutdown(tcp::socket::shutdown_send, ignored);
-  std::vector<char> sink(64 << 10);
-  for (size_t total = 0; total < (64U << 20);) {
-    const auto [error, bytes] = co_await beast::get_lowest_layer(stream).async_read_some(asio::buffer(sink), kTuple);
-    if (error) break;
-    total += bytes;
-  }
+  co_await end_unread(beast::get_lowest_layer(stream));
 }
 
 HttpServer::HttpServer(const Options& options, Handler handler) : impl_(std::make_unique<Impl>(options, std::move(handler))) {

@@ -5,7 +5,6 @@
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
@@ -32,7 +31,7 @@ class StreamExchange final : public Exchange {
   StreamExchange(HttpRequest request, Stream& stream, std::chrono::seconds idle) : Exchange(std::move(request)), stream_(stream), idle_(idle) {}
 
   boost::asio::any_io_executor executor() override { return stream_.get_executor(); }
-  bool keep_alive() const { return keep_alive_; }
+  bool keep_alive() const { return keep_alive_ && !last; }
 
   boost::asio::awaitable<void> reply(Reply reply) override {
     namespace http = boost::beast::http;
@@ -42,8 +41,11 @@ class StreamExchange final : public Exchange {
     response.prepare_payload();
     if (request_.method() == http::verb::head) response.body().clear();
     keep_alive_ = response.keep_alive();
-    lowest().expires_after(idle_);
-    co_await http::async_write(stream_, response, boost::asio::use_awaitable);
+    http::response_serializer<http::string_body> serializer(response);
+    while (!serializer.is_done()) {
+      lowest().expires_after(idle_);
+      co_await http::async_write_some(stream_, serializer, boost::asio::use_awaitable);
+    }
   }
 
   boost::asio::awaitable<void> begin_stream(std::string type) override {
@@ -64,19 +66,19 @@ class StreamExchange final : public Exchange {
   }
 
   boost::asio::awaitable<void> send_piece(std::string piece) override {
-    lowest().expires_after(idle_);
-    const auto bytes = boost::asio::buffer(piece);
+    const boost::asio::const_buffer bytes = boost::asio::buffer(piece);
     if (chunked_) {
-      co_await boost::asio::async_write(stream_, boost::beast::http::make_chunk(bytes), boost::asio::use_awaitable);
+      const auto chunk = boost::beast::http::make_chunk(bytes);
+      co_await write(chunk);
     } else {
-      co_await boost::asio::async_write(stream_, bytes, boost::asio::use_awaitable);
+      co_await write(bytes);
     }
   }
 
   boost::asio::awaitable<void> end_stream() override {
     if (!chunked_) co_return;
-    lowest().expires_after(idle_);
-    co_await boost::asio::async_write(stream_, boost::beast::http::make_chunk_last(), boost::asio::use_awaitable);
+    const auto end = boost::beast::http::make_chunk_last();
+    co_await write(end);
   }
 
   boost::asio::awaitable<void> closed() override {
@@ -92,6 +94,16 @@ class StreamExchange final : public Exchange {
 
  private:
   auto& lowest() { return boost::beast::get_lowest_layer(stream_); }
+
+  // The time starts anew with every byte taken: a slow reader is no idle one.
+  template <typename Buffers>
+  boost::asio::awaitable<void> write(const Buffers& buffers) {
+    boost::beast::buffers_suffix<Buffers> rest(buffers);
+    while (boost::beast::buffer_bytes(rest) > 0) {
+      lowest().expires_after(idle_);
+      rest.consume(co_await stream_.async_write_some(rest, boost::asio::use_awaitable));
+    }
+  }
 
   template <typename Body>
   boost::beast::http::response<Body> head(int status, const std::string& type) {

@@ -25,6 +25,19 @@ bool is_plain(char c) { return c > ' ' && c < 0x7F; }
 
 }  // namespace
 
+std::string percent_decoded(std::string_view text) {
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    const std::string_view digits = text.substr(i).substr(1, 2);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+    const bool encoded = text[i] == '%' && digits.size() == 2 && error == std::errc() && end == digits.data() + 2;
+    bytes += encoded ? static_cast<char>(byte) : text[i];
+    if (encoded) i += 2;
+  }
+  return bytes;
+}
+
 std::string Url::authority() const {
   const std::string name = host.find(':') == host.npos ? host : fmt::format("[{}]", host);
   return port == (tls ? "443" : "80") ? name : fmt::format("{}:{}", name, port);

@@ -15,6 +15,9 @@ struct Url {
   std::string authority() const;
 };
 
+/// With %XX as the byte that it stands for; a % that begins no such thing stays.
+std::string percent_decoded(std::string_view text);
+
 /// "http://host:port/path" or "https://..."; without a scheme http. Throws Error(kInvalidValue) that says what is wrong.
 Url parse_url(std::string_view text);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
 
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
@@ -38,10 +39,12 @@ void set_cancelled(json::object& batch) {
   batch["cancelled_at"] = std::time(nullptr);
 }
 
-json::object counts(const BatchSummary& summary, int64_t failed_before) {
-  const int64_t failed = summary.num_failed + failed_before;
-  return {{"total", summary.num_lines}, {"completed", summary.num_written + summary.num_skipped - failed}, {"failed", failed}};
+json::object counts(const BatchSummary& summary, const BatchOutput& output) {
+  const int64_t failed = summary.num_failed + output.num_failed();
+  return {{"total", summary.num_lines}, {"completed", summary.num_written + static_cast<int64_t>(output.num_done()) - failed}, {"failed", failed}};
 }
+
+std::string output_name(std::string_view id) { return fmt::format("{}_output.jsonl", id); }
 
 }  // namespace
 
@@ -52,6 +55,7 @@ BatchJobs::BatchJobs(FileStore& files, EngineLoop& loop, const Options& options)
     const std::string id(batch.at("id").as_string());
     if (batch.at("status").as_string() == "cancelling") {  // that server ended first
       set_cancelled(batch);
+      batch["output_file_id"] = published_output(batch);
       save(batch);
     }
     if (!ended(batch)) pending_.push_back(id);
@@ -114,7 +118,10 @@ std::optional<json::object> BatchJobs::cancel(const std::string& id) {
   if (ended(batch)) return batch;
   batch["status"] = "cancelling";
   batch["cancelling_at"] = std::time(nullptr);
-  if (std::erase(pending_, id) > 0) set_cancelled(batch);
+  if (std::erase(pending_, id) > 0) {
+    set_cancelled(batch);
+    batch["output_file_id"] = published_output(batch);  // of an earlier server
+  }
   if (running_ == id) stop_ = 1;
   save(batch);
   return batch;
@@ -132,6 +139,20 @@ void BatchJobs::save(const json::object& batch) {
     files_.save(std::string(batch.at("id").as_string()), batch);
   } catch (const Error& error) {  // the disk is full: what is in memory holds, and the next change tries again
     log_warning(error.what());
+  }
+}
+
+json::value BatchJobs::published_output(const json::object& batch) {
+  const json::value& id = batch.at("output_file_id");
+  if (!id.is_string() || !std::filesystem::exists(files_.path_of(std::string(id.as_string())))) return nullptr;
+  try {
+    const std::string file(id.as_string());
+    BatchOutput(files_.path_of(file), false);  // which cuts a torn line
+    files_.publish(file, output_name(batch.at("id").as_string()), "batch_output");
+    return id;
+  } catch (const Error& error) {
+    log_warning(error.what());
+    return nullptr;
   }
 }
 
@@ -163,7 +184,8 @@ void BatchJobs::run(const std::string& id) {
     if (error.code() == ErrorCode::kCancelled) return;  // the server ends: the next one goes on
     log_warning(fmt::format("{} failed: {}", id, error.what()));
     const json::object problem{{"code", "invalid_value"}, {"message", error.what()}, {"line", nullptr}, {"param", nullptr}};
-    update(id, {{"status", "failed"}, {"failed_at", std::time(nullptr)}, {"errors", json::object{{"object", "list"}, {"data", json::array{problem}}}}});
+    const json::object errors{{"object", "list"}, {"data", json::array{problem}}};
+    update(id, {{"status", "failed"}, {"failed_at", std::time(nullptr)}, {"errors", errors}, {"output_file_id", published_output(*find(id))}});
   }
 }
 
@@ -175,10 +197,9 @@ void BatchJobs::answer_lines(const std::string& id) {
     output_id = files_.reserve("file");
     update(id, {{"output_file_id", output_id}});
   }
-  const int64_t failed_before = batch.at("request_counts").at("failed").as_int64();
   const BatchInput input(files_.path_of(input_id));
   BatchOutput output(files_.path_of(output_id), false);
-  LoopRunner engine(loop_, id);
+  LoopRunner engine(loop_, id, static_cast<size_t>(options_.max_in_flight));
   BatchRunner::Options options;
   options.context = options_.context;
   options.context.now_unix = std::time(nullptr);
@@ -186,13 +207,13 @@ void BatchJobs::answer_lines(const std::string& id) {
   options.max_in_flight = options_.max_in_flight;
   options.signal = &stop_;
   options.url = std::string(batch.at("endpoint").as_string());
-  options.on_line = [&](const BatchSummary& summary) { update(id, {{"request_counts", counts(summary, failed_before)}}); };
+  options.on_line = [&](const BatchSummary& summary) { update(id, {{"request_counts", counts(summary, output)}}); };
   Progress silent(ProgressMode::kNone);
   const BatchSummary summary = BatchRunner(engine, input, output, options).run(silent);
-  files_.publish(output_id, fmt::format("{}_output.jsonl", id), "batch_output");
+  files_.publish(output_id, output_name(id), "batch_output");
   const int64_t now = std::time(nullptr);
   if (!summary.interrupted) {
-    update(id, {{"status", "completed"}, {"finalizing_at", now}, {"completed_at", now}, {"request_counts", counts(summary, failed_before)}});
+    update(id, {{"status", "completed"}, {"finalizing_at", now}, {"completed_at", now}, {"request_counts", counts(summary, output)}});
   } else if (find(id)->at("status").as_string() == "cancelling") {  // else the server ends, and the next one goes on
     update(id, {{"status", "cancelled"}, {"cancelled_at", now}});
   }

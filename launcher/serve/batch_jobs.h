@@ -47,6 +47,8 @@ class BatchJobs {
   /// In memory and in the folder, one after another.
   void update(const std::string& id, const boost::json::object& changes);
   void save(const boost::json::object& batch);
+  /// What a batch that ended before its time has answered, as a file that clients can read: its id, or null where there is none.
+  boost::json::value published_output(const boost::json::object& batch);
 
   FileStore& files_;
   EngineLoop& loop_;

@@ -50,7 +50,9 @@ void EngineLoop::cancel(JobId id) { cancel_choice(id, -1); }
 void EngineLoop::cancel_choice(JobId id, int32_t choice) {
   {
     const std::lock_guard lock(mutex_);
-    if (choice < 0 && waiting_.erase(id) > 0) {
+    if (const auto found = waiting_.find(id); choice < 0 && found != waiting_.end()) {
+      metrics_.finished("abort", {.arrived_us = found->second.arrived_us});
+      waiting_.erase(found);
       queue_.remove(id);
       open_.erase(id);
       return;
@@ -149,6 +151,7 @@ void EngineLoop::start(JobId id, Waiting waiting) {
     const SequenceId sequence = engine_.submit(std::move(request));
     places_.emplace(sequence, Place{id, static_cast<int32_t>(running.sequences.size())});
     running.sequences.push_back(sequence);
+    running.last_token_us.push_back(0);
   }
   running_.emplace(id, std::move(running));
 }
@@ -175,7 +178,9 @@ void EngineLoop::expire(int64_t now_us) {
   {
     const std::lock_guard lock(mutex_);
     for (const JobId id : queue_.take_expired(now_us)) {
-      expired.push_back(std::move(waiting_.extract(id).mapped().job.mailbox));
+      const auto late_one = waiting_.extract(id);
+      metrics_.finished("abort", {.arrived_us = late_one.mapped().arrived_us});
+      expired.push_back(late_one.mapped().job.mailbox);
       open_.erase(id);
     }
   }
@@ -199,7 +204,7 @@ void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
     const auto [id, choice] = place->second;
     Running& running = running_.at(id);
     if (running.news.empty()) touched.push_back(id);
-    if (event.token >= 0 && !event.is_prompt) metrics_.token(running.times, now);
+    if (event.token >= 0 && !event.is_prompt) metrics_.token(running.times, running.last_token_us[static_cast<size_t>(choice)], now);
     running.news.push_back({choice, event});
     if (event.finish == FinishReason::kNone) continue;
     running.times.sources += event.sources;

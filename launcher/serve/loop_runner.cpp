@@ -1,7 +1,6 @@
 #include "launcher/serve/loop_runner.h"
 
 #include <chrono>
-#include <thread>
 #include <utility>
 
 #include "kernels/base/error.h"
@@ -15,39 +14,56 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 }  // namespace
 
 LoopRunner::~LoopRunner() {
-  for (const auto& [id, mailbox] : open_) loop_.cancel(id);
+  for (const auto& [id, open] : open_) loop_.cancel(open.job);
 }
 
 SequenceId LoopRunner::submit(Request request) {
+  backlog_.emplace(++last_id_, std::move(request));
+  return last_id_;
+}
+
+void LoopRunner::cancel(SequenceId id) {
+  backlog_.erase(id);
+  const auto found = open_.find(id);
+  if (found == open_.end()) return;
+  loop_.cancel(found->second.job);
+  open_.erase(found);
+}
+
+void LoopRunner::finish(SequenceId id) {
+  const auto found = open_.find(id);
+  if (found == open_.end()) return;
+  loop_.cancel_choice(found->second.job, 0);
+  open_.erase(found);
+}
+
+void LoopRunner::fill_up() {
   const auto wake = [news = news_] {
     const std::lock_guard lock(news->mutex);
     news->any = true;
     news->came.notify_one();
   };
-  const auto mailbox = std::make_shared<Mailbox>(wake);
-  while (true) {
+  while (!backlog_.empty() && open_.size() < max_open_) {
+    const auto first = backlog_.begin();
     Job job;
-    job.choices.push_back(request);
+    job.choices.push_back(first->second);
     job.owner = owner_;
     job.priority = kAfterAllOthers;
-    job.mailbox = mailbox;
+    job.mailbox = std::make_shared<Mailbox>(wake);
+    const auto mailbox = job.mailbox;
     try {
-      const SequenceId id = loop_.submit(std::move(job));
-      open_.emplace(id, mailbox);
-      return id;
+      const JobId id = loop_.submit(std::move(job));
+      open_.emplace(first->first, Open{id, mailbox});
     } catch (const ApiError& error) {
       if (error.status() != 429) throw Error(ErrorCode::kCancelled, error.what());
-      std::this_thread::sleep_for(kPause);  // the queue is full of requests that somebody waits for
+      return;  // the queue is full of requests that somebody waits for
     }
+    backlog_.erase(first);
   }
 }
 
-void LoopRunner::cancel(SequenceId id) {
-  loop_.cancel(id);
-  open_.erase(id);
-}
-
 std::vector<SequenceEvent> LoopRunner::step() {
+  fill_up();
   {
     std::unique_lock lock(news_->mutex);
     news_->came.wait_for(lock, kPause, [this] { return news_->any; });
@@ -55,7 +71,7 @@ std::vector<SequenceEvent> LoopRunner::step() {
   }
   std::vector<SequenceEvent> events;
   for (auto it = open_.begin(); it != open_.end();) {
-    Mailbox::Mail mail = it->second->take();
+    Mailbox::Mail mail = it->second.mailbox->take();
     if (mail.error) throw Error(ErrorCode::kCancelled, mail.error->what());
     bool ended = false;
     for (Mailbox::Item& item : mail.items) {

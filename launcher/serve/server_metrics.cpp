@@ -73,18 +73,19 @@ ServerMetrics::ServerMetrics()
     : started_us_(steady_clock().now_us()),
       time_to_first_token_(kLatencyBounds), inter_token_latency_(kGapBounds), request_latency_(kLatencyBounds), queue_time_(kLatencyBounds) {}
 
-void ServerMetrics::token(RequestTimes& times, int64_t now_us) {
+void ServerMetrics::token(RequestTimes& times, int64_t& choice_us, int64_t now_us) {
   const std::lock_guard lock(mutex_);
   if (times.num_tokens == 0) {
     times.first_token_us = now_us;
     time_to_first_token_.observe(seconds(now_us - times.arrived_us));
     recent_first_token_.add(seconds(now_us - times.arrived_us), now_us);
     queue_time_.observe(seconds(times.started_us - times.arrived_us));
-  } else {
-    inter_token_latency_.observe(seconds(now_us - times.last_token_us));
-    recent_gap_.add(seconds(now_us - times.last_token_us), now_us);
   }
-  times.last_token_us = now_us;
+  if (choice_us != 0) {
+    inter_token_latency_.observe(seconds(now_us - choice_us));
+    recent_gap_.add(seconds(now_us - choice_us), now_us);
+  }
+  times.last_token_us = choice_us = now_us;
   ++times.num_tokens;
   recent_tokens_.add(1, now_us);
 }
@@ -132,7 +133,7 @@ std::string ServerMetrics::text(const Gauges& gauges) const {
   write_ranks(out, stats);
   const std::pair<std::pair<const char*, const char*>, const Histogram*> histograms[] = {
       {{"terrace_time_to_first_token_seconds", "From a request's arrival to its first token"}, &time_to_first_token_},
-      {{"terrace_inter_token_latency_seconds", "From one token of a request to its next"}, &inter_token_latency_},
+      {{"terrace_inter_token_latency_seconds", "From one token of a choice to its next"}, &inter_token_latency_},
       {{"terrace_e2e_request_latency_seconds", "From a request's arrival to its end"}, &request_latency_},
       {{"terrace_request_queue_time_seconds", "From a request's arrival to the engine"}, &queue_time_},
   };

@@ -21,8 +21,8 @@ class ServerMetrics {
  public:
   ServerMetrics();
 
-  /// A token of a request came: notes it in `times`, too.
-  void token(RequestTimes& times, int64_t now_us);
+  /// A token of a request came: notes it in `times`, too, and in `choice_us`, when the last one of its choice came (0: none did).
+  void token(RequestTimes& times, int64_t& choice_us, int64_t now_us);
   /// `reason`: stop, length, error or abort.
   void finished(std::string_view reason, const RequestTimes& times);
   /// An HTTP answer. `route`: the path as the server names it, never what a client sent.

@@ -92,11 +92,21 @@ class ServeTest(unittest.TestCase):
         self.assertNotIn("9", "".join(chunk["choices"][0]["text"] for chunk in chunks))
         self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
 
+    def test_a_stream_that_fails_says_so_and_ends(self):
+        dead_end = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "pattern": "^ab[^\\s\\S]$"}}}
+        with self.server.stream("/v1/chat/completions", {**CHAT, "n": 2, "response_format": dead_end}, timeout=10) as response:
+            chunks = list(events(response))  # to the end of the body
+        self.assertEqual(chunks[-1]["error"]["param"], "messages", chunks)
+        self.assertTrue(any("choices" in chunk for chunk in chunks))
+        self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
+
     def test_says_what_is_wrong(self):
         self.refused(400, "/v1/completions", {"promt": "x"}, "prompt")
         self.refused(400, "/v1/completions", {"prompt": "x", "temperature": -1}, "temperature")
         self.refused(400, "/v1/chat/completions", {"messages": []}, "messages")
-        self.refused(400, "/v1/completions", {"prompt": "x", "max_tokens": 100000}, "prompt")
+        error = self.refused(400, "/v1/completions", {"prompt": "x", "max_tokens": 100000}, "prompt")
+        self.assertEqual(error["code"], "context_length_exceeded")
+        self.assertIn("maximum context length is 8192 tokens", error["message"])
         self.assertEqual(self.refused(404, "/v1/completions", {"prompt": "x", "model": "gpt-5"}, "model")["code"], "model_not_found")
         self.assertEqual(self.server.request("POST", "/v1/completions", "{")[0], 400)
         self.assertEqual(self.server.request("POST", "/v1/completions", "[" * 100000)[0], 400)
@@ -124,6 +134,9 @@ class ServeTest(unittest.TestCase):
     def test_names_its_model(self):
         status, data, _ = self.server.get("/v1/models")
         self.assertEqual((status, json.loads(data)["data"][0]["id"]), (200, "tiny"))
+        status, one, _ = self.server.get("/v1/models/tiny")
+        self.assertEqual((status, json.loads(one)), (200, json.loads(data)["data"][0]))
+        self.assertEqual(self.server.get("/v1/models/a/b%20c")[0], 404)
 
     def test_metrics_count_what_was_done(self):
         def value(name):
@@ -154,6 +167,39 @@ class ServeTest(unittest.TestCase):
         self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
 
 
+class SettingsTest(unittest.TestCase):
+    def test_a_models_name_may_have_blanks_and_slashes(self):
+        with Server("server.model_name=org/a model") as server:
+            for path in ("/v1/models/org/a%20model", "/v1/models/org%2Fa%20model"):
+                status, data, _ = server.get(path)
+                self.assertEqual((status, json.loads(data)["id"]), (200, "org/a model"))
+
+    def test_other_sites_pages_may_call_where_they_are_let(self):
+        with Server("server.cors_origin=https://a.example") as server:
+            asked = {"Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization, x-stainless-os<>"}
+            status, _, headers = server.request("OPTIONS", "/v1/files/file-0", headers=asked)
+            self.assertEqual((status, headers["Access-Control-Allow-Headers"]), (204, "authorization, x-stainless-os"))
+            self.assertIn("DELETE", headers["Access-Control-Allow-Methods"])
+            self.assertIn("Access-Control-Max-Age", headers)
+            headers = server.get("/version")[2]
+            self.assertEqual((headers["Access-Control-Allow-Origin"], headers["Access-Control-Expose-Headers"]), ("https://a.example", "X-Request-Id, Retry-After"))
+
+    def test_lists_come_in_pages(self):
+        with tempfile.TemporaryDirectory() as folder, Server(f"server.files={folder}") as server:
+            ids = []
+            for _ in range(3):
+                form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n\r\n--b--\r\n'
+                file = json.loads(server.request("POST", "/v1/files", form, {"Content-Type": "multipart/form-data; boundary=b"})[1])
+                ids.append(server.post("/v1/batches", {"input_file_id": file["id"], "endpoint": "/v1/completions"})[1]["id"])
+            for path, purpose in (("/v1/batches", ""), ("/v1/files", "&purpose=batch")):
+                first = json.loads(server.get(f"{path}?limit=2{purpose}")[1])
+                second = json.loads(server.get(f"{path}?after={first['last_id']}{purpose}")[1])
+                self.assertEqual(([len(page["data"]) for page in (first, second)], first["has_more"], second["has_more"]), ([2, 1], True, False))
+                self.assertEqual(len({record["id"] for record in first["data"] + second["data"]}), 3)
+                self.assertEqual((server.get(f"{path}?limit=0")[0], server.get(f"{path}?limit=2x")[0], server.get(f"{path}?after=x")[0]), (400, 400, 400))
+            self.assertEqual(json.loads(server.get("/v1/files?purpose=other")[1])["data"], [])
+
+
 class KeysTest(unittest.TestCase):
     def test_keys_are_asked_for_and_limited(self):
         with tempfile.NamedTemporaryFile("w") as keys:
@@ -171,12 +217,24 @@ class KeysTest(unittest.TestCase):
 
 @unittest.skipUnless(shutil.which("openssl"), "no openssl to make a certificate with")
 class TlsTest(unittest.TestCase):
+    @staticmethod
+    def make_certificate(folder):
+        certificate, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        return certificate, (f"server.certificate={certificate}", f"server.private_key={key}")
+
+    def test_a_handshake_that_does_not_come_takes_a_connection(self):
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, settings = self.make_certificate(folder)
+            with Server(*settings, "server.max_connections=1") as server, socket.create_connection(("127.0.0.1", server.port), timeout=30):
+                with self.assertRaises(OSError):
+                    http.client.HTTPSConnection("localhost", server.port, timeout=5, context=ssl.create_default_context(cafile=certificate)).connect()
+
     def test_speaks_tls_where_it_has_a_certificate(self):
         with tempfile.TemporaryDirectory() as folder:
-            certificate, key = f"{folder}/cert.pem", f"{folder}/key.pem"
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-                            "-keyout", key, "-out", certificate], check=True, capture_output=True)
-            with Server(f"server.certificate={certificate}", f"server.private_key={key}") as server:
+            certificate, settings = self.make_certificate(folder)
+            with Server(*settings) as server:
                 connection = http.client.HTTPSConnection("localhost", server.port, timeout=30, context=ssl.create_default_context(cafile=certificate))
                 for _ in range(2):
                     connection.request("POST", "/v1/completions", json.dumps({**COMPLETION, "stream": True}), {"Content-Type": "application/json"})

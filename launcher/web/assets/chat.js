@@ -89,6 +89,7 @@ function requestBody() {
 }
 
 async function answer() {
+  const mine = messages;  // a new chat may begin meanwhile
   const turn = addTurn("model", "");
   turn.classList.add("going");
   log.setAttribute("aria-busy", "true");
@@ -111,7 +112,7 @@ async function answer() {
   const text = painter.finish();
   turn.classList.remove("going");
   log.setAttribute("aria-busy", "false");
-  if (text) messages.push({ role: "assistant", content: text });
+  if (text) mine.push({ role: "assistant", content: text });
   const note = [describe(usage, began, first, performance.now()), problem].filter(Boolean).join(" · ");
   addNote(turn, note, problem && problem !== "stopped", text);
   colourCode(said);  // not waited for: the next message may be sent

@@ -157,6 +157,19 @@ TEST_F(CompletionCollectorTest, EchoWithoutNewTokensGivesThePromptsLogprobs) {
   EXPECT_EQ(collector.completion_tokens(), 0);
 }
 
+TEST_F(CompletionCollectorTest, AStreamedEchoOfOneTokenHasItsLogprobs) {
+  request_.echo = true;
+  request_.base.logprobs = 1;
+  request_.base.max_tokens = 0;
+  ASSERT_EQ(request_.prompts[0].size(), 1u);
+  CompletionCollector collector(request_, *tokenizer_);
+  collector.accept(0, event(-1, FinishReason::kLength));
+  const json::array deltas = collector.take_deltas();
+  ASSERT_EQ(deltas.size(), 1u);
+  EXPECT_EQ(deltas[0].at("logprobs"), choice(collector).at("logprobs"));
+  EXPECT_EQ(deltas[0].at("logprobs").at("tokens"), json::array({"ab"}));
+}
+
 TEST_F(CompletionCollectorTest, TextOffsetsCountCharactersOfTheText) {
   request_.base.logprobs = 0;
   CompletionCollector collector(request_, *tokenizer_);

@@ -151,6 +151,10 @@ TEST_F(CompletionRequestTest, NamesTheFieldThatIsWrong) {
   refused(p + R"("cache_priority": 101)", "cache_priority", "an integer from 0 to 100");
   refused(p + R"("n": 0)", "n", "an integer from 1 to 128");
   refused(p + R"("n": 129)", "n", "an integer from 1 to 128");
+  std::string prompts = R"("prompt": ["a")";
+  for (int i = 1; i < 20; ++i) prompts += R"(, "a")";
+  EXPECT_EQ(completion(prompts + R"(], "n": 102)").num_choices(), 2040);
+  refused(prompts + R"(], "n": 103)", "n", "at most 102 where there are 20 prompts");
   refused(p + R"("max_tokens": -1)", "max_tokens", "an integer from 0");
   refused(p + R"("max_tokens": 3, "max_completion_tokens": 4)", "max_tokens", "equal to max_completion_tokens");
   refused(p + R"("max_tokens": 3, "min_tokens": 4)", "min_tokens", "an integer from 0 to 3");
@@ -174,6 +178,32 @@ TEST_F(CompletionRequestTest, NamesTheFieldThatIsWrong) {
   refused(p + R"("model": 5)", "model", "a string");
   refused(p + R"("messages": [])", "messages", "unknown field");
   refused(p + R"("top_logprobs": 2)", "top_logprobs", "unknown field 'top_logprobs'");
+}
+
+TEST_F(CompletionRequestTest, TakesWhatClientsSendBesideAndMeansNothingHere) {
+  const std::string p = R"("prompt": "a", )";
+  const CompletionRequest request = completion(p + R"("unknown": null, "safety_identifier": "x", "prompt_cache_key": "k", "prompt_cache_retention": "24h", "modalities": ["text"],
+      "skip_special_tokens": true, "n": 2, "best_of": 2, "stop": "")");
+  EXPECT_TRUE(request.stop.empty());
+  EXPECT_EQ(request.n, 2);
+  refused(p + R"("modalities": ["text", "audio"])", "modalities", "[\"text\"]");
+  refused(p + R"("skip_special_tokens": false)", "skip_special_tokens", "true");
+  refused(p + R"("best_of": 2)", "best_of", "equal to n");
+  context_.serving = true;
+  EXPECT_TRUE(completion(p + R"("stream": true, "stream_options": {"continuous_usage_stats": false})").stream);
+  refused(p + R"("stream": true, "stream_options": {"continuous_usage_stats": true})", "stream_options.continuous_usage_stats", "false");
+}
+
+TEST_F(CompletionRequestTest, RefusesAPromptThatIsTooLongByNumbers) {
+  const std::string prompt = R"("prompt": [)" + std::string("97, 97, 97, 97]");
+  EXPECT_EQ(completion(prompt + R"(, "max_tokens": 96)").base.max_tokens, 96);
+  try {
+    completion(prompt + R"(, "max_tokens": 97)");
+    FAIL();
+  } catch (const ApiError& error) {
+    EXPECT_EQ(error.body().at("error").at("code"), "context_length_exceeded");
+    EXPECT_NE(std::string(error.what()).find("maximum context length is 100 tokens"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(CompletionRequestTest, NamesAnUnknownFieldAndTheOneThatWasMeant) {

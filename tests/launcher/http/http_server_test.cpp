@@ -20,6 +20,8 @@ namespace {
 
 namespace asio = boost::asio;
 
+constexpr size_t kLarge = 40 << 20;  // more than sockets hold
+
 // A client that sends bytes as they are.
 class RawClient {
  public:
@@ -39,6 +41,13 @@ class RawClient {
   }
   bool connected() const { return connected_; }
   void send(std::string_view bytes) { [[maybe_unused]] const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  /// The same at some 10 MB/s.
+  size_t receive_slowly() {
+    size_t total = 0;
+    std::string part(256 << 10, '\0');
+    for (ssize_t size; (size = ::recv(socket_, part.data(), part.size(), MSG_WAITALL)) > 0; total += static_cast<size_t>(size)) std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    return total;
+  }
   /// All that comes until the server closes.
   std::string receive() {
     std::string text;
@@ -74,9 +83,16 @@ class HttpServerTest : public ::testing::Test {
           co_await exchange.send_piece(std::move(piece));
         }
       }
+      if (exchange.path() == "/large-stream") {
+        std::string type = "text/plain", piece(kLarge, 'x');
+        co_await exchange.begin_stream(std::move(type));
+        co_await exchange.send_piece(std::move(piece));
+        co_await exchange.end_stream();
+        co_return;
+      }
       Reply reply;
       reply.type = "text/plain";
-      reply.body = exchange.path() == "/echo" ? exchange.request().body() : std::string(exchange.path());
+      reply.body = exchange.path() == "/echo" ? exchange.request().body() : exchange.path() == "/large" ? std::string(kLarge, 'x') : std::string(exchange.path());
       co_await exchange.reply(std::move(reply));
     } catch (const boost::system::system_error&) {
       ++cancelled_;
@@ -173,6 +189,24 @@ TEST_F(HttpServerTest, CancelsAStreamThatNobodyReads) {
   RawClient deaf(server_->port());
   deaf.send("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
   wait_for(cancelled_, 1);
+}
+
+TEST_F(HttpServerTest, ASlowReaderGetsAllOfALargeAnswer) {
+  start({.threads = 2, .idle = std::chrono::seconds(1)});
+  for (const char* path : {"/large", "/large-stream"}) {
+    RawClient slow(server_->port());
+    slow.send(std::string("GET ") + path + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    EXPECT_GE(slow.receive_slowly(), kLarge) << path;
+  }
+}
+
+TEST_F(HttpServerTest, ARefusalReachesAClientThatIsStillSending) {
+  start({.max_connections = 1});
+  RawClient first(server_->port());
+  first.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+  wait_for(begun_, 1);
+  const std::string request = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + std::string(1'000'000, 'a');
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(ask(request).starts_with("HTTP/1.1 503"));
 }
 
 TEST_F(HttpServerTest, KeepsToItsNumberOfConnections) {

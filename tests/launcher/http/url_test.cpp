@@ -24,6 +24,12 @@ TEST(UrlTest, ReadsSchemeHostPortAndPath) {
   EXPECT_EQ(six.authority(), "[::1]");
 }
 
+TEST(UrlTest, DecodesPercents) {
+  EXPECT_EQ(percent_decoded("a%20b%2Fc%2f+"), "a b/c/+");
+  EXPECT_EQ(percent_decoded("%"), "%");
+  EXPECT_EQ(percent_decoded("%4%zz%-1%41"), "%4%zz%-1A");
+}
+
 TEST(UrlTest, SaysWhatIsWrong) {
   for (const char* text : {"", "http://", "ftp://host", "http://host:0", "http://host:99999", "http://host:8a", "http://host:", "http://user@host", "http://ho st",
                            "http://[::1", "http://[::1]x", "http://host/?a=b"}) {

@@ -100,6 +100,37 @@ TEST_F(BatchJobsTest, CancelledWhileItRunsKeepsWhatWasAnswered) {
   });
 }
 
+TEST_F(BatchJobsTest, ALineOfManySequencesLeavesTheQueueToOthersAndCanBeCancelled) {
+  std::string text = R"({"custom_id":"many","method":"POST","url":"/v1/completions","body":{"max_tokens":3000,"ignore_eos":true,"n":128,"prompt":["ab","ab","ab","ab","ab","ab","ab","ab"]}})" "\n";
+  const std::string file(files_.add("in.jsonl", "batch", text).at("id").as_string());
+  serve({.max_queued = 8, .max_in_flight = 1}, [&](EngineLoop& loop, Session& session) {
+    BatchJobs jobs(files_, loop, options_of(session));
+    const std::string id = id_of(jobs.create(body(file)));
+    while (loop.engine_stats().running == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    Job job;
+    job.choices.resize(1);
+    job.choices[0].prompt = {1, 2, 3};
+    job.choices[0].max_tokens = 1;
+    job.mailbox = std::make_shared<Mailbox>([] {});
+    EXPECT_NO_THROW(loop.submit(std::move(job)));
+    EXPECT_LE(loop.num_queued(), 2u);
+    jobs.cancel(id);
+    wait_for(jobs, id, "cancelled");
+  });
+}
+
+TEST_F(BatchJobsTest, AStopStringCountsAsAStop) {
+  const std::string line = R"({"custom_id":"a","method":"POST","url":"/v1/completions","body":{"prompt":"ab","max_tokens":3000,"ignore_eos":true,"stop":["a","b","c","d","e","f"," "]}})" "\n";
+  const std::string file(files_.add("in.jsonl", "batch", line).at("id").as_string());
+  serve({}, [&](EngineLoop& loop, Session& session) {
+    BatchJobs jobs(files_, loop, options_of(session));
+    wait_for(jobs, id_of(jobs.create(body(file))), "completed");
+  });
+  const std::string text = metrics_.text({});
+  EXPECT_NE(text.find(R"(terrace_request_success_total{finished_reason="stop"} 1)"), std::string::npos) << text;
+  EXPECT_EQ(text.find("abort"), std::string::npos) << text;
+}
+
 TEST_F(BatchJobsTest, GoesOnWithTheNextServer) {
   std::string id;
   size_t before = 0;
@@ -129,10 +160,37 @@ TEST_F(BatchJobsTest, ACancelThatTheServerDidNotLiveToSeeHoldsInTheNext) {
     json::object record = *jobs.find(id);
     record["status"] = "cancelling";
     files_.save(id, record);
+    std::filesystem::remove(files_.path_of(std::string(record.at("output_file_id").as_string())) + ".json");
   });
   serve({}, [&](EngineLoop& loop, Session& session) {
     BatchJobs jobs(files_, loop, options_of(session));
     EXPECT_EQ(status(jobs, id), "cancelled");
+    EXPECT_EQ(answered(*jobs.find(id)).size(), 2u);
+  });
+}
+
+TEST_F(BatchJobsTest, CountsTheFailedLinesOfAServerThatDiedBeforeItSavedThem) {
+  const char* lines = R"({"custom_id":"a","method":"POST","url":"/v1/completions","body":{"prompt":"ab","max_tokens":1}}
+{"custom_id":"b","method":"POST","url":"/v1/completions","body":{"prompt":"ab","max_tokens":-1}}
+{"custom_id":"c","method":"POST","url":"/v1/completions","body":{"prompt":1}}
+)";
+  const std::string file(files_.add("in.jsonl", "batch", lines).at("id").as_string());
+  const json::object expected{{"total", 3}, {"completed", 1}, {"failed", 2}};
+  std::string id;
+  serve({}, [&](EngineLoop& loop, Session& session) {
+    BatchJobs jobs(files_, loop, options_of(session));
+    id = id_of(jobs.create(body(file)));
+    wait_for(jobs, id, "completed");
+    EXPECT_EQ(jobs.find(id)->at("request_counts"), expected);
+    json::object record = *jobs.find(id);
+    record["status"] = "in_progress";
+    record["request_counts"] = json::object{{"total", 3}, {"completed", 0}, {"failed", 0}};
+    files_.save(id, record);
+  });
+  serve({}, [&](EngineLoop& loop, Session& session) {
+    BatchJobs jobs(files_, loop, options_of(session));
+    wait_for(jobs, id, "completed");
+    EXPECT_EQ(jobs.find(id)->at("request_counts"), expected);
   });
 }
 
@@ -160,6 +218,7 @@ TEST_F(BatchJobsTest, SaysWhatIsWrong) {
     const std::string id = id_of(jobs.create(body(std::string(files_.add("in.jsonl", "batch", line + line).at("id").as_string()))));
     wait_for(jobs, id, "failed");
     EXPECT_NE(json::serialize(jobs.find(id)->at("errors")).find("custom_id"), std::string::npos);
+    EXPECT_TRUE(jobs.find(id)->at("output_file_id").is_null());
   });
 }
 

@@ -83,6 +83,7 @@ TEST_F(EngineLoopTest, CancelsWhatRunsAndWhatWaitsAndNothingElse) {
     EXPECT_TRUE(waiting.mailbox->empty());
     loop.cancel(first);  // long gone
   });
+  EXPECT_NE(metrics_.text({}).find(R"(terrace_request_success_total{finished_reason="abort"} 2)"), std::string::npos) << metrics_.text({});
 }
 
 TEST_F(EngineLoopTest, CancelsOneChoiceAlone) {
@@ -130,6 +131,7 @@ TEST_F(EngineLoopTest, EndsWhatIsLateWhetherItWaitsOrRuns) {
     EXPECT_EQ(running.status, 408);
     EXPECT_EQ(waiting.status, 408);
   });
+  EXPECT_NE(metrics_.text({}).find(R"(terrace_request_success_total{finished_reason="abort"} 2)"), std::string::npos) << metrics_.text({});
 }
 
 TEST_F(EngineLoopTest, FinishesWhatItAcceptedAfterASignal) {

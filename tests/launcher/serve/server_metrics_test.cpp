@@ -30,8 +30,9 @@ TEST(MetricsTextTest, WritesWhatPrometheusReads) {
 TEST(ServerMetricsTest, TimesARequestFromItsTokens) {
   ServerMetrics metrics;
   RequestTimes times{.arrived_us = 1, .started_us = 5 * kMillisecond};
-  metrics.token(times, 20 * kMillisecond);
-  metrics.token(times, 23 * kMillisecond);
+  int64_t choice_us = 0;
+  metrics.token(times, choice_us, 20 * kMillisecond);
+  metrics.token(times, choice_us, 23 * kMillisecond);
   metrics.finished("stop", times);
   EXPECT_EQ(times.first_token_us, 20 * kMillisecond);
   EXPECT_EQ(times.last_token_us, 23 * kMillisecond);
@@ -41,6 +42,19 @@ TEST(ServerMetricsTest, TimesARequestFromItsTokens) {
   EXPECT_NE(text.find("terrace_time_to_first_token_seconds_bucket{le=\"0.01\"} 0\n"), std::string::npos);
   EXPECT_NE(text.find("terrace_inter_token_latency_seconds_bucket{le=\"0.005\"} 1\n"), std::string::npos);
   EXPECT_NE(text.find("terrace_request_success_total{finished_reason=\"stop\"} 1\n"), std::string::npos);
+}
+
+TEST(ServerMetricsTest, TimesBetweenTokensAreThoseOfOneChoice) {
+  ServerMetrics metrics;
+  RequestTimes times{.arrived_us = 1, .started_us = 1};
+  int64_t choices[2] = {};
+  for (const int64_t at : {100, 140}) {
+    for (int64_t& choice_us : choices) metrics.token(times, choice_us, at * kMillisecond);
+  }
+  const std::string text = metrics.text({});
+  EXPECT_NE(text.find("terrace_inter_token_latency_seconds_bucket{le=\"0.025\"} 0\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("terrace_inter_token_latency_seconds_bucket{le=\"0.05\"} 2\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("terrace_time_to_first_token_seconds_count 1\n"), std::string::npos) << text;
 }
 
 TEST(ServerMetricsTest, EveryLineIsWellFormedAndEveryFamilyIsNamedOnce) {
