@@ -152,6 +152,7 @@ void EngineLoop::start(JobId id, Waiting waiting) {
     places_.emplace(sequence, Place{id, static_cast<int32_t>(running.sequences.size())});
     running.sequences.push_back(sequence);
     running.last_token_us.push_back(0);
+    running.sources.emplace_back();
   }
   running_.emplace(id, std::move(running));
 }
@@ -205,9 +206,9 @@ void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
     Running& running = running_.at(id);
     if (running.news.empty()) touched.push_back(id);
     if (event.token >= 0 && !event.is_prompt) metrics_.token(running.times, running.last_token_us[static_cast<size_t>(choice)], now);
+    running.sources[static_cast<size_t>(choice)] = event.sources;
     running.news.push_back({choice, event});
     if (event.finish == FinishReason::kNone) continue;
-    running.times.sources += event.sources;
     running.sequences[static_cast<size_t>(choice)] = 0;
     --running.num_left;
     places_.erase(place);
@@ -216,6 +217,8 @@ void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
     const auto found = running_.find(id);
     Running& running = found->second;
     const bool ended = running.num_left == 0;
+    running.times.sources = {};
+    for (const TokenSources& sources : running.sources) running.times.sources += sources;
     const FinishReason last = running.news.back().event.finish;
     if (ended) metrics_.finished(last == FinishReason::kError ? "error" : last == FinishReason::kLength ? "length" : "stop", running.times);
     running.mailbox->put(std::exchange(running.news, {}), running.times);

@@ -67,6 +67,7 @@ class EngineLoop {
     std::shared_ptr<Mailbox> mailbox;
     std::vector<SequenceId> sequences;  // by choice; 0 where ended
     std::vector<int64_t> last_token_us;  // by choice; 0 before the first
+    std::vector<TokenSources> sources;   // by choice, so far
     int32_t num_left = 0;
     int64_t deadline_us = 0;
     RequestTimes times;

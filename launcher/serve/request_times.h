@@ -14,7 +14,7 @@ struct RequestTimes {
   int64_t first_token_us = 0;
   int64_t last_token_us = 0;
   int64_t num_tokens = 0;  // of all choices
-  TokenSources sources = {};    // of those choices that have ended
+  TokenSources sources = {};    // so far
 };
 
 }  // namespace terrace

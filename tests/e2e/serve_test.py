@@ -91,6 +91,9 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(chunks[-1]["choices"][0]["finish_reason"], "stop")
         self.assertNotIn("9", "".join(chunk["choices"][0]["text"] for chunk in chunks))
         self.server.wait_until(lambda stats: stats["running"] == 0, "idle")
+        # What it computed counts, though it was ended from outside the engine.
+        line = next(line for line in self.server.text().splitlines() if f'"id":"{response.headers["X-Request-Id"]}"' in line)
+        self.assertGreater(sum(json.loads(line)["by_source"].values()), 6)
 
     def test_a_stream_that_fails_says_so_and_ends(self):
         dead_end = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "pattern": "^ab[^\\s\\S]$"}}}
