@@ -158,7 +158,7 @@ std::vector<ConfigKey> server_keys() {
       {"server.model_name", text_value([](Config& c) -> S& { return c.server.model_name; }, "a name, or none"),
        "The model's name in answers; requests may name this one only. none: the name that the model file gives."},
       {"server.max_connections", integer_value([](Config& c) -> I& { return c.server.max_connections; }, 1, kMany),
-       "Connections open at a time; further ones are answered with 503."},
+       "Connections open at a time; further ones are answered with 503, or closed (under TLS, and where many come at once)."},
       {"server.max_body", bytes_value([](Config& c) -> MemorySize& { return c.server.max_body; }),
        "The largest request body; a larger one is answered with 413."},
       {"server.max_bodies", optional_bytes_value([](Config& c) -> MemorySize& { return c.server.max_bodies; }),

@@ -17,7 +17,7 @@ void keep_freed_memory() {
 void say_when_a_file_shrinks() {
   struct sigaction action = {};
   action.sa_handler = [](int) {
-    constexpr char kSentence[] = "error: a file that is mapped here (the model, or a batch's input) was shortened: replace such files by renaming others over them\n";
+    constexpr char kSentence[] = "error: a file that is mapped here (the model, a batch's input, the disk tier's) was shortened, or its disk failed: replace such files by renaming others over them\n";
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kSentence, sizeof(kSentence) - 1);
     ::_exit(3);
   };

@@ -210,7 +210,7 @@ int32_t Scheduler::lost_tokens(const Sequence& sequence) const {
   return pages_survive ? sequence.num_computed - sequence.num_published() * options_.page_tokens : sequence.num_computed;
 }
 
-// In order of arrival; the first has the whole pool where nothing runs. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon, and it keeps its room.
+// In order of arrival; the first has the whole pool where nothing runs. A sequence whose cached pages are still on their way, or whose next page a running one is computing just now, is passed by: both end soon, and who fetches keeps its room.
 void Scheduler::admit(StepPlan& plan, int32_t& budget) {
   int64_t kept = 0;  // frames for those that are passed by
   for (size_t i = 0; i < waiting_.size() && i < kLookAhead;) {
@@ -225,7 +225,7 @@ void Scheduler::admit(StepPlan& plan, int32_t& budget) {
       if (near && sequence.prefix_pages() == 0) return;
       ++i;
     } else if (!near || is_computing_for(sequence)) {
-      kept += frames_to_come(sequence);
+      if (!near) kept += frames_to_come(sequence);
       ++i;
     } else {
       SequencePtr admitted = std::move(waiting_[i]);

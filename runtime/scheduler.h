@@ -54,7 +54,7 @@ class Scheduler {
   int32_t max_sequence_tokens() const;
   /// Queues a sequence, or says in a sentence why it can never run.
   std::optional<std::string> submit(SequenceId id, Request request);
-  /// False when the id is not in flight.
+  /// Where its tokens came from; nullopt when the id is not in flight.
   std::optional<TokenSources> cancel(SequenceId id);
   bool busy() const { return !waiting_.empty() || !running_.empty(); }
 

@@ -107,6 +107,7 @@ void StepPublisher::publish_prompt_logprobs(const PlanRow& row, std::vector<Step
     SequenceEvent event;
     event.id = sequence.id;
     event.is_prompt = true;
+    event.sources = sequence.sources;
     event.token = sequence.tokens[static_cast<size_t>(position) + 1];
     event.logprob = at.logprob(at.target_logit);
     event.top = top_logprobs(at, sequence.request.logprobs.value_or(0));

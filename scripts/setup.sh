@@ -24,6 +24,7 @@ packages=(
   libgtest-dev libbenchmark-dev                     # tests and measurements
   clang-14 libclang-rt-14-dev                       # fuzzing
   qemu-user                                         # tests on processors that this machine is not
+  procps                                            # tests that stop what they started
   python3 python3-pip python3-venv                  # fetching the model, .ci/layers, clients
 )
 boost_packages=(libboost1.81-dev libboost-json1.81-dev libboost-context1.81-dev libboost-container1.81-dev libboost-system1.81-dev)

@@ -94,6 +94,7 @@ void ServerMetrics::finished(std::string_view reason, const RequestTimes& times)
   const int64_t now = steady_clock().now_us();
   const std::lock_guard lock(mutex_);
   ++finished_[std::string(reason)];
+  if (times.started_us == 0) return;  // gave up in the queue: says nothing of how fast requests are answered
   request_latency_.observe(seconds(now - times.arrived_us));
   recent_latency_.add(seconds(now - times.arrived_us), now);
   recent_finished_.add(1, now);

@@ -41,7 +41,7 @@ class PageStore {
 
   /// Moves between neighbouring tiers, or of a host page onto itself, which only verifies it. `records`: one for each move to the disk tier, in the order of these moves. kPlanMismatch for a frame or a way that does not exist.
   void start(std::span<const PageMove> moves, std::span<const PageRecord> records);
-  /// Those that have ended since the last call, each once. `wait_for_one`: while moves are under way waits for one to end, 20 ms at most.
+  /// Those that have ended since the last call, each once. `wait_for_one`: while moves are under way waits for one to end, for some 20 ms at most.
   std::vector<MoveResult> poll(bool wait_for_one);
   size_t num_under_way() const { return copies_.size() + disk_moves_.size(); }
   /// The pages that an earlier run left on the disk tier.

@@ -285,8 +285,9 @@ void TierManager::finish(const TransferLedger::Settled& settled) {
     if (!check) is_broken ? target.retire(settled.to.frame) : target.release(settled.to.frame);
     ++stats_.failed[index_of(settled.from.tier)];
     if (settled.outcome == MoveOutcome::kChecksum) ++stats_.checksum_failures;
-    // What could not be read is gone; what could not be written is kept where it needn't go.
-    if (!colder || leaves) drop_copy(id, settled.from.tier);
+    // What could not be read is gone; what could not be written is kept where it needn't go, unless it is damaged and nobody reads it.
+    const bool is_damaged = settled.outcome == MoveOutcome::kChecksum && page.holds == 0;
+    if (!colder || leaves || is_damaged) drop_copy(id, settled.from.tier);
   }
   page.move = 0;
   refresh(page, id);

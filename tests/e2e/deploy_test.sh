@@ -24,6 +24,8 @@ drain=$(sed -n 's/^Environment=OMPI_MCA_odls_base_sigkill_timeout=//p' "$deploy/
 stop=$(sed -n 's/^TimeoutStopSec=//p' "$deploy/terrace.service")
 [ "$drain" -gt 30 ] && [ "$stop" -gt $((2 * drain + 10)) ] || fail "the unit stops after $stop s, and mpirun needs twice $drain"
 
+grep -q '^Restart=always$' "$deploy/terrace.service" || fail "a crash with exit code 1, which also is a stop's, would not be followed by a start"
+
 # Paths that the recipes name are those that the build installs or the checkout has.
 for recipe in Dockerfile terrace.def; do
   grep -q '^From: debian:12$\|^FROM debian:12$' "$deploy/$recipe" || fail "$recipe: another base than setup.sh is for"

@@ -41,19 +41,19 @@ class RawClient {
   }
   bool connected() const { return connected_; }
   void send(std::string_view bytes) { [[maybe_unused]] const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
-  /// The same at some 10 MB/s.
-  size_t receive_slowly() {
-    size_t total = 0;
-    std::string part(256 << 10, '\0');
-    for (ssize_t size; (size = ::recv(socket_, part.data(), part.size(), MSG_WAITALL)) > 0; total += static_cast<size_t>(size)) std::this_thread::sleep_for(std::chrono::milliseconds(25));
-    return total;
-  }
   /// All that comes until the server closes.
   std::string receive() {
     std::string text;
     char part[4096];
     for (ssize_t size; (size = ::recv(socket_, part, sizeof part, 0)) > 0;) text.append(part, static_cast<size_t>(size));
     return text;
+  }
+  /// The same at some 10 MB/s.
+  size_t receive_slowly() {
+    size_t total = 0;
+    std::string part(256 << 10, '\0');
+    for (ssize_t size; (size = ::recv(socket_, part.data(), part.size(), MSG_WAITALL)) > 0; total += static_cast<size_t>(size)) std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    return total;
   }
 
  private:
@@ -192,7 +192,7 @@ TEST_F(HttpServerTest, CancelsAStreamThatNobodyReads) {
 }
 
 TEST_F(HttpServerTest, ASlowReaderGetsAllOfALargeAnswer) {
-  start({.threads = 2, .idle = std::chrono::seconds(1)});
+  start({.threads = 2, .idle = std::chrono::seconds(2)});  // the answers take longer
   for (const char* path : {"/large", "/large-stream"}) {
     RawClient slow(server_->port());
     slow.send(std::string("GET ") + path + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");

@@ -48,6 +48,15 @@ TEST_F(BrokenDiskTest, IsLeftAloneAfterSomeFailuresInARow) {
   EXPECT_TRUE(tiers_.plan_moves(++step_).moves.empty());
 }
 
+TEST_F(BrokenDiskTest, ADamagedHostPageIsNotTriedAgainEither) {
+  make_pages(1);
+  ASSERT_TRUE(tiers_.write_behind());
+  settle_all(tiers_.plan_moves(++step_), MoveOutcome::kChecksum);
+  EXPECT_FALSE(tiers_.write_behind());
+  EXPECT_EQ(tiers_.num_used(Tier::kHost), 0);
+  EXPECT_EQ(tiers_.num_used(Tier::kDisk), 0);
+}
+
 TEST_F(BrokenDiskTest, AWriteThatIsDoneEndsTheRow) {
   make_pages(2);
   for (int i = 0; i < 8; ++i) {
