@@ -1,4 +1,5 @@
 # `terrace batch` on the real model: killed at any moment and started again it gives what an uninterrupted run gives, each line once.
+# needs: mpirun
 source "$(dirname "$0")/lib.sh"
 needs_model
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: apt install openmpi-bin)"; exit 77; }

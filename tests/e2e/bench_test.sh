@@ -1,4 +1,5 @@
 # `terrace bench` on the real model: each format on stdout and nothing else there, ranks, what does not fit, Ctrl-C.
+# needs: mpirun
 source "$(dirname "$0")/lib.sh"
 
 expect 0 "$TERRACE" bench --help
@@ -70,6 +71,7 @@ says err "without mpirun"
 timeout 100 env --default-signal=INT "$TERRACE" bench "$TERRACE_TEST_MODEL" --depth 0 --decode 8000 --prompt none --batch none --progress plain >"$work/out" 2>"$work/err" &
 pid=$!
 for _ in $(seq 600); do grep -q "rank 0" "$work/err" && break; sleep 0.1; done
+says err "rank 0"
 pkill -INT --parent "$pid"
 wait "$pid"
 [ $? -eq 130 ] || fail "Ctrl-C does not end with 130"

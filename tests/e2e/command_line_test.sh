@@ -6,8 +6,8 @@ says out "terrace "
 silent err
 expect 0 "$TERRACE" --help
 says out "Exit codes:"
-for verb in run bench render tokenize inspect; do
-  expect 0 "$TERRACE" "$verb" --help
+for verb in run batch serve top bench "bench techniques" "bench cache" "bench serve" render tokenize inspect; do
+  expect 0 "$TERRACE" $verb --help
   says out "Examples:"
   silent err
 done

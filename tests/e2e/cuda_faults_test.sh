@@ -1,5 +1,6 @@
 # Each call of CUDA, cuBLAS and NCCL in a short run fails once (the simulator sees to it): no hang, no crash, no leak, and a sentence that names the rank and what failed. A sample of
 # the calls; TERRACE_LONG_TESTS=1 takes all of one rank's, and every fifth of a pair's.
+# needs: mpirun
 source "$(dirname "$0")/lib.sh"
 needs_simulated_device
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: apt install openmpi-bin)"; exit 77; }

@@ -1,5 +1,6 @@
 # The real CUDA module, linked with NVIDIA's libraries, on a machine without a device: it opens, links, says what is missing in a sentence and goes in
 # good order. With a device scripts/test_gpu.sh does more.
+# needs: mpirun
 source "$(dirname "$0")/lib.sh"
 module=$(dirname "$TERRACE")/libterrace_cuda.so
 [ -f "$module" ] || { echo "skipped: the CUDA module was not built (it needs nvcc, cuBLAS and NCCL)"; exit 77; }

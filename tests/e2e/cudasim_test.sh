@@ -1,5 +1,6 @@
 # The whole program on the CUDA backend, executed by the simulator (tests/cudasim): the same greedy tokens as on the CPU, for ranks as processes and as
 # threads, in batches, with chunked prompts and a pool so small that sequences are put off; and what it says when ranks or devices are missing.
+# needs: mpirun
 source "$(dirname "$0")/lib.sh"
 needs_simulated_device
 writer=$(dirname "$TERRACE")/tiny_model_writer

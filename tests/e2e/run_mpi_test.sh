@@ -1,4 +1,5 @@
 # `terrace run` under mpirun: the same bytes on stdout as without, one message for one mistake, and all ranks gone at the end.
+# needs: mpirun
 source "$(dirname "$0")/lib.sh"
 needs_model
 options=(--raw -p "The capital of France is" --max-tokens 16 --progress none)
