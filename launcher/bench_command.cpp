@@ -96,7 +96,7 @@ BenchReport start_report(const Session& session, const Config& config, const Ran
   return report;
 }
 
-/// Adds what was measured to `reports`.
+/// Adds what was measured to `reports`; writes them all where it was interrupted.
 int bench_rank_zero(Session& session, const Config& config, RankGroup& group, const BenchOptions& options, const SignalWatch& signals,
                     Progress& progress, std::vector<BenchReport>& reports) {
   BenchReport report = start_report(session, config, group, options.cases);
@@ -105,7 +105,7 @@ int bench_rank_zero(Session& session, const Config& config, RankGroup& group, co
   EngineTimer timer(session.engine(), session.model().vocab_size, [&] { return signals.received() != 0; });
   if (timer.run(BenchJob{}) && report.loaded) report.first_token = job_age();
   session.engine().stop();
-  // A user who interrupts waits for nothing more; mpirun kills what takes over two seconds to end.
+  // A user who interrupts waits for nothing more.
   if (agree(group, signals.received() == 0)) report.machine = measure_machine(group, session);
   measure_jobs(timer, room_of(session, config), options.repeat, progress, report.results);
   session.engine().stop();
@@ -113,6 +113,8 @@ int bench_rank_zero(Session& session, const Config& config, RankGroup& group, co
   progress.clear();
   if (signals.received() != 0) log_warning("interrupted: the report holds what was measured until then");
   reports.push_back(std::move(report));
+  // At once: leaving MPI then takes two seconds, since mpirun only waits, and after as many it kills (scripts/mpi_env.sh).
+  if (signals.received() != 0) write_stdout(format_reports(std::exchange(reports, {}), options.format));
   return signals.exit_code();
 }
 

@@ -68,13 +68,21 @@ silent err
 expect 2 mpirun -n 2 "$TERRACE" bench "$TERRACE_TEST_MODEL" "${one[@]}" --threads 1,2
 says err "without mpirun"
 
-timeout 100 env --default-signal=INT "$TERRACE" bench "$TERRACE_TEST_MODEL" --depth 0 --decode 8000 --prompt none --batch none --progress plain >"$work/out" 2>"$work/err" &
-pid=$!
-for _ in $(seq 600); do grep -q "rank 0" "$work/err" && break; sleep 0.1; done
-says err "rank 0"
-pkill -INT --parent "$pid"
-wait "$pid"
-[ $? -eq 130 ] || fail "Ctrl-C does not end with 130"
-says err "interrupted"
-says out "rank of cpu"
+# interrupt CODE COMMAND...: Ctrl-C while it measures gives a report and this exit code.
+interrupt() {
+  local code=$1 pid
+  shift
+  timeout 100 env --default-signal=INT "$@" bench "$TERRACE_TEST_MODEL" --depth 0 --decode 8000 --prompt none --batch none --progress plain >"$work/out" 2>"$work/err" &
+  pid=$!
+  for _ in $(seq 600); do grep -q "rank 0" "$work/err" && break; sleep 0.1; done
+  says err "rank 0"
+  pkill -INT --parent "$pid"
+  wait "$pid"
+  [ $? -eq "$code" ] || fail "Ctrl-C does not end with $code: $*"
+  says err "interrupted"
+  says out " of cpu"
+}
+interrupt 130 "$TERRACE"
+export OMPI_MCA_odls_base_sigkill_timeout=4  # mpirun passes the signal on after so long, and kills after as long again
+interrupt 1 mpirun -n 2 "$TERRACE"
 done_testing
