@@ -60,10 +60,10 @@ std::string Answer::text_of(int32_t token) {
 }
 
 std::string Answer::summary() const {
-  const size_t num_decoded = num_generated_ > 0 ? num_generated_ - 1 : 0;  // the first one comes with the prompt
-  return fmt::format("{} prompt tokens ({:.1f} tok/s), {} generated ({:.1f} tok/s), ended by {}", num_prompt_,
-                     rate(num_prompt_, first_token_ - began_), num_generated_, rate(num_decoded, last_token_ - first_token_),
-                     ended_by_.empty() ? "nothing" : ended_by_);
+  // The first token comes with the prompt: a rate is that of those after it.
+  const std::string decoding = num_generated_ > 1 ? fmt::format(" ({:.1f} tok/s)", rate(num_generated_ - 1, last_token_ - first_token_)) : "";
+  return fmt::format("{} prompt tokens ({:.1f} tok/s), {} generated{}, ended by {}", num_prompt_, rate(num_prompt_, first_token_ - began_), num_generated_,
+                     decoding, ended_by_.empty() ? "nothing" : ended_by_);
 }
 
 }  // namespace terrace

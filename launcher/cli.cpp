@@ -30,8 +30,8 @@ namespace {
 constexpr int kUsageExit = 2;
 
 constexpr const char* kExitCodes = R"(Exit codes: 0 success; 1 a bug in terrace; 2 a wrong command line, configuration or input; 3 a model or file that
-is missing, damaged or unsupported; 4 not enough memory; 5 the result could not be written; 6 a rank was lost; 130 and 143
-after Ctrl-C and SIGTERM. All ranks leave with the same code; of a signal mpirun itself makes 1.)";
+is missing, damaged or unsupported; 4 not enough memory; 5 the output, the network or a port failed; 6 a rank was lost;
+130 and 143 after Ctrl-C and SIGTERM. All ranks leave with the same code; of a signal mpirun itself makes 1.)";
 
 constexpr const char* kRunExamples = R"(Examples:
   terrace run configs/smollm2.yaml -p "Why is the sky blue?"
@@ -158,7 +158,7 @@ void add_tokenize(CLI::App& app, Command& chosen) {
   verb->footer(kTokenizeExamples);
   verb->callback([given, &chosen] {
     chosen = on_rank_zero([given] {
-      given->options.model_path = load_config(given->config, given->sets).config.model.path;
+      given->options.model_path = model_file_of(load_config(given->config, given->sets).config, "tokenize");
       return run_tokenize(given->options, std::cin, std::cout);
     });
   });
@@ -177,16 +177,22 @@ void print_error(const std::string& message) {
   if (early_rank() == 0) std::cerr << "terrace: error: " << message << std::endl;
 }
 
+/// The verb, or verb of a verb, that the command line names.
+const CLI::App& chosen_verb(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? app : chosen_verb(*chosen.front());
+}
+
+/// "terrace bench serve".
+std::string full_name(const CLI::App& verb) {
+  return verb.get_parent() == nullptr ? verb.get_name() : fmt::format("{} {}", full_name(*verb.get_parent()), verb.get_name());
+}
+
 /// What the user may have meant by an unknown flag or verb, from those that exist.
-std::string suggestion(const CLI::App& app, const CLI::ExtrasError&, const std::vector<std::string>& arguments) {
+std::string suggestion(const CLI::App& verb, const std::vector<std::string>& arguments) {
   std::vector<std::string> names;
-  const auto verbs = app.get_subcommands({});
-  const bool has_verb = !app.get_subcommands().empty();
-  const CLI::App* where = has_verb ? app.get_subcommands().front() : &app;
-  if (!has_verb) {
-    for (const CLI::App* verb : verbs) names.push_back(verb->get_name());
-  }
-  for (const CLI::Option* option : where->get_options()) {
+  for (const CLI::App* below : verb.get_subcommands({})) names.push_back(below->get_name());
+  for (const CLI::Option* option : verb.get_options()) {
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   }
   const std::vector<std::string_view> candidates(names.begin(), names.end());
@@ -198,13 +204,14 @@ std::string suggestion(const CLI::App& app, const CLI::ExtrasError&, const std::
 }
 
 int report_usage(const CLI::App& app, const CLI::ParseError& error) {
-  const auto chosen = app.get_subcommands();
-  const std::string help = chosen.empty() ? "terrace --help" : fmt::format("terrace {} --help", chosen.front()->get_name());
-  std::string message = error.what();
-  if (const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&error)) {
-    message += suggestion(app, *extras, app.remaining(true));
+  const CLI::App& verb = chosen_verb(app);
+  std::string message = fmt::format("{}.", error.what());
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> extras = app.remaining(true);
+    const std::string meant = suggestion(verb, extras);
+    message = fmt::format("not expected: {}{}", fmt::join(extras, " "), meant.empty() ? "." : meant);
   }
-  print_error(fmt::format("{}. See {}", message, help));
+  print_error(fmt::format("{} See {} --help", message, full_name(verb)));
   return kUsageExit;
 }
 

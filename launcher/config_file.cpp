@@ -211,6 +211,13 @@ LoadedConfig load_config(const std::string& path, std::span<const std::string> s
   return parse_config(read_text(path, file), path, sets);
 }
 
+std::string model_file_of(const Config& config, std::string_view verb) {
+  if (config.model.load == "dummy") {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("a dummy model has no tokenizer: terrace {} needs a model file", verb));
+  }
+  return config.model.path;
+}
+
 std::string explain_config(const LoadedConfig& loaded) {
   std::string out;
   std::string section;  // of the line before

@@ -24,6 +24,9 @@ LoadedConfig load_config(const std::string& path, std::span<const std::string> s
 /// The same from YAML text; `name` stands for the file in messages, and its folder is what a relative model.path is relative to.
 LoadedConfig parse_config(std::string_view yaml, const std::string& name, std::span<const std::string> sets);
 
+/// The file that `terrace VERB` reads of its model; kInvalidValue for a dummy, which has none.
+std::string model_file_of(const Config& config, std::string_view verb);
+
 /// Every key with its value and origin, as YAML with comments.
 std::string explain_config(const LoadedConfig& loaded);
 

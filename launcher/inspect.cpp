@@ -8,7 +8,7 @@
 namespace terrace {
 
 int inspect(const std::string& config, const std::vector<std::string>& sets) {
-  const GgufFile file = GgufFile::open(load_config(config, sets).config.model.path);
+  const GgufFile file = GgufFile::open(model_file_of(load_config(config, sets).config, "inspect"));
   write_stdout(inspect_model(file));
   return 0;
 }

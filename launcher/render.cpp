@@ -53,7 +53,7 @@ Renderer make_renderer(const RenderOptions& options) {
     renderer.chat_template = std::make_unique<ChatTemplate>(read_file(options.template_file), options.bos, options.eos);
     return renderer;
   }
-  const std::string model = load_config(options.config, options.sets).config.model.path;
+  const std::string model = model_file_of(load_config(options.config, options.sets).config, "render");
   const GgufFile file = GgufFile::open(model);
   renderer.tokenizer = make_tokenizer(file);
   if (!options.template_file.empty()) {

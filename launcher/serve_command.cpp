@@ -34,6 +34,7 @@ HttpServer::Options http_options(const ServerSection& server) {
   if ((server.certificate == "none") != (server.private_key == "none")) {
     throw Error(ErrorCode::kInvalidValue, "server.certificate and server.private_key go together: give both, or neither");
   }
+  if (server.host == "localhost") throw Error(ErrorCode::kInvalidValue, "server.host: localhost is not an IP address: write 127.0.0.1");
   return {.host = server.host,
           .port = static_cast<uint16_t>(server.port),
           .threads = server.threads,

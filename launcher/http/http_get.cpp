@@ -63,6 +63,7 @@ HttpAnswer http_get(const Url& url, const std::string& path, const std::string& 
       answer = std::move(got);
     } catch (const boost::system::system_error& error) {
       problem = error.code().message();
+      if (error.code() == asio::error::connection_refused) problem += "; is terrace serve running there?";
     }
   });
   io.run_for(timeout);

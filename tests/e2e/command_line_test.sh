@@ -21,7 +21,11 @@ says err "did you mean 'run'?"
 expect 2 "$TERRACE" run
 says err "CONFIG"
 expect 2 "$TERRACE" run x.yaml --max-token 5
-says err "did you mean '--max-tokens'?"
+says err "did you mean '--max-tokens'? See terrace run --help"
+expect 2 "$TERRACE" run x.yaml one two
+says err "not expected: one two. See"
+expect 2 "$TERRACE" bench serve
+says err "See terrace bench serve --help"
 expect 2 "$TERRACE" run x.yaml --temperature -1
 says err "--temperature"
 expect 2 "$TERRACE" run x.yaml --progress loud
@@ -36,4 +40,16 @@ says err "a.yaml:2:3: unknown key 'cache.page_token'; did you mean 'cache.page_t
 expect 2 "$TERRACE" run model.gguf -p x --set cache.page_tokens=17
 says err "cache.page_tokens: expected a power of two from 1 to 256, found '17'"
 silent out
+
+printf 'model: {load: dummy}\n' >"$work/dummy.yaml"
+for verb in tokenize render inspect; do
+  expect 2 "$TERRACE" $verb "$work/dummy.yaml"
+  says err "a dummy model has no tokenizer: terrace $verb needs a model file"
+done
+expect 0 "$TERRACE" run "$work/dummy.yaml" -p x --max-tokens 1
+says err " 1 generated, ended by"
+expect 2 "$TERRACE" serve "$work/dummy.yaml" --set server.host=localhost
+says err "write 127.0.0.1"
+expect 5 "$TERRACE" top 127.0.0.1:1 --count 1
+says err "Connection refused; is terrace serve running there?"
 done_testing
