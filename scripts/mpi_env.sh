@@ -16,8 +16,8 @@ export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy:
 # The kernel call that copies between processes (CMA) is forbidden in containers; without this MPI warns or fails there.
 export OMPI_MCA_btl_vader_single_copy_mechanism="${OMPI_MCA_btl_vader_single_copy_mechanism:-none}"
 
-# When a rank fails or mpirun is told to stop, it sends SIGTERM to all ranks and SIGKILL so many seconds later (default 1). It then takes about
-# twice as long to end, also when every rank has long gone, and its exit code is 1. Raise it to the time that `terrace serve` may take to finish its requests.
+# When a rank fails or mpirun is told to stop, it waits so many seconds (default 1), sends SIGTERM to all ranks, waits as long again and sends
+# SIGKILL, also when every rank has long gone. Its exit code after a signal is 1. Raise it to the time that `terrace serve` may take to finish its requests.
 export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout:-2}"
 
 # Ranks that wait inside MPI itself (start, end) yield the core to those that work.

@@ -4,7 +4,7 @@
 set -uo pipefail
 driver=$1 mode=$2 ranks=$3 hosts=$4
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: apt install openmpi-bin)"; exit 77; }
-export OMPI_MCA_odls_base_sigkill_timeout=1  # mpirun waits all of it in each of the failing modes
+export OMPI_MCA_odls_base_sigkill_timeout=1  # mpirun waits twice as long in each of the failing modes
 . "$(dirname "$0")/../../scripts/mpi_env.sh"
 
 # Shared memory between the pretended hosts would need no help, and TCP leaves loopback out unless told otherwise.
