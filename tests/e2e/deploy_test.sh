@@ -13,7 +13,7 @@ if command -v systemd-analyze >/dev/null; then
   verify() { systemd-analyze verify "$1" 2>&1 | grep -F "$(basename "$1")"; }
   cp "$deploy/terrace.service" "$work/terrace.service"
   ! verify "$work/terrace.service" || fail "the unit is not clean"
-  sed 's/^KillMode=mixed/KillMod=mixed/' "$deploy/terrace.service" >"$work/wrong.service"
+  sed 's/^KillMode=/KillMod=/' "$deploy/terrace.service" >"$work/wrong.service"
   verify "$work/wrong.service" >/dev/null || fail "systemd-analyze does not see a wrong key"
 else
   echo "systemd-analyze is not here: the unit was not verified"

@@ -227,7 +227,7 @@ TEST_F(HttpServerTest, KeepsToItsNumberOfConnections) {
 TEST_F(HttpServerTest, AThousandIdleConnectionsDisturbNobody) {
   rlimit files = {};
   ::getrlimit(RLIMIT_NOFILE, &files);
-  if (files.rlim_cur < 2200) GTEST_SKIP() << "both ends of 1,000 connections are 2,000 open files, and this process may have " << files.rlim_cur << " (ulimit -n)";
+  if (files.rlim_max < 2200) GTEST_SKIP() << "both ends of 1,000 connections are 2,000 open files, and this process may have " << files.rlim_max << " (ulimit -Hn)";
   start();
   std::vector<std::unique_ptr<RawClient>> idle;
   for (int i = 0; i < 1000; ++i) idle.push_back(std::make_unique<RawClient>(server_->port()));
