@@ -26,8 +26,8 @@ enum class ErrorCode {
 /// snake_case name of a code, e.g. "model_corrupt".
 std::string_view error_code_name(ErrorCode code);
 
-/// Process exit code for an error, see docs/design.md: 1 internal, 2 usage/config/input, 3 model or file, 4 resources, 5 output I/O,
-/// 6 rank lost or aborted.
+/// Process exit code for an error (README, "Exit codes"): 1 internal, 2 usage/config/input, 3 model or file, 4 resources,
+/// 5 output, network or port, 6 rank lost or aborted.
 int exit_code(ErrorCode code);
 
 class Error : public std::exception {
