@@ -6,14 +6,12 @@
 
 namespace terrace {
 
-enum class LogLevel { kDebug, kInfo, kWarning, kError };
+enum class LogLevel { kInfo, kWarning, kError };
 
-/// Sets the prefix ("[rank 1] ") and the lowest level that is printed. Call before threads start.
+/// Sets the prefix ("[rank 1] "). Call before threads start.
 void set_log_prefix(std::string_view prefix);
-void set_log_level(LogLevel level);
 
 void log_line(LogLevel level, std::string_view message);
-inline void log_debug(std::string_view message) { log_line(LogLevel::kDebug, message); }
 inline void log_info(std::string_view message) { log_line(LogLevel::kInfo, message); }
 inline void log_warning(std::string_view message) { log_line(LogLevel::kWarning, message); }
 inline void log_error(std::string_view message) { log_line(LogLevel::kError, message); }
