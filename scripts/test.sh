@@ -33,7 +33,7 @@ use_ccache_if_there
 builds=(cpu)
 stage set-up 900 scripts/setup.sh --with-cuda --with-clients || finish "$log"
 stage build 1500 build cpu || finish "$log"
-stage build-asan 1500 build asan && builds+=(asan)  # memory errors and undefined behaviour: every unit test, and 15 s of each fuzzer
-stage build-tsan 900 build tsan terrace_tests && builds+=(tsan)  # data races, where there are threads
+stage build-asan 2400 build asan && builds+=(asan)  # memory errors and undefined behaviour: every unit test, and 15 s of each fuzzer
+stage build-tsan 1200 build tsan terrace_tests && builds+=(tsan)  # data races, where there are threads
 stage tests $test_limit run_tests "${builds[@]}"
 finish "$log"
