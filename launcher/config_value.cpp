@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 namespace terrace {
 namespace {
@@ -77,6 +78,13 @@ std::string show_memory(const MemorySize& size) {
 std::string one_of(const std::vector<std::string_view>& choices) {
   if (choices.size() == 1) return fmt::format("'{}' (nothing else yet)", choices[0]);
   return fmt::format("one of {}", fmt::join(choices, ", "));
+}
+
+/// A size's type where there is nothing that a share could be of.
+ConfigType without_shares(ConfigType type, std::string expected) {
+  type.expected = std::move(expected);
+  type.set = [set = type.set](Config& config, std::string_view text) { return text.find('%') == std::string_view::npos && set(config, text); };
+  return type;
 }
 
 }  // namespace
@@ -177,24 +185,13 @@ ConfigType optional_memory_value(ConfigField<MemorySize> field) {
           }};
 }
 
-ConfigType bytes_value(ConfigField<MemorySize> field) {
-  const auto parse = [](std::string_view text) {
-    const std::optional<MemorySize> size = parse_memory(text);
-    return size && size->bytes > 0 ? size : std::nullopt;
-  };
-  return {"a size like 512MiB or 2GiB", {}, true, setter(field, parse), [field](const Config& config) { return show_memory(read_field(field, config)); }};
-}
-
-ConfigType optional_bytes_value(ConfigField<MemorySize> field) {
-  ConfigType type = optional_memory_value(field);
-  type.expected = "a size like 512MiB or 2GiB, or 0";
-  type.set = [set = type.set](Config& config, std::string_view text) { return text.find('%') == std::string_view::npos && set(config, text); };
-  return type;
-}
-
 ConfigType memory_value(ConfigField<MemorySize> field) {
   return {"a size like 512MiB or 2GiB, or a share like 60%", {}, true, setter(field, parse_memory),
           [field](const Config& config) { return show_memory(read_field(field, config)); }};
 }
+
+ConfigType bytes_value(ConfigField<MemorySize> field) { return without_shares(memory_value(field), "a size like 512MiB or 2GiB"); }
+
+ConfigType optional_bytes_value(ConfigField<MemorySize> field) { return without_shares(optional_memory_value(field), "a size like 512MiB or 2GiB, or 0"); }
 
 }  // namespace terrace

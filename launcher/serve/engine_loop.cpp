@@ -149,10 +149,8 @@ void EngineLoop::start(JobId id, Waiting waiting) {
   running.times = {.arrived_us = waiting.arrived_us, .started_us = steady_clock().now_us()};
   for (Request& request : waiting.job.choices) {
     const SequenceId sequence = engine_.submit(std::move(request));
-    places_.emplace(sequence, Place{id, static_cast<int32_t>(running.sequences.size())});
-    running.sequences.push_back(sequence);
-    running.last_token_us.push_back(0);
-    running.sources.emplace_back();
+    places_.emplace(sequence, Place{id, static_cast<int32_t>(running.choices.size())});
+    running.choices.push_back({.sequence = sequence, .last_token_us = 0, .sources = {}});
   }
   running_.emplace(id, std::move(running));
 }
@@ -161,11 +159,12 @@ void EngineLoop::apply(const Cancel& cancel) {
   const auto found = running_.find(cancel.job);
   if (found == running_.end()) return;
   Running& running = found->second;
-  for (size_t i = 0; i < running.sequences.size(); ++i) {
-    if (running.sequences[i] == 0 || (cancel.choice >= 0 && static_cast<size_t>(cancel.choice) != i)) continue;
-    engine_.cancel(running.sequences[i]);
-    places_.erase(running.sequences[i]);
-    running.sequences[i] = 0;
+  for (size_t i = 0; i < running.choices.size(); ++i) {
+    SequenceId& sequence = running.choices[i].sequence;
+    if (sequence == 0 || (cancel.choice >= 0 && static_cast<size_t>(cancel.choice) != i)) continue;
+    engine_.cancel(sequence);
+    places_.erase(sequence);
+    sequence = 0;
     --running.num_left;
   }
   if (running.num_left > 0) return;
@@ -204,12 +203,13 @@ void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
     if (place == places_.end()) continue;  // cancelled
     const auto [id, choice] = place->second;
     Running& running = running_.at(id);
+    Choice& own = running.choices[static_cast<size_t>(choice)];
     if (running.news.empty()) touched.push_back(id);
-    if (event.token >= 0 && !event.is_prompt) metrics_.token(running.times, running.last_token_us[static_cast<size_t>(choice)], now);
-    running.sources[static_cast<size_t>(choice)] = event.sources;
+    if (event.token >= 0 && !event.is_prompt) metrics_.token(running.times, own.last_token_us, now);
+    own.sources = event.sources;
     running.news.push_back({choice, event});
     if (event.finish == FinishReason::kNone) continue;
-    running.sequences[static_cast<size_t>(choice)] = 0;
+    own.sequence = 0;
     --running.num_left;
     places_.erase(place);
   }
@@ -218,7 +218,7 @@ void EngineLoop::deliver(const std::vector<SequenceEvent>& events) {
     Running& running = found->second;
     const bool ended = running.num_left == 0;
     running.times.sources = {};
-    for (const TokenSources& sources : running.sources) running.times.sources += sources;
+    for (const Choice& each : running.choices) running.times.sources += each.sources;
     const FinishReason last = running.news.back().event.finish;
     if (ended) metrics_.finished(last == FinishReason::kError ? "error" : last == FinishReason::kLength ? "length" : "stop", running.times);
     running.mailbox->put(std::exchange(running.news, {}), running.times);

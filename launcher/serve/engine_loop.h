@@ -63,11 +63,14 @@ class EngineLoop {
     Job job;
     int64_t arrived_us = 0;
   };
+  struct Choice {
+    SequenceId sequence = 0;    // 0 where ended
+    int64_t last_token_us = 0;  // 0 before the first
+    TokenSources sources;       // so far
+  };
   struct Running {
     std::shared_ptr<Mailbox> mailbox;
-    std::vector<SequenceId> sequences;  // by choice; 0 where ended
-    std::vector<int64_t> last_token_us;  // by choice; 0 before the first
-    std::vector<TokenSources> sources;   // by choice, so far
+    std::vector<Choice> choices;
     int32_t num_left = 0;
     int64_t deadline_us = 0;
     RequestTimes times;
