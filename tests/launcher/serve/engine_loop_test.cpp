@@ -12,14 +12,14 @@
 namespace terrace {
 namespace {
 
-// A mailbox that a test waits at.
+// A mailbox that a test waits at. The step thread may still wake a box whose last mail has been taken: the semaphore is the mailbox's too.
 struct Box {
-  Box() : mailbox(std::make_shared<Mailbox>([this] { mail_came.release(); })) {}
+  Box() : mailbox(std::make_shared<Mailbox>([came = mail_came] { came->release(); })) {}
 
   /// Takes mail until `enough` of it has come.
   void read(const std::function<bool(const Box&)>& enough) {
     while (!enough(*this)) {
-      ASSERT_TRUE(mail_came.try_acquire_for(std::chrono::seconds(20))) << "no mail in 20 s";
+      ASSERT_TRUE(mail_came->try_acquire_for(std::chrono::seconds(20))) << "no mail in 20 s";
       Mailbox::Mail mail = mailbox->take();
       for (const Mailbox::Item& item : mail.items) {
         if (item.event.token >= 0) ++num_tokens;
@@ -33,7 +33,7 @@ struct Box {
     read([choices](const Box& box) { return box.num_ended == choices || box.status != 0; });
   }
 
-  std::counting_semaphore<> mail_came{0};
+  std::shared_ptr<std::counting_semaphore<>> mail_came = std::make_shared<std::counting_semaphore<>>(0);
   std::shared_ptr<Mailbox> mailbox;
   int num_tokens = 0;
   int num_ended = 0;
