@@ -3,6 +3,7 @@
 
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <string>
 
@@ -11,10 +12,9 @@
 namespace terrace {
 
 /// `api_key`: empty for none. The connection ends with the answer.
-template <typename Body>
-boost::beast::http::request<Body> client_request(boost::beast::http::verb verb, const Url& url, const std::string& path, const std::string& api_key) {
+inline boost::beast::http::request<boost::beast::http::empty_body> client_request(boost::beast::http::verb verb, const Url& url, const std::string& path, const std::string& api_key) {
   namespace http = boost::beast::http;
-  http::request<Body> request(verb, url.path + path, 11);
+  http::request<http::empty_body> request(verb, url.path + path, 11);
   request.set(http::field::host, url.authority());
   request.set(http::field::user_agent, "terrace");
   if (!api_key.empty()) request.set(http::field::authorization, "Bearer " + api_key);

@@ -1,17 +1,21 @@
-// One HTTP request and the ways to answer it, whatever carries the bytes (plain or TLS). Lives on its connection's executor: one thread at a time.
+// One HTTP request and the ways to answer it. Lives on its connection's executor: one thread at a time.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/json/fwd.hpp>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "launcher/http/byte_stream.h"
 
 namespace terrace {
 
@@ -28,26 +32,29 @@ Reply json_reply(const boost::json::value& body, int status = 200);
 
 class Exchange {
  public:
-  virtual ~Exchange() = default;
+  /// `stream` outlives the exchange. A write that makes no progress for `idle` fails.
+  Exchange(HttpRequest request, ByteStream& stream, std::chrono::seconds idle) : request_(std::move(request)), stream_(stream), idle_(idle) {}
 
   const HttpRequest& request() const { return request_; }
   /// The path, without the query.
   std::string_view path() const;
   /// A parameter of the query, decoded.
   std::optional<std::string> query(std::string_view name) const;
-  virtual boost::asio::any_io_executor executor() = 0;
+  boost::asio::any_io_executor executor() { return stream_.tcp().get_executor(); }
 
   // Exactly one answer: reply(), or begin_stream(), pieces and end_stream(). They throw boost::system::system_error where the client has gone or takes nothing.
-  virtual boost::asio::awaitable<void> reply(Reply reply) = 0;
-  virtual boost::asio::awaitable<void> begin_stream(std::string type) = 0;
-  virtual boost::asio::awaitable<void> send_piece(std::string piece) = 0;
-  virtual boost::asio::awaitable<void> end_stream() = 0;
+  boost::asio::awaitable<void> reply(Reply reply);
+  boost::asio::awaitable<void> begin_stream(std::string type);
+  boost::asio::awaitable<void> send_piece(std::string piece);
+  boost::asio::awaitable<void> end_stream();
   /// Ends when the client has closed its side.
-  virtual boost::asio::awaitable<void> closed() = 0;
+  boost::asio::awaitable<void> closed();
 
   /// The status sent; 0 before that.
   int status() const { return status_; }
   bool streaming() const { return streaming_; }
+  /// Whether another request may come, once this one is answered.
+  bool keep_alive() const { return keep_alive_ && !last; }
 
   std::string id;     // of the request, in answers and logs
   std::string owner;  // name of the API key
@@ -56,13 +63,17 @@ class Exchange {
   std::vector<std::pair<std::string, std::string>> headers;  // of every answer
   bool last = false;  // the connection ends with this answer
 
- protected:
-  explicit Exchange(HttpRequest request) : request_(std::move(request)) {}
-  Exchange(const Exchange&) = default;
+ private:
+  boost::beast::http::response<boost::beast::http::empty_body> head(int status, const std::string& type);
+  boost::asio::awaitable<void> write(std::string_view first, std::string_view second);
 
-  HttpRequest request_;
+  const HttpRequest request_;
+  ByteStream& stream_;
+  const std::chrono::seconds idle_;
   int status_ = 0;
   bool streaming_ = false;
+  bool chunked_ = false;
+  bool keep_alive_ = false;
 };
 
 }  // namespace terrace

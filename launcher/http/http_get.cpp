@@ -6,15 +6,16 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/system/system_error.hpp>
 #include <exception>
 #include <optional>
 #include <utility>
 
 #include "kernels/base/error.h"
 #include "launcher/http/client_request.h"
+#include "launcher/http/message_io.h"
 
 namespace terrace {
 namespace {
@@ -22,42 +23,37 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
-using asio::use_awaitable;
-using Request = http::request<http::empty_body>;
+using boost::system::error_code;
 
-template <typename Stream>
-asio::awaitable<HttpAnswer> converse(Stream& stream, const Request& request) {
-  beast::flat_buffer buffer;
-  http::response<http::string_body> response;
-  co_await http::async_write(stream, request, use_awaitable);
-  co_await http::async_read(stream, buffer, response, use_awaitable);
-  co_return HttpAnswer{static_cast<int>(response.result_int()), std::move(response.body())};
+void check(error_code error) {
+  if (error) throw boost::system::system_error(error);
 }
 
-asio::awaitable<HttpAnswer> get(const Url& url, const Request& request) {
+asio::awaitable<HttpAnswer> get(const Url& url, const std::string& head) {
   const auto executor = co_await asio::this_coro::executor;
-  const auto endpoints = co_await asio::ip::tcp::resolver(executor).async_resolve(url.host, url.port, use_awaitable);
-  if (!url.tls) {
-    beast::tcp_stream stream(executor);
-    co_await stream.async_connect(endpoints, use_awaitable);
-    co_return co_await converse(stream, request);
-  }
+  const auto endpoints = co_await asio::ip::tcp::resolver(executor).async_resolve(url.host, url.port, asio::use_awaitable);
   asio::ssl::context tls = client_tls(url.host);
-  beast::ssl_stream<beast::tcp_stream> stream(executor, tls);
-  SSL_set_tlsext_host_name(stream.native_handle(), url.host.c_str());
-  co_await beast::get_lowest_layer(stream).async_connect(endpoints, use_awaitable);
-  co_await stream.async_handshake(asio::ssl::stream_base::client, use_awaitable);
-  co_return co_await converse(stream, request);
+  const auto stream = make_byte_stream(beast::tcp_stream(executor), url.tls ? &tls : nullptr);
+  check(co_await stream->connect(endpoints));
+  check(co_await stream->connect_handshake(url.host));
+  const ByteStream::Pieces request = {asio::buffer(head)};
+  check(co_await write_all(*stream, request));
+  beast::flat_buffer buffer;
+  http::response_parser<http::string_body> parser;
+  check(co_await read_head(*stream, buffer, parser));
+  while (!parser.is_done()) check(co_await read_some(*stream, buffer, parser));
+  co_return HttpAnswer{static_cast<int>(parser.get().result_int()), std::move(parser.get().body())};
 }
 
 }  // namespace
 
 HttpAnswer http_get(const Url& url, const std::string& path, const std::string& api_key, std::chrono::milliseconds timeout) {
-  const auto request = client_request<http::empty_body>(http::verb::get, url, path, api_key);
+  auto request = client_request(http::verb::get, url, path, api_key);
+  const std::string head = head_text(request);
   std::optional<HttpAnswer> answer;
   std::string problem = "it does not answer in time";
   asio::io_context io;
-  asio::co_spawn(io, get(url, request), [&](const std::exception_ptr& failure, HttpAnswer got) {
+  asio::co_spawn(io, get(url, head), [&](const std::exception_ptr& failure, HttpAnswer got) {
     try {
       if (failure) std::rethrow_exception(failure);
       answer = std::move(got);

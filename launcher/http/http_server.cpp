@@ -12,10 +12,9 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/strand.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/ssl.hpp>
+#include <boost/beast/http/parser.hpp>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -24,7 +23,8 @@
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
 #include "launcher/http/body_budget.h"
-#include "launcher/http/stream_exchange.h"
+#include "launcher/http/exchange.h"
+#include "launcher/http/message_io.h"
 
 namespace terrace {
 namespace {
@@ -103,6 +103,21 @@ asio::awaitable<void> end_unread(beast::tcp_stream& stream) {
   }
 }
 
+// Answers what was not read to its end, and lets the client take that.
+asio::awaitable<void> refuse_unread(ByteStream& stream, int status, const char* overload) {
+  http::response<http::empty_body> response(static_cast<http::status>(status), 11);
+  response.set(http::field::content_type, "application/json");
+  response.keep_alive(false);
+  const std::string body = error_body(status, overload);
+  if (status == 503) response.set(http::field::retry_after, "5");
+  response.content_length(body.size());
+  stream.tcp().expires_after(kRefusal);
+  const std::string head = head_text(response);
+  const ByteStream::Pieces pieces = {asio::buffer(head), asio::buffer(body)};
+  co_await write_all(stream, pieces);
+  co_await end_unread(stream.tcp());
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -114,14 +129,9 @@ struct HttpServer::Impl {
   asio::awaitable<void> accept();
   void take(tcp::socket socket);
   asio::awaitable<void> refuse(tcp::socket socket, Count counted);
-  asio::awaitable<void> serve_tcp(tcp::socket socket, Count counted);
-  asio::awaitable<void> serve_tls(tcp::socket socket, Count counted);
-  template <typename Stream>
-  asio::awaitable<void> serve(Stream& stream);
-  template <typename Stream>
-  asio::awaitable<std::optional<HttpRequest>> read(Stream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share);
-  template <typename Stream>
-  asio::awaitable<void> refuse_unread(Stream& stream, int status);
+  asio::awaitable<void> serve(tcp::socket socket, Count counted);
+  asio::awaitable<void> answer_requests(ByteStream& stream);
+  asio::awaitable<std::optional<HttpRequest>> read(ByteStream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share);
 
   const Options options;
   const Handler handler;
@@ -167,52 +177,38 @@ asio::awaitable<void> HttpServer::Impl::accept() {
 void HttpServer::Impl::take(tcp::socket socket) {
   const auto executor = socket.get_executor();
   if (open < options.max_connections) {
-    auto connection = tls ? serve_tls(std::move(socket), Count(open)) : serve_tcp(std::move(socket), Count(open));
-    asio::co_spawn(executor, std::move(connection), asio::detached);
+    asio::co_spawn(executor, serve(std::move(socket), Count(open)), asio::detached);
   } else if (!tls && refusing < kMaxRefusals) {  // under TLS a word would take a handshake first
     asio::co_spawn(executor, refuse(std::move(socket), Count(refusing)), asio::detached);
   }
 }
 
 asio::awaitable<void> HttpServer::Impl::refuse(tcp::socket socket, [[maybe_unused]] Count counted) {
-  beast::tcp_stream stream(std::move(socket));
-  const std::string body = error_body(503, kManyConnections);
-  const std::string text = fmt::format("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{}",
-                                       body.size(), body);
-  stream.expires_after(kRefusal);
-  co_await asio::async_write(stream, asio::buffer(text), kTuple);
-  co_await end_unread(stream);
+  const auto stream = make_byte_stream(beast::tcp_stream(std::move(socket)), nullptr);
+  co_await refuse_unread(*stream, 503, kManyConnections);
 }
 
-asio::awaitable<void> HttpServer::Impl::serve_tcp(tcp::socket socket, [[maybe_unused]] Count counted) {
-  beast::tcp_stream stream(std::move(socket));
-  co_await serve(stream);
-  error_code ignored;
-  stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
-}
-
-asio::awaitable<void> HttpServer::Impl::serve_tls(tcp::socket socket, [[maybe_unused]] Count counted) {
-  beast::ssl_stream<beast::tcp_stream> stream(std::move(socket), *tls);
-  beast::get_lowest_layer(stream).expires_after(std::min(options.idle, kHandshake));
-  const auto [error] = co_await stream.async_handshake(asio::ssl::stream_base::server, kTuple);
+asio::awaitable<void> HttpServer::Impl::serve(tcp::socket socket, [[maybe_unused]] Count counted) {
+  const auto stream = make_byte_stream(beast::tcp_stream(std::move(socket)), tls ? &*tls : nullptr);
+  stream->tcp().expires_after(std::min(options.idle, kHandshake));
+  const error_code error = co_await stream->accept_handshake();
   if (error) co_return;
-  co_await serve(stream);
-  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(5));
-  co_await stream.async_shutdown(kTuple);
+  co_await answer_requests(*stream);
+  stream->tcp().expires_after(kRefusal);
+  co_await stream->close();
 }
 
-template <typename Stream>
-asio::awaitable<void> HttpServer::Impl::serve(Stream& stream) {
+asio::awaitable<void> HttpServer::Impl::answer_requests(ByteStream& stream) {
   using namespace asio::experimental::awaitable_operators;
   error_code ignored;
-  beast::get_lowest_layer(stream).socket().set_option(tcp::no_delay(true), ignored);
-  beast::get_lowest_layer(stream).socket().set_option(asio::socket_base::keep_alive(true), ignored);
+  stream.tcp().socket().set_option(tcp::no_delay(true), ignored);
+  stream.tcp().socket().set_option(asio::socket_base::keep_alive(true), ignored);
   beast::flat_buffer buffer(kMaxHeader + (64 << 10));
   while (!ending) {
     BodyBudget::Share share(bodies);
     std::optional<HttpRequest> request = co_await read(stream, buffer, share);
     if (!request) co_return;
-    StreamExchange<Stream> exchange(std::move(*request), stream, options.idle);
+    Exchange exchange(std::move(*request), stream, options.idle);
     exchange.last = ending;
     const Count answer(answering);
     co_await (handler(exchange) || exchange.closed());
@@ -220,39 +216,26 @@ asio::awaitable<void> HttpServer::Impl::serve(Stream& stream) {
   }
 }
 
-template <typename Stream>
-asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(Stream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share) {
+asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(ByteStream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share) {
   http::request_parser<http::string_body> parser;
   parser.header_limit(kMaxHeader);
   parser.body_limit(options.max_body);
-  beast::get_lowest_layer(stream).expires_after(options.idle);
-  auto [error, bytes] = co_await http::async_read_header(stream, buffer, parser, kTuple);
+  stream.tcp().expires_after(options.idle);
+  error_code error = co_await read_head(stream, buffer, parser);
   if (!error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
     constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
-    std::tie(error, bytes) = co_await asio::async_write(stream, asio::buffer(kGoOn), kTuple);
+    const ByteStream::Pieces go_on = {asio::buffer(kGoOn)};
+    error = co_await write_all(stream, go_on);
   }
-  beast::get_lowest_layer(stream).expires_after(options.idle);
+  stream.tcp().expires_after(options.idle);
   bool room = true;
   while (!error && room && !parser.is_done()) {
-    std::tie(error, bytes) = co_await http::async_read_some(stream, buffer, parser, kTuple);
+    error = co_await read_some(stream, buffer, parser);
     room = share.grow_to(parser.get().body().size());
   }
   if (!error && room) co_return parser.release();
-  if (const int status = room ? status_of(error) : 503) co_await refuse_unread(stream, status);
+  if (const int status = room ? status_of(error) : 503) co_await refuse_unread(stream, status, kManyBodies);
   co_return std::nullopt;
-}
-
-template <typename Stream>
-asio::awaitable<void> HttpServer::Impl::refuse_unread(Stream& stream, int status) {
-  http::response<http::string_body> response(static_cast<http::status>(status), 11);
-  response.set(http::field::content_type, "application/json");
-  response.keep_alive(false);
-  response.body() = error_body(status, kManyBodies);
-  if (status == 503) response.set(http::field::retry_after, "5");
-  response.prepare_payload();
-  beast::get_lowest_layer(stream).expires_after(kRefusal);
-  co_await http::async_write(stream, response, kTuple);
-  co_await end_unread(beast::get_lowest_layer(stream));
 }
 
 HttpServer::HttpServer(const Options& options, Handler handler) : impl_(std::make_unique<Impl>(options, std::move(handler))) {

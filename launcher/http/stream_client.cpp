@@ -3,19 +3,18 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
-#include <tuple>
+#include <boost/asio/this_coro.hpp>
+#include <boost/beast/core/error.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
 #include <utility>
 
 #include "kernels/base/error.h"
 #include "launcher/bench/stream_event.h"
 #include "launcher/http/client_request.h"
 #include "launcher/http/http_get.h"
+#include "launcher/http/message_io.h"
 #include "launcher/http/sse_parser.h"
 
 namespace terrace {
@@ -27,7 +26,6 @@ namespace http = beast::http;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kMostErrorBody = 64 << 10;
 
 using Parser = http::response_parser<http::buffer_body>;
@@ -77,13 +75,12 @@ class Listener {
 };
 
 /// Hands what has come of the body to `take`, as it comes; it returns false for enough.
-template <typename Stream>
-asio::awaitable<error_code> read_pieces(Stream& stream, beast::flat_buffer& buffer, Parser& parser, const std::function<bool(std::string_view)>& take) {
+asio::awaitable<error_code> read_pieces(ByteStream& stream, beast::flat_buffer& buffer, Parser& parser, const std::function<bool(std::string_view)>& take) {
   std::array<char, 16 << 10> piece;
   while (!parser.is_done()) {
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
-    auto [error, bytes] = co_await http::async_read_some(stream, buffer, parser, kTuple);
+    error_code error = co_await read_some(stream, buffer, parser);
     if (error == http::error::need_buffer) error = {};
     const size_t length = piece.size() - parser.get().body().size;
     if (length > 0 && !take({piece.data(), length})) co_return error_code();
@@ -111,44 +108,32 @@ std::string StreamClient::get(const std::string& path) const {
 
 asio::awaitable<void> StreamClient::complete(const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
   const auto executor = co_await asio::this_coro::executor;
-  if (options_.url.tls) {
-    beast::ssl_stream<beast::tcp_stream> stream(executor, tls_);
-    SSL_set_tlsext_host_name(stream.native_handle(), options_.url.host.c_str());
-    error_code failed = co_await connect(beast::get_lowest_layer(stream), outcome);
-    if (!failed) std::tie(failed) = co_await stream.async_handshake(asio::ssl::stream_base::client, kTuple);
-    if (failed && outcome.error.empty()) note_error(outcome, "TLS handshake", failed);
-    if (!failed) co_await converse(stream, request, now, on_piece, outcome);
+  const auto stream = make_byte_stream(beast::tcp_stream(executor), options_.url.tls ? &tls_ : nullptr);
+  stream->tcp().expires_after(options_.timeout);
+  if (const error_code failed = co_await stream->connect(endpoints_)) {
+    note_error(outcome, "no connection", failed);
+  } else if (const error_code refused = co_await stream->connect_handshake(options_.url.host)) {
+    note_error(outcome, "TLS handshake", refused);
   } else {
-    beast::tcp_stream stream(executor);
-    const error_code failed = co_await connect(stream, outcome);
-    if (!failed) co_await converse(stream, request, now, on_piece, outcome);
+    co_await converse(*stream, request, now, on_piece, outcome);
   }
   outcome.ended = now();
 }
 
-asio::awaitable<error_code> StreamClient::connect(beast::tcp_stream& stream, LoadOutcome& outcome) {
-  stream.expires_after(options_.timeout);
-  const auto [failed, endpoint] = co_await stream.async_connect(endpoints_, kTuple);
-  if (failed) note_error(outcome, "no connection", failed);
-  error_code ignored;
-  if (!failed) stream.socket().set_option(tcp::no_delay(true), ignored);
-  co_return failed;
-}
-
-template <typename Stream>
-asio::awaitable<void> StreamClient::converse(Stream& stream, const LoadRequest& load, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
-  auto request = client_request<http::string_body>(http::verb::post, options_.url, load.path, options_.api_key);
+asio::awaitable<void> StreamClient::converse(ByteStream& stream, const LoadRequest& load, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
+  auto request = client_request(http::verb::post, options_.url, load.path, options_.api_key);
   request.set(http::field::content_type, "application/json");
   request.set(http::field::accept, "text/event-stream");
-  request.body() = load.body;
-  request.prepare_payload();
-  const auto [unsent, sent] = co_await http::async_write(stream, request, kTuple);
+  request.content_length(load.body.size());
+  const std::string head = head_text(request);
+  const ByteStream::Pieces pieces = {asio::buffer(head), asio::buffer(load.body)};
+  const error_code unsent = co_await write_all(stream, pieces);
   if (unsent) co_return note_error(outcome, "the request could not be sent", unsent);
 
   beast::flat_buffer buffer;
   Parser parser;
   parser.body_limit(boost::none);
-  const auto [headless, head] = co_await http::async_read_header(stream, buffer, parser, kTuple);
+  const error_code headless = co_await read_head(stream, buffer, parser);
   if (headless) co_return note_error(outcome, "no answer", headless);
   if (const unsigned status = parser.get().result_int(); status != 200) {
     outcome.error = fmt::format("HTTP {}", status);

@@ -4,13 +4,13 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <chrono>
 #include <functional>
 #include <string>
 
 #include "launcher/bench/load_report.h"
 #include "launcher/bench/load_source.h"
+#include "launcher/http/byte_stream.h"
 #include "launcher/http/url.h"
 
 namespace terrace {
@@ -34,13 +34,11 @@ class StreamClient {
   boost::asio::awaitable<void> complete(const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome);
 
  private:
-  boost::asio::awaitable<boost::system::error_code> connect(boost::beast::tcp_stream& stream, LoadOutcome& outcome);
-  template <typename Stream>
-  boost::asio::awaitable<void> converse(Stream& stream, const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome);
+  boost::asio::awaitable<void> converse(ByteStream& stream, const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome);
 
   Options options_;
   boost::asio::ssl::context tls_;
-  boost::asio::ip::tcp::resolver::results_type endpoints_;
+  ByteStream::Endpoints endpoints_;
 };
 
 }  // namespace terrace

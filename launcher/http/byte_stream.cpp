@@ -1,0 +1,82 @@
+#include "launcher/http/byte_stream.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/ssl.hpp>
+
+namespace terrace {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+
+class TcpByteStream final : public ByteStream {
+ public:
+  explicit TcpByteStream(beast::tcp_stream tcp) : stream_(std::move(tcp)) { tcp_ = &stream_; }
+
+  asio::awaitable<Moved> read_some(asio::mutable_buffer to) override {
+    const auto [error, bytes] = co_await stream_.async_read_some(to, kTuple);
+    co_return Moved{error, bytes};
+  }
+  asio::awaitable<Moved> write_some(const Pieces& from) override {
+    const auto [error, bytes] = co_await stream_.async_write_some(from, kTuple);
+    co_return Moved{error, bytes};
+  }
+  asio::awaitable<error_code> accept_handshake() override { co_return error_code(); }
+  asio::awaitable<error_code> connect_handshake(const std::string&) override { co_return error_code(); }
+  asio::awaitable<void> close() override {
+    error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    co_return;
+  }
+
+ private:
+  beast::tcp_stream stream_;
+};
+
+class TlsByteStream final : public ByteStream {
+ public:
+  TlsByteStream(beast::tcp_stream tcp, asio::ssl::context& tls) : stream_(std::move(tcp), tls) { tcp_ = &stream_.next_layer(); }
+
+  asio::awaitable<Moved> read_some(asio::mutable_buffer to) override {
+    const auto [error, bytes] = co_await stream_.async_read_some(to, kTuple);
+    co_return Moved{error, bytes};
+  }
+  asio::awaitable<Moved> write_some(const Pieces& from) override {
+    const auto [error, bytes] = co_await stream_.async_write_some(from, kTuple);
+    co_return Moved{error, bytes};
+  }
+  asio::awaitable<error_code> accept_handshake() override {
+    const auto [error] = co_await stream_.async_handshake(asio::ssl::stream_base::server, kTuple);
+    co_return error;
+  }
+  asio::awaitable<error_code> connect_handshake(const std::string& host) override {
+    SSL_set_tlsext_host_name(stream_.native_handle(), host.c_str());
+    const auto [error] = co_await stream_.async_handshake(asio::ssl::stream_base::client, kTuple);
+    co_return error;
+  }
+  asio::awaitable<void> close() override { co_await stream_.async_shutdown(kTuple); }
+
+ private:
+  beast::ssl_stream<beast::tcp_stream> stream_;
+};
+
+}  // namespace
+
+asio::awaitable<error_code> ByteStream::connect(const Endpoints& endpoints) {
+  const auto [error, endpoint] = co_await tcp_->async_connect(endpoints, kTuple);
+  error_code ignored;
+  if (!error) tcp_->socket().set_option(tcp::no_delay(true), ignored);
+  co_return error;
+}
+
+std::unique_ptr<ByteStream> make_byte_stream(beast::tcp_stream tcp, asio::ssl::context* tls) {
+  if (tls == nullptr) return std::make_unique<TcpByteStream>(std::move(tcp));
+  return std::make_unique<TlsByteStream>(std::move(tcp), *tls);
+}
+
+}  // namespace terrace
