@@ -38,6 +38,8 @@ struct MemoryPlan {
   /// Intervals of page_tokens positions that so many frames hold with a page of each group; where windows let pages go, they hold longer sequences.
   int32_t intervals_in(int32_t frames) const { return frames / num_groups; }
   int64_t tokens_in(int32_t frames) const { return int64_t{intervals_in(frames)} * layout.page_tokens; }
+  /// Pages change their format on the way to the host tier.
+  bool stores_another_format() const { return stored_layout != layout && num_host_frames > 0; }
 };
 
 /// Throws kOutOfMemory where weights and workspace leave no room for the KV pool asked for (or for a single page), with the figures and the

@@ -1,13 +1,9 @@
 #include "runtime/session.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -23,45 +19,19 @@
 #include "runtime/model/sparse_layers.h"
 #include "runtime/model/weights.h"
 #include "runtime/page_origin.h"
+#include "runtime/rank_agreement.h"
 #include "runtime/step_plan.h"
 #include "runtime/text/chat_prompt.h"
 #include "runtime/text/tokenizer.h"
+#include "runtime/tier_rules.h"
 #include "runtime/trace_writer.h"
 #include "runtime/worker.h"
 
 namespace terrace {
 namespace {
 
-// What ranks tell each other before the first step: they must be the same program with the same pages.
-struct Introduction {
-  uint64_t build = 0;
-  uint64_t layout = 0;  // of a page, and what is seen of pages
-  std::array<int64_t, kNumTiers> num_frames = {};
-  int64_t weight_bytes = 0;
-};
-
 // Its tokens and page table are then about 100 MB on rank 0.
 constexpr int32_t kLongestStream = 1 << 24;
-
-uint64_t hash_of(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
-
-Introduction introduce(const MemoryPlan& memory, const ModelConfig& model, const std::array<int64_t, kNumTiers>& num_frames, size_t weight_bytes) {
-  const PageLayout& layout = memory.layout;
-  Introduction self;
-  self.build = hash_of(fmt::format("terrace {} plan {}", TERRACE_VERSION, kPlanVersion));
-  // KV heads may be dealt unevenly; all else of a page is the same everywhere.
-  self.layout = hash_of(fmt::format("{} {} {} {} {} {} {} {} {} {}", model.architecture, kv_format_name(layout.format()), kv_format_name(memory.stored_layout.format()),
-                                    layout.page_tokens, layout.num_layers, memory.num_groups, layout.head_dim, layout.summary_bytes, fmt::join(model.windows, ","), model.sinks));
-  self.num_frames = num_frames;
-  self.weight_bytes = static_cast<int64_t>(weight_bytes);
-  return self;
-}
-
-template <typename T>
-Bytes to_bytes(const T& value) {
-  const auto* begin = reinterpret_cast<const std::byte*>(&value);
-  return {begin, begin + sizeof value};
-}
 
 std::string mib(int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
 
@@ -73,17 +43,6 @@ int threads_per_rank(const Config& config, const RankGroup& group) {
                                                       config.parallel.threads, group.local_size, cores));
   }
   return config.parallel.threads;
-}
-
-int64_t num_disk_frames(const Config& config, const MemoryPlan& memory) {
-  const DiskSection& disk = config.cache.disk;
-  const bool wanted = disk.path != "none";
-  if (wanted != (disk.size.bytes > 0)) {
-    throw Error(ErrorCode::kInvalidValue, "a disk tier needs both cache.disk.path and cache.disk.size (in bytes, like 20GiB)");
-  }
-  if (!wanted) return 0;
-  if (memory.num_host_frames == 0) throw Error(ErrorCode::kInvalidValue, "cache.disk needs a host tier, through which pages go to the disk and back: set cache.host");
-  return static_cast<int64_t>(static_cast<size_t>(disk.size.bytes) / memory.stored_layout.page_stride);
 }
 
 BackendOptions backend_options(const Config& config, const RankGroup& group) {
@@ -106,14 +65,11 @@ struct Session::Impl {
   void open_backend();
   void connect_devices();
   void load();
-  void check_in_place() const;
-  void make_codec();
   void allocate_pages();
   void agree_on_frames();
-  void announce(const std::vector<Introduction>& ranks) const;
+  void announce(const std::vector<RankIntroduction>& ranks) const;
   void make_page_store();
   std::string origin_of_pages() const;
-  std::vector<DiskRecord> gather_recovered();
 
   const Config config;
   RankGroup& group;
@@ -170,11 +126,7 @@ void Session::Impl::open_model() {
 void Session::Impl::open_backend() {
   backend = make_backend(config.backend, backend_options(config, group));
   const bool on_device = backend->stream() != nullptr;
-  for (const Bytes& bytes : group.control->gather(to_bytes(on_device))) {  // before NCCL, whose ranks would wait for those that do not use it
-    if ((bytes.at(0) != std::byte{0}) == on_device) continue;
-    throw Error(ErrorCode::kInvalidValue, fmt::format("rank 0 runs on {} and another rank does not: say backend: cpu, or mend the driver or the CUDA module of "
-                                                      "the host that lacks it", backend->describe()));
-  }
+  agree_on_device(group, on_device, backend->describe());  // before NCCL, whose ranks would wait for those that do not use it
   if (model.reads_sparsely()) backend->check_sparse_reading();
   if (on_device) connect_devices();
 }
@@ -206,38 +158,14 @@ void Session::Impl::load() {
   inputs.weight_bytes = file ? estimate_weight_bytes(*file, model, shard, *backend)
                              : estimate_weight_bytes(config.model.geometry, model, shard, *backend);
   memory = plan_memory(config, model, shard, inputs);
-  check_in_place();
-  make_codec();
+  check_tiers(config.cache, model, memory, *backend);
+  disk_frames = static_cast<int32_t>(num_disk_frames(config.cache, memory));
+  if (memory.stores_another_format()) codec = backend->make_page_codec(memory.layout, memory.stored_layout);
   DecoderWeights weights = file ? load_weights(*file, model, shard, *backend, options.load_progress)
                                 : make_dummy_weights(config.model.geometry, model, shard, *backend, options.load_progress);
   weight_bytes = weights.bytes;
   decoder = std::make_unique<Decoder>(model, shard, std::move(weights), *backend, collective ? *collective : *group.collective,
                                       config.scheduler.max_tokens_per_step);
-}
-
-void Session::Impl::check_in_place() const {
-  if (!config.cache.in_place) return;
-  if (*std::ranges::min_element(model.windows) > 0) {
-    throw Error(ErrorCode::kInvalidValue, "cache.in_place is of no use where all layers have a window (attention.window): such sequences need few pages, whatever their length");
-  }
-  if (memory.num_host_frames == 0 || !config.cache.prefixes || !config.cache.enabled) {
-    throw Error(ErrorCode::kInvalidValue, "cache.in_place needs a host tier (cache.host) and cache.prefixes: rows read the pages that these keep");
-  }
-  if (!backend->reads_host_pages()) {
-    throw Error(ErrorCode::kInvalidValue, fmt::format("cache.in_place: {} does not have registered host memory at the host's addresses, so its rows cannot read pages there: leave cache.in_place out, or "
-                                                      "say backend: cpu", backend->describe()));
-  }
-}
-
-void Session::Impl::make_codec() {
-  if (memory.stored_layout == memory.layout || memory.num_host_frames == 0) return;
-  if (config.cache.in_place) {
-    throw Error(ErrorCode::kInvalidValue, "cache.host_format Q8 and cache.in_place exclude one another: rows read only pages of cache.format; set cache.format to Q8 too, or leave one of the two out");
-  }
-  if (model.reads_sparsely()) {
-    throw Error(ErrorCode::kInvalidValue, "cache.host_format Q8 and attention.sparse exclude one another: a page comes back rounded, and its summary would bound it no more; set cache.format to Q8 too, or leave one of the two out");
-  }
-  codec = backend->make_page_codec(memory.layout, memory.stored_layout);
 }
 
 void Session::Impl::allocate_pages() {
@@ -252,7 +180,7 @@ void Session::Impl::allocate_pages() {
   const Worker::Frames frames = {memory.num_frames, config.cache.in_place ? memory.num_host_frames : 0};
   worker = std::make_unique<Worker>(*decoder, *backend, *group.control, pool, frames, config.scheduler.max_sequences, store.get());
   std::vector<DiskRecord> on_disk;
-  if (disk_frames > 0) on_disk = gather_recovered();
+  if (disk_frames > 0) on_disk = records_of_all(group, store ? store->recovered() : std::vector<DiskRecord>(), disk_frames);
   if (group.rank != 0) return;
   Engine::Options engine_options;
   engine_options.num_disk_frames = disk_frames;
@@ -301,47 +229,18 @@ void Session::Impl::make_page_store() {
     DiskOptions& disk = store_options.disk.emplace();
     disk.path = fmt::format("{}.rank{}", config.cache.disk.path, group.rank);
     disk.num_frames = static_cast<uint32_t>(disk_frames);
-    disk.digest = hash_of(fmt::format("{}, rank {}", origin, group.rank));
+    const std::string name = fmt::format("{}, rank {}", origin, group.rank);
+    disk.digest = XXH3_64bits(name.data(), name.size());
     disk.page_tokens = config.cache.page_tokens;
     disk.io = config.cache.disk.io;
   }
   store = std::make_unique<PageStore>(*backend, store_options);
 }
 
-// Only pages that are whole on every rank live: rank 0 keeps those whose frame holds the same key on all of them.
-std::vector<DiskRecord> Session::Impl::gather_recovered() {
-  std::vector<DiskRecord> found = store ? store->recovered() : std::vector<DiskRecord>();
-  std::vector<PageKey> keys(static_cast<size_t>(disk_frames));  // by frame; zero: none
-  for (const DiskRecord& record : found) keys[record.frame] = record.page.key;
-  const auto bytes = std::as_bytes(std::span(keys));
-  for (const Bytes& other : group.control->gather(Bytes(bytes.begin(), bytes.end()))) {
-    std::erase_if(found, [&](const DiskRecord& record) {
-      PageKey key;
-      std::memcpy(&key, other.data() + record.frame * sizeof key, sizeof key);
-      return key != record.page.key;
-    });
-  }
-  return found;
-}
-
 // Rank 0 books frames once for all, so every rank has as many as the poorest.
 void Session::Impl::agree_on_frames() {
-  std::array<int64_t, kNumTiers> num_frames = {memory.num_frames, memory.num_host_frames, num_disk_frames(config, memory)};
-  const Introduction self = introduce(memory, model, num_frames, weight_bytes);
-  std::vector<Introduction> ranks;
-  for (const Bytes& bytes : group.control->gather(to_bytes(self))) {
-    Introduction other;
-    if (bytes.size() == sizeof other) std::memcpy(&other, bytes.data(), sizeof other);
-    if (other.build != self.build || other.layout != self.layout) {
-      throw Error(ErrorCode::kPlanMismatch, fmt::format("rank {} runs another build or another model than rank 0: start all ranks from one installation",
-                                                        ranks.size()));
-    }
-    for (size_t tier = 0; tier < num_frames.size(); ++tier) num_frames[tier] = std::min(num_frames[tier], other.num_frames[tier]);
-    ranks.push_back(other);
-  }
-  Bytes agreed = to_bytes(num_frames);
-  group.control->broadcast(agreed);
-  std::memcpy(&num_frames, agreed.data(), sizeof num_frames);
+  const std::vector<RankIntroduction> ranks = introduce_ranks(group, memory, model, disk_frames, weight_bytes);
+  const TierFrames num_frames = frames_of_all(group, ranks);
   memory.num_frames = static_cast<int32_t>(num_frames[0]);
   memory.kv_bytes = static_cast<size_t>(num_frames[0]) * memory.layout.page_stride;
   memory.num_host_frames = static_cast<int32_t>(num_frames[1]);
@@ -350,7 +249,7 @@ void Session::Impl::agree_on_frames() {
   if (group.rank == 0 && options.announce) announce(ranks);
 }
 
-void Session::Impl::announce(const std::vector<Introduction>& ranks) const {
+void Session::Impl::announce(const std::vector<RankIntroduction>& ranks) const {
   log_info(fmt::format("{}: {} layers, {} query / {} KV heads, on {} rank{} ({})", model_title(model),
                        model.num_layers, model.num_q_heads, model.num_kv_heads, group.size, group.size == 1 ? "" : "s", backend->describe()));
   const std::string stored = codec == nullptr ? "" : fmt::format(" of {}", kv_format_name(memory.stored_layout.format()));
