@@ -1,9 +1,6 @@
 #include "runtime/scheduler.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "runtime/cache/page_key.h"
@@ -31,6 +28,10 @@ TierManager::Options tier_options(const Scheduler::Options& options) {
   return tiers;
 }
 
+SequenceLimits::Pool sequence_pool(const Scheduler::Options& options) {
+  return {options.context_length, options.page_tokens, options.num_frames, options.num_host_frames, options.in_place};
+}
+
 std::vector<PagesInSight> pages_in_sight(const Scheduler::Options& options) {
   std::vector<PagesInSight> groups;
   for (const AttentionWindow& window : options.windows) groups.emplace_back(window, options.page_tokens, options.max_tokens_per_step);
@@ -42,57 +43,21 @@ std::vector<PagesInSight> pages_in_sight(const Scheduler::Options& options) {
 Scheduler::Scheduler(const Options& options)
     : options_(options),
       in_sight_(pages_in_sight(options)),
+      limits_(sequence_pool(options), in_sight_),
       tiers_(tier_options(options)),
       pages_(tiers_, in_sight_, options.page_tokens, options.max_sequences),
       prefix_hold_(tiers_, in_sight_, options.page_tokens, options.fetch),
       by_slot_(static_cast<size_t>(options.max_sequences)) {}
 
-// The last token's K and V are never needed, so a sequence may be one longer than its pages.
-int32_t Scheduler::max_sequence_tokens() const { return std::min(options_.context_length, max_positions() + 1); }
-
-// Positions of one sequence that can have K and V.
-int32_t Scheduler::max_positions() const {
-  if (most_frames(options_.context_length) <= options_.num_frames) return options_.context_length;
-  // In place the host has them all, but for those that a chunk is computed into, beside one that it begins in.
-  const bool in_place = options_.in_place && options_.num_frames >= 2 * num_groups();
-  const int64_t frames = in_place ? std::max(options_.num_frames, options_.num_host_frames) : options_.num_frames;
-  int64_t pages = 0;  // the most whose frames are there, bit by bit
-  for (auto bit = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(frames) + 1)); bit > 0; bit /= 2) {
-    if (most_frames((pages + bit) * options_.page_tokens) <= frames) pages += bit;
-  }
-  return static_cast<int32_t>(std::min<int64_t>(options_.context_length, pages * options_.page_tokens));
-}
-
-// Of all groups together, for a sequence of so many positions.
-int64_t Scheduler::most_frames(int64_t positions) const {
-  int64_t frames = 0;
-  for (const PagesInSight& group : in_sight_) frames += group.most_at_a_time(positions);
-  return frames;
-}
-
 std::optional<std::string> Scheduler::submit(SequenceId id, Request request) {
-  const auto prompt = static_cast<int64_t>(request.prompt.size());
-  const int64_t longest = prompt + std::max(request.max_tokens, 0);
-  if (prompt == 0) return "the prompt is empty: it must hold at least one token";
-  if (longest > options_.context_length) {
-    return fmt::format("the prompt's {} tokens and max_tokens {} exceed the model's context of {} tokens", prompt, request.max_tokens,
-                       options_.context_length);
-  }
-  if (request.pooling && prompt > max_positions()) {
-    return fmt::format("the text's {} tokens need {} KV pages, but the pool has {}: raise cache.{} or give a shorter text", prompt,
-                       most_frames(prompt), most_frames(max_positions()), options_.in_place ? "host" : "device");
-  }
-  if (longest > max_sequence_tokens()) {
-    return fmt::format("the prompt's {} tokens and max_tokens {} need {} KV pages, but the pool has {}: raise cache.{} or lower max_tokens",
-                       prompt, request.max_tokens, most_frames(longest - 1), most_frames(max_positions()),
-                       options_.in_place ? "host" : "device");
-  }
+  if (std::optional<std::string> refusal = limits_.refusal(request)) return refusal;
+  const auto prompt = static_cast<int32_t>(request.prompt.size());
   auto sequence = std::make_unique<Sequence>();
   sequence->id = id;
   sequence->tokens = request.prompt;
   sequence->root = root_key(options_.origin, request.cache_salt);
   sequence->groups.resize(in_sight_.size());
-  if (options_.sparse) sequence->sparse_from = options_.sparse_prompts_from > 0 ? std::min(static_cast<int32_t>(prompt), options_.sparse_prompts_from) : static_cast<int32_t>(prompt);
+  if (options_.sparse) sequence->sparse_from = options_.sparse_prompts_from > 0 ? std::min(prompt, options_.sparse_prompts_from) : prompt;
   sequence->request = std::move(request);
   waiting_.push_back(std::move(sequence));
   return std::nullopt;

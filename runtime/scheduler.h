@@ -22,6 +22,7 @@
 #include "runtime/config.h"
 #include "runtime/prefix_hold.h"
 #include "runtime/sequence.h"
+#include "runtime/sequence_limits.h"
 #include "runtime/sequence_pages.h"
 #include "runtime/step_plan.h"
 
@@ -51,7 +52,7 @@ class Scheduler {
   explicit Scheduler(const Options& options);
 
   /// Longest sequence that fits the context and the pool, in tokens. Of a prompt that is pooled also the last token must have its page.
-  int32_t max_sequence_tokens() const;
+  int32_t max_sequence_tokens() const { return limits_.max_sequence_tokens(); }
   /// Queues a sequence, or says in a sentence why it can never run.
   std::optional<std::string> submit(SequenceId id, Request request);
   /// Where its tokens came from; nullopt when the id is not in flight.
@@ -96,8 +97,6 @@ class Scheduler {
   bool is_computing_for(const Sequence& waiting) const;
   int32_t chunk_size(const Sequence& sequence, int32_t budget) const;
   void add_row(Sequence& sequence, int32_t num_tokens, StepPlan& plan) const;
-  int32_t max_positions() const;
-  int64_t most_frames(int64_t positions) const;
   int32_t num_groups() const { return static_cast<int32_t>(in_sight_.size()); }
   void stop_running(Sequence& sequence);
   void to_waiting(size_t running_index);
@@ -105,6 +104,7 @@ class Scheduler {
 
   Options options_;
   std::vector<PagesInSight> in_sight_;  // by layer group
+  SequenceLimits limits_;
   TierManager tiers_;
   SequencePages pages_;
   PrefixHold prefix_hold_;

@@ -88,7 +88,7 @@ asio::awaitable<void> Exchange::end_stream() {
 }
 
 asio::awaitable<void> Exchange::closed() {
-  auto& socket = stream_.tcp().socket();
+  auto& socket = connection_.tcp().socket();
   asio::steady_timer pause(socket.get_executor());
   while (true) {
     co_await socket.async_wait(asio::socket_base::wait_read, asio::use_awaitable);
@@ -99,8 +99,8 @@ asio::awaitable<void> Exchange::closed() {
 }
 
 asio::awaitable<void> Exchange::write(std::string_view first, std::string_view second) {
-  const ByteStream::Pieces pieces = {asio::buffer(first), asio::buffer(second)};
-  const boost::system::error_code error = co_await write_all(stream_, pieces, idle_);
+  const Connection::Pieces pieces = {asio::buffer(first), asio::buffer(second)};
+  const boost::system::error_code error = co_await write_all(connection_, pieces, idle_);
   if (error) throw boost::system::system_error(error);
 }
 

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "launcher/http/byte_stream.h"
+#include "launcher/http/connection.h"
 
 namespace terrace {
 
@@ -32,15 +32,15 @@ Reply json_reply(const boost::json::value& body, int status = 200);
 
 class Exchange {
  public:
-  /// `stream` outlives the exchange. A write that makes no progress for `idle` fails.
-  Exchange(HttpRequest request, ByteStream& stream, std::chrono::seconds idle) : request_(std::move(request)), stream_(stream), idle_(idle) {}
+  /// `connection` outlives the exchange. A write that makes no progress for `idle` fails.
+  Exchange(HttpRequest request, Connection& connection, std::chrono::seconds idle) : request_(std::move(request)), connection_(connection), idle_(idle) {}
 
   const HttpRequest& request() const { return request_; }
   /// The path, without the query.
   std::string_view path() const;
   /// A parameter of the query, decoded.
   std::optional<std::string> query(std::string_view name) const;
-  boost::asio::any_io_executor executor() { return stream_.tcp().get_executor(); }
+  boost::asio::any_io_executor executor() { return connection_.tcp().get_executor(); }
 
   // Exactly one answer: reply(), or begin_stream(), pieces and end_stream(). They throw boost::system::system_error where the client has gone or takes nothing.
   boost::asio::awaitable<void> reply(Reply reply);
@@ -68,7 +68,7 @@ class Exchange {
   boost::asio::awaitable<void> write(std::string_view first, std::string_view second);
 
   const HttpRequest request_;
-  ByteStream& stream_;
+  Connection& connection_;
   const std::chrono::seconds idle_;
   int status_ = 0;
   bool streaming_ = false;

@@ -33,15 +33,15 @@ asio::awaitable<HttpAnswer> get(const Url& url, const std::string& head) {
   const auto executor = co_await asio::this_coro::executor;
   const auto endpoints = co_await asio::ip::tcp::resolver(executor).async_resolve(url.host, url.port, asio::use_awaitable);
   asio::ssl::context tls = client_tls(url.host);
-  const auto stream = make_byte_stream(beast::tcp_stream(executor), url.tls ? &tls : nullptr);
-  check(co_await stream->connect(endpoints));
-  check(co_await stream->connect_handshake(url.host));
-  const ByteStream::Pieces request = {asio::buffer(head)};
-  check(co_await write_all(*stream, request));
+  const auto connection = make_connection(beast::tcp_stream(executor), url.tls ? &tls : nullptr);
+  check(co_await connection->connect(endpoints));
+  check(co_await connection->connect_handshake(url.host));
+  const Connection::Pieces request = {asio::buffer(head)};
+  check(co_await write_all(*connection, request));
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
-  check(co_await read_head(*stream, buffer, parser));
-  while (!parser.is_done()) check(co_await read_some(*stream, buffer, parser));
+  check(co_await read_head(*connection, buffer, parser));
+  while (!parser.is_done()) check(co_await read_some(*connection, buffer, parser));
   co_return HttpAnswer{static_cast<int>(parser.get().result_int()), std::move(parser.get().body())};
 }
 

@@ -104,18 +104,18 @@ asio::awaitable<void> end_unread(beast::tcp_stream& stream) {
 }
 
 // Answers what was not read to its end, and lets the client take that.
-asio::awaitable<void> refuse_unread(ByteStream& stream, int status, const char* overload) {
+asio::awaitable<void> refuse_unread(Connection& connection, int status, const char* overload) {
   http::response<http::empty_body> response(static_cast<http::status>(status), 11);
   response.set(http::field::content_type, "application/json");
   response.keep_alive(false);
   const std::string body = error_body(status, overload);
   if (status == 503) response.set(http::field::retry_after, "5");
   response.content_length(body.size());
-  stream.tcp().expires_after(kRefusal);
+  connection.tcp().expires_after(kRefusal);
   const std::string head = head_text(response);
-  const ByteStream::Pieces pieces = {asio::buffer(head), asio::buffer(body)};
-  co_await write_all(stream, pieces);
-  co_await end_unread(stream.tcp());
+  const Connection::Pieces pieces = {asio::buffer(head), asio::buffer(body)};
+  co_await write_all(connection, pieces);
+  co_await end_unread(connection.tcp());
 }
 
 }  // namespace
@@ -130,8 +130,8 @@ struct HttpServer::Impl {
   void take(tcp::socket socket);
   asio::awaitable<void> refuse(tcp::socket socket, Count counted);
   asio::awaitable<void> serve(tcp::socket socket, Count counted);
-  asio::awaitable<void> answer_requests(ByteStream& stream);
-  asio::awaitable<std::optional<HttpRequest>> read(ByteStream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share);
+  asio::awaitable<void> answer_requests(Connection& connection);
+  asio::awaitable<std::optional<HttpRequest>> read(Connection& connection, beast::flat_buffer& buffer, BodyBudget::Share& share);
 
   const Options options;
   const Handler handler;
@@ -184,31 +184,31 @@ void HttpServer::Impl::take(tcp::socket socket) {
 }
 
 asio::awaitable<void> HttpServer::Impl::refuse(tcp::socket socket, [[maybe_unused]] Count counted) {
-  const auto stream = make_byte_stream(beast::tcp_stream(std::move(socket)), nullptr);
-  co_await refuse_unread(*stream, 503, kManyConnections);
+  const auto connection = make_connection(beast::tcp_stream(std::move(socket)), nullptr);
+  co_await refuse_unread(*connection, 503, kManyConnections);
 }
 
 asio::awaitable<void> HttpServer::Impl::serve(tcp::socket socket, [[maybe_unused]] Count counted) {
-  const auto stream = make_byte_stream(beast::tcp_stream(std::move(socket)), tls ? &*tls : nullptr);
-  stream->tcp().expires_after(std::min(options.idle, kHandshake));
-  const error_code error = co_await stream->accept_handshake();
+  const auto connection = make_connection(beast::tcp_stream(std::move(socket)), tls ? &*tls : nullptr);
+  connection->tcp().expires_after(std::min(options.idle, kHandshake));
+  const error_code error = co_await connection->accept_handshake();
   if (error) co_return;
-  co_await answer_requests(*stream);
-  stream->tcp().expires_after(kRefusal);
-  co_await stream->close();
+  co_await answer_requests(*connection);
+  connection->tcp().expires_after(kRefusal);
+  co_await connection->close();
 }
 
-asio::awaitable<void> HttpServer::Impl::answer_requests(ByteStream& stream) {
+asio::awaitable<void> HttpServer::Impl::answer_requests(Connection& connection) {
   using namespace asio::experimental::awaitable_operators;
   error_code ignored;
-  stream.tcp().socket().set_option(tcp::no_delay(true), ignored);
-  stream.tcp().socket().set_option(asio::socket_base::keep_alive(true), ignored);
+  connection.tcp().socket().set_option(tcp::no_delay(true), ignored);
+  connection.tcp().socket().set_option(asio::socket_base::keep_alive(true), ignored);
   beast::flat_buffer buffer(kMaxHeader + (64 << 10));
   while (!ending) {
     BodyBudget::Share share(bodies);
-    std::optional<HttpRequest> request = co_await read(stream, buffer, share);
+    std::optional<HttpRequest> request = co_await read(connection, buffer, share);
     if (!request) co_return;
-    Exchange exchange(std::move(*request), stream, options.idle);
+    Exchange exchange(std::move(*request), connection, options.idle);
     exchange.last = ending;
     const Count answer(answering);
     co_await (handler(exchange) || exchange.closed());
@@ -216,25 +216,25 @@ asio::awaitable<void> HttpServer::Impl::answer_requests(ByteStream& stream) {
   }
 }
 
-asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(ByteStream& stream, beast::flat_buffer& buffer, BodyBudget::Share& share) {
+asio::awaitable<std::optional<HttpRequest>> HttpServer::Impl::read(Connection& connection, beast::flat_buffer& buffer, BodyBudget::Share& share) {
   http::request_parser<http::string_body> parser;
   parser.header_limit(kMaxHeader);
   parser.body_limit(options.max_body);
-  stream.tcp().expires_after(options.idle);
-  error_code error = co_await read_head(stream, buffer, parser);
+  connection.tcp().expires_after(options.idle);
+  error_code error = co_await read_head(connection, buffer, parser);
   if (!error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
     constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
-    const ByteStream::Pieces go_on = {asio::buffer(kGoOn)};
-    error = co_await write_all(stream, go_on);
+    const Connection::Pieces go_on = {asio::buffer(kGoOn)};
+    error = co_await write_all(connection, go_on);
   }
-  stream.tcp().expires_after(options.idle);
+  connection.tcp().expires_after(options.idle);
   bool room = true;
   while (!error && room && !parser.is_done()) {
-    error = co_await read_some(stream, buffer, parser);
+    error = co_await read_some(connection, buffer, parser);
     room = share.grow_to(parser.get().body().size());
   }
   if (!error && room) co_return parser.release();
-  if (const int status = room ? status_of(error) : 503) co_await refuse_unread(stream, status, kManyBodies);
+  if (const int status = room ? status_of(error) : 503) co_await refuse_unread(connection, status, kManyBodies);
   co_return std::nullopt;
 }
 

@@ -75,12 +75,12 @@ class Listener {
 };
 
 /// Hands what has come of the body to `take`, as it comes; it returns false for enough.
-asio::awaitable<error_code> read_pieces(ByteStream& stream, beast::flat_buffer& buffer, Parser& parser, const std::function<bool(std::string_view)>& take) {
+asio::awaitable<error_code> read_pieces(Connection& connection, beast::flat_buffer& buffer, Parser& parser, const std::function<bool(std::string_view)>& take) {
   std::array<char, 16 << 10> piece;
   while (!parser.is_done()) {
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
-    error_code error = co_await read_some(stream, buffer, parser);
+    error_code error = co_await read_some(connection, buffer, parser);
     if (error == http::error::need_buffer) error = {};
     const size_t length = piece.size() - parser.get().body().size;
     if (length > 0 && !take({piece.data(), length})) co_return error_code();
@@ -108,38 +108,38 @@ std::string StreamClient::get(const std::string& path) const {
 
 asio::awaitable<void> StreamClient::complete(const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
   const auto executor = co_await asio::this_coro::executor;
-  const auto stream = make_byte_stream(beast::tcp_stream(executor), options_.url.tls ? &tls_ : nullptr);
-  stream->tcp().expires_after(options_.timeout);
-  if (const error_code failed = co_await stream->connect(endpoints_)) {
+  const auto connection = make_connection(beast::tcp_stream(executor), options_.url.tls ? &tls_ : nullptr);
+  connection->tcp().expires_after(options_.timeout);
+  if (const error_code failed = co_await connection->connect(endpoints_)) {
     note_error(outcome, "no connection", failed);
-  } else if (const error_code refused = co_await stream->connect_handshake(options_.url.host)) {
+  } else if (const error_code refused = co_await connection->connect_handshake(options_.url.host)) {
     note_error(outcome, "TLS handshake", refused);
   } else {
-    co_await converse(*stream, request, now, on_piece, outcome);
+    co_await converse(*connection, request, now, on_piece, outcome);
   }
   outcome.ended = now();
 }
 
-asio::awaitable<void> StreamClient::converse(ByteStream& stream, const LoadRequest& load, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
+asio::awaitable<void> StreamClient::converse(Connection& connection, const LoadRequest& load, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome) {
   auto request = client_request(http::verb::post, options_.url, load.path, options_.api_key);
   request.set(http::field::content_type, "application/json");
   request.set(http::field::accept, "text/event-stream");
   request.content_length(load.body.size());
   const std::string head = head_text(request);
-  const ByteStream::Pieces pieces = {asio::buffer(head), asio::buffer(load.body)};
-  const error_code unsent = co_await write_all(stream, pieces);
+  const Connection::Pieces pieces = {asio::buffer(head), asio::buffer(load.body)};
+  const error_code unsent = co_await write_all(connection, pieces);
   if (unsent) co_return note_error(outcome, "the request could not be sent", unsent);
 
   beast::flat_buffer buffer;
   Parser parser;
   parser.body_limit(boost::none);
-  const error_code headless = co_await read_head(stream, buffer, parser);
+  const error_code headless = co_await read_head(connection, buffer, parser);
   if (headless) co_return note_error(outcome, "no answer", headless);
   if (const unsigned status = parser.get().result_int(); status != 200) {
     outcome.error = fmt::format("HTTP {}", status);
     std::string body;
     const std::function<bool(std::string_view)> keep = [&](std::string_view piece) { return body.append(piece).size() < kMostErrorBody; };
-    co_await read_pieces(stream, buffer, parser, keep);
+    co_await read_pieces(connection, buffer, parser, keep);
     outcome.detail = error_message_of(body);
     co_return;
   }
@@ -150,7 +150,7 @@ asio::awaitable<void> StreamClient::converse(ByteStream& stream, const LoadReque
     if (!events.feed(piece, hear)) outcome.error = "an event of the stream is too large";
     return outcome.error.empty() && !listener.done();
   };
-  const error_code broken = co_await read_pieces(stream, buffer, parser, take);
+  const error_code broken = co_await read_pieces(connection, buffer, parser, take);
   if (broken && outcome.error.empty()) note_error(outcome, "the stream broke", broken);
   listener.finish();
 }

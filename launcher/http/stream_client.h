@@ -10,7 +10,7 @@
 
 #include "launcher/bench/load_report.h"
 #include "launcher/bench/load_source.h"
-#include "launcher/http/byte_stream.h"
+#include "launcher/http/connection.h"
 #include "launcher/http/url.h"
 
 namespace terrace {
@@ -34,11 +34,11 @@ class StreamClient {
   boost::asio::awaitable<void> complete(const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome);
 
  private:
-  boost::asio::awaitable<void> converse(ByteStream& stream, const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome);
+  boost::asio::awaitable<void> converse(Connection& connection, const LoadRequest& request, const Now& now, const std::function<void()>& on_piece, LoadOutcome& outcome);
 
   Options options_;
   boost::asio::ssl::context tls_;
-  ByteStream::Endpoints endpoints_;
+  Connection::Endpoints endpoints_;
 };
 
 }  // namespace terrace

@@ -244,6 +244,9 @@ class TlsTest(unittest.TestCase):
                     text = "".join(chunk["choices"][0]["text"] for chunk in events(connection.getresponse()))
                     self.assertIn("Paris", text)
                     connection.close()
+                connection.request("GET", "/assets/highlight.js")  # without gzip: more than one TLS record, beside its head
+                self.assertGreater(len(connection.getresponse().read()), 100_000)
+                connection.close()
                 with socket.create_connection(("127.0.0.1", server.port), timeout=30) as plain:  # is closed on
                     plain.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
                     self.assertNotIn(b"200", plain.recv(100))

@@ -84,6 +84,14 @@ class HttpServerTest : public ::testing::Test {
           co_await exchange.send_piece(std::move(piece));
         }
       }
+      if (exchange.path() == "/short-stream") {
+        std::string type = "text/plain", first = "ab", second(26, 'c');
+        co_await exchange.begin_stream(std::move(type));
+        co_await exchange.send_piece(std::move(first));
+        co_await exchange.send_piece(std::move(second));
+        co_await exchange.end_stream();
+        co_return;
+      }
       if (exchange.path() == "/large-stream") {
         std::string type = "text/plain", piece(kLarge, 'x');
         co_await exchange.begin_stream(std::move(type));
@@ -128,6 +136,21 @@ TEST_F(HttpServerTest, ReadsChunkedBodiesAndSaysToGoOn) {
   const std::string text = ask("POST /echo HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
   EXPECT_TRUE(text.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")) << text;
   EXPECT_NE(text.find("abcde"), std::string::npos) << text;
+}
+
+TEST_F(HttpServerTest, FramesWhatItSends) {
+  start();
+  const std::string letters(26, 'c');
+  std::string text = ask("GET /short-stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  EXPECT_NE(text.find("\r\nTransfer-Encoding: chunked\r\n"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("\r\n\r\n2\r\nab\r\n1a\r\n" + letters + "\r\n0\r\n\r\n")) << text;
+  text = ask("GET /short-stream HTTP/1.0\r\n\r\n");  // which has no chunks: the end of the connection ends the answer
+  EXPECT_EQ(text.find("chunked"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("\r\n\r\nab" + letters)) << text;
+  text = ask("HEAD /abc HTTP/1.1\r\nHost: h\r\n\r\nGET /d HTTP/1.0\r\n\r\n");  // the length, and no body
+  EXPECT_NE(text.find("\r\nContent-Length: 4\r\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\r\n\r\nHTTP/1.0 200"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("\r\n\r\n/d")) << text;
 }
 
 TEST_F(HttpServerTest, RefusesWhatIsNoHttpOrTooLarge) {

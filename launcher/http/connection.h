@@ -14,7 +14,7 @@
 
 namespace terrace {
 
-class ByteStream {
+class Connection {
  public:
   struct Moved {
     boost::system::error_code error;
@@ -24,7 +24,7 @@ class ByteStream {
   using Pieces = std::array<boost::asio::const_buffer, 2>;
   using Endpoints = boost::asio::ip::tcp::resolver::results_type;
 
-  virtual ~ByteStream() = default;
+  virtual ~Connection() = default;
 
   virtual boost::asio::awaitable<Moved> read_some(boost::asio::mutable_buffer to) = 0;
   virtual boost::asio::awaitable<Moved> write_some(const Pieces& from) = 0;
@@ -35,18 +35,18 @@ class ByteStream {
   virtual boost::asio::awaitable<void> close() = 0;
 
   boost::asio::awaitable<boost::system::error_code> connect(const Endpoints& endpoints);
-  /// The connection below; its expires_after() bounds what is asked of this stream too.
+  /// The TCP below; its expires_after() bounds what is asked of the connection too.
   boost::beast::tcp_stream& tcp() { return *tcp_; }
 
  protected:
-  ByteStream() = default;
-  ByteStream(const ByteStream&) = delete;
-  ByteStream& operator=(const ByteStream&) = delete;
+  Connection() = default;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
   boost::beast::tcp_stream* tcp_ = nullptr;  // set by the class that has it
 };
 
-/// `tls`: null for none; outlives the stream.
-std::unique_ptr<ByteStream> make_byte_stream(boost::beast::tcp_stream tcp, boost::asio::ssl::context* tls);
+/// `tls`: null for none; outlives the connection.
+std::unique_ptr<Connection> make_connection(boost::beast::tcp_stream tcp, boost::asio::ssl::context* tls);
 
 }  // namespace terrace

@@ -1,4 +1,4 @@
-#include "launcher/http/byte_stream.h"
+#include "launcher/http/connection.h"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -14,9 +14,9 @@ using boost::system::error_code;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
-class TcpByteStream final : public ByteStream {
+class TcpConnection final : public Connection {
  public:
-  explicit TcpByteStream(beast::tcp_stream tcp) : stream_(std::move(tcp)) { tcp_ = &stream_; }
+  explicit TcpConnection(beast::tcp_stream tcp) : stream_(std::move(tcp)) { tcp_ = &stream_; }
 
   asio::awaitable<Moved> read_some(asio::mutable_buffer to) override {
     const auto [error, bytes] = co_await stream_.async_read_some(to, kTuple);
@@ -38,9 +38,9 @@ class TcpByteStream final : public ByteStream {
   beast::tcp_stream stream_;
 };
 
-class TlsByteStream final : public ByteStream {
+class TlsConnection final : public Connection {
  public:
-  TlsByteStream(beast::tcp_stream tcp, asio::ssl::context& tls) : stream_(std::move(tcp), tls) { tcp_ = &stream_.next_layer(); }
+  TlsConnection(beast::tcp_stream tcp, asio::ssl::context& tls) : stream_(std::move(tcp), tls) { tcp_ = &stream_.next_layer(); }
 
   asio::awaitable<Moved> read_some(asio::mutable_buffer to) override {
     const auto [error, bytes] = co_await stream_.async_read_some(to, kTuple);
@@ -67,16 +67,16 @@ class TlsByteStream final : public ByteStream {
 
 }  // namespace
 
-asio::awaitable<error_code> ByteStream::connect(const Endpoints& endpoints) {
+asio::awaitable<error_code> Connection::connect(const Endpoints& endpoints) {
   const auto [error, endpoint] = co_await tcp_->async_connect(endpoints, kTuple);
   error_code ignored;
   if (!error) tcp_->socket().set_option(tcp::no_delay(true), ignored);
   co_return error;
 }
 
-std::unique_ptr<ByteStream> make_byte_stream(beast::tcp_stream tcp, asio::ssl::context* tls) {
-  if (tls == nullptr) return std::make_unique<TcpByteStream>(std::move(tcp));
-  return std::make_unique<TlsByteStream>(std::move(tcp), *tls);
+std::unique_ptr<Connection> make_connection(beast::tcp_stream tcp, asio::ssl::context* tls) {
+  if (tls == nullptr) return std::make_unique<TcpConnection>(std::move(tcp));
+  return std::make_unique<TlsConnection>(std::move(tcp), *tls);
 }
 
 }  // namespace terrace
