@@ -67,11 +67,8 @@ function(terrace_library folder)
       set_source_files_properties(launcher/http/${file}.cpp PROPERTIES COMPILE_OPTIONS "-O0;-fno-sanitize=all;-fno-sanitize=fuzzer-no-link" SKIP_PRECOMPILE_HEADERS ON)
     endforeach()
   endif()
-  if(folder STREQUAL "kernels")
-    set(reference_flags -O2)  # -O3 takes three times as long to compile what only CPUs without AVX2 run
-    if(TERRACE_SANITIZE MATCHES "undefined")  # lane by lane: ten minutes of the kernel tests; the same templates are checked over the other ISAs' vectors
-      list(APPEND reference_flags -fno-sanitize=undefined)
-    endif()
-    set_source_files_properties(kernels/cpu/attention_scalar.cpp PROPERTIES COMPILE_OPTIONS "${reference_flags}")
+  # Checked lane by lane, the reference took ten minutes of the kernel tests; the same templates are checked over the other ISAs' vectors.
+  if(folder STREQUAL "kernels" AND TERRACE_SANITIZE MATCHES "undefined")
+    set_source_files_properties(kernels/cpu/attention_scalar.cpp PROPERTIES COMPILE_OPTIONS "-O2;-fno-sanitize=undefined")
   endif()
 endfunction()

@@ -9,14 +9,16 @@ namespace {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
-using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
-class TcpConnection final : public Connection {
+// What TCP and TLS have in common: Beast's streams read and write alike.
+template <typename Stream>
+class StreamConnection : public Connection {
  public:
-  explicit TcpConnection(beast::tcp_stream tcp) : stream_(std::move(tcp)) { tcp_ = &stream_; }
+  template <typename... Layers>
+  explicit StreamConnection(Layers&&... layers) : stream_(std::forward<Layers>(layers)...) {}
 
   asio::awaitable<Moved> read_some(asio::mutable_buffer to) override {
     const auto [error, bytes] = co_await stream_.async_read_some(to, kTuple);
@@ -26,30 +28,29 @@ class TcpConnection final : public Connection {
     const auto [error, bytes] = co_await stream_.async_write_some(from, kTuple);
     co_return Moved{error, bytes};
   }
+  beast::tcp_stream& tcp() override { return beast::get_lowest_layer(stream_); }
+
+ protected:
+  Stream stream_;
+};
+
+class TcpConnection final : public StreamConnection<beast::tcp_stream> {
+ public:
+  using StreamConnection::StreamConnection;
+
   asio::awaitable<error_code> accept_handshake() override { co_return error_code(); }
   asio::awaitable<error_code> connect_handshake(const std::string&) override { co_return error_code(); }
   asio::awaitable<void> close() override {
     error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
     co_return;
   }
-
- private:
-  beast::tcp_stream stream_;
 };
 
-class TlsConnection final : public Connection {
+class TlsConnection final : public StreamConnection<beast::ssl_stream<beast::tcp_stream>> {
  public:
-  TlsConnection(beast::tcp_stream tcp, asio::ssl::context& tls) : stream_(std::move(tcp), tls) { tcp_ = &stream_.next_layer(); }
+  using StreamConnection::StreamConnection;
 
-  asio::awaitable<Moved> read_some(asio::mutable_buffer to) override {
-    const auto [error, bytes] = co_await stream_.async_read_some(to, kTuple);
-    co_return Moved{error, bytes};
-  }
-  asio::awaitable<Moved> write_some(const Pieces& from) override {
-    const auto [error, bytes] = co_await stream_.async_write_some(from, kTuple);
-    co_return Moved{error, bytes};
-  }
   asio::awaitable<error_code> accept_handshake() override {
     const auto [error] = co_await stream_.async_handshake(asio::ssl::stream_base::server, kTuple);
     co_return error;
@@ -60,17 +61,14 @@ class TlsConnection final : public Connection {
     co_return error;
   }
   asio::awaitable<void> close() override { co_await stream_.async_shutdown(kTuple); }
-
- private:
-  beast::ssl_stream<beast::tcp_stream> stream_;
 };
 
 }  // namespace
 
 asio::awaitable<error_code> Connection::connect(const Endpoints& endpoints) {
-  const auto [error, endpoint] = co_await tcp_->async_connect(endpoints, kTuple);
+  const auto [error, endpoint] = co_await tcp().async_connect(endpoints, kTuple);
   error_code ignored;
-  if (!error) tcp_->socket().set_option(tcp::no_delay(true), ignored);
+  if (!error) tcp().socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   co_return error;
 }
 

@@ -36,14 +36,12 @@ class Connection {
 
   boost::asio::awaitable<boost::system::error_code> connect(const Endpoints& endpoints);
   /// The TCP below; its expires_after() bounds what is asked of the connection too.
-  boost::beast::tcp_stream& tcp() { return *tcp_; }
+  virtual boost::beast::tcp_stream& tcp() = 0;
 
  protected:
   Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
-
-  boost::beast::tcp_stream* tcp_ = nullptr;  // set by the class that has it
 };
 
 /// `tls`: null for none; outlives the connection.

@@ -32,8 +32,9 @@ void check(error_code error) {
 asio::awaitable<HttpAnswer> get(const Url& url, const std::string& head) {
   const auto executor = co_await asio::this_coro::executor;
   const auto endpoints = co_await asio::ip::tcp::resolver(executor).async_resolve(url.host, url.port, asio::use_awaitable);
-  asio::ssl::context tls = client_tls(url.host);
-  const auto connection = make_connection(beast::tcp_stream(executor), url.tls ? &tls : nullptr);
+  std::optional<asio::ssl::context> tls;
+  if (url.tls) tls = client_tls(url.host);
+  const auto connection = make_connection(beast::tcp_stream(executor), tls ? &*tls : nullptr);
   check(co_await connection->connect(endpoints));
   check(co_await connection->connect_handshake(url.host));
   const Connection::Pieces request = {asio::buffer(head)};
