@@ -10,7 +10,7 @@
 namespace terrace {
 
 void Signal::sleep(uint32_t target, std::chrono::milliseconds longest) {
-  // sleepers_ first, then value_; advance_to() does it the other way round. Both are seq_cst, so one side sees the other.
+  // sleepers_ first, then value_; advance_to() does it the other way round, with a fence between: so one side sees the other.
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   const uint32_t seen = value_.load(std::memory_order_seq_cst);
   if (static_cast<int32_t>(seen - target) < 0) {

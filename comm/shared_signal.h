@@ -13,8 +13,15 @@ class alignas(64) Signal {
  public:
   /// Everything written before advance_to(v) is visible to whoever saw reached(v). One rank only advances a signal.
   void advance_to(uint32_t value) {
-    value_.store(value, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) != 0) wake();
+    publish(value);
+    wake_sleepers();
+  }
+  /// The two halves of advance_to(), for who has something better to do than to wait until others' copies of this line are gone (which
+  /// wake_sleepers() does): look at their signals, say. Sleepers are not woken before wake_sleepers().
+  void publish(uint32_t value) { value_.store(value, std::memory_order_release); }
+  void wake_sleepers() {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_relaxed) != 0) wake();
   }
   /// Counters wrap: "reached" means at most 2^31 ahead.
   bool reached(uint32_t target) const {

@@ -77,6 +77,10 @@ class Window {
   /// not advance it any more.
   void wait(Signal& signal, uint32_t target, int owner, Patience patience = Patience::kMessage) const;
 
+  /// Whether `signal` gets there within about a microsecond: a look without the pauses of wait(), each of which may cost as much as a line of
+  /// another core's cache. Says no at once where ranks share cores.
+  bool glance(const Signal& signal, uint32_t target) const;
+
   /// The first caller wins and is to print why; the job's exit code is its code. Wakes everybody.
   bool claim_abort(int code);
   /// The exit code of an aborted job.

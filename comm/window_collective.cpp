@@ -5,27 +5,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "comm/sum_parts.h"
 #include "kernels/base/error.h"
 
 namespace terrace {
 namespace {
 
-constexpr size_t kTile = 512;  // floats: a tile of the sum stays in L1
-constexpr size_t kLine = 16;   // floats of a cache line: shares end there, so that no two ranks write one line
-
-/// outs[o][i] = parts[0][i] + parts[1][i] + ..., for i in [begin, end). An out may be one of the parts.
-void sum_in_rank_order(std::span<float* const> parts, size_t begin, size_t end, std::span<float* const> outs) {
-  alignas(64) float sum[kTile];
-  for (size_t tile = begin; tile < end; tile += kTile) {
-    const size_t count = std::min(kTile, end - tile);
-    std::memcpy(sum, parts[0] + tile, count * sizeof(float));
-    for (size_t rank = 1; rank < parts.size(); ++rank) {
-      const float* __restrict part = parts[rank] + tile;
-      for (size_t i = 0; i < count; ++i) sum[i] += part[i];
-    }
-    for (float* out : outs) std::memcpy(out + tile, sum, count * sizeof(float));
-  }
-}
+constexpr size_t kLine = 16;  // floats of a cache line: shares end there, so that no two ranks write one line
 
 }  // namespace
 
@@ -65,9 +51,8 @@ std::span<float> WindowCollective::reduce_short(std::span<float> part) {
   float* const stage = window_.floats(rank_) + offset;
   if (part.data() != stage) std::memmove(stage, part.data(), part.size_bytes());
   exchange_parts(offset, part.size());
-  float* const out = short_sum_.data();
-  sum_in_rank_order(parts_, 0, part.size(), {&out, 1});
-  return {out, part.size()};
+  sum_parts(parts_, 0, part.size(), short_sum_.data());
+  return {short_sum_.data(), part.size()};
 }
 
 void WindowCollective::reduce_in_area(size_t offset, size_t count) {
@@ -76,7 +61,7 @@ void WindowCollective::reduce_in_area(size_t offset, size_t count) {
   const size_t share = (count / ranks.size() + kLine) / kLine * kLine;
   outs_.clear();
   for (const int rank : ranks) outs_.push_back(parts_[static_cast<size_t>(rank)]);
-  sum_in_rank_order(parts_, std::min(count, host_index_ * share), std::min(count, (host_index_ + 1) * share), outs_);
+  sum_parts_in_place(parts_, std::min(count, host_index_ * share), std::min(count, (host_index_ + 1) * share), outs_);
   window_.state(rank_).reduced.advance_to(++sequence_);
   for (const int rank : ranks) window_.wait(window_.state(rank).reduced, sequence_, rank, Window::Patience::kSum);
 }
@@ -85,7 +70,12 @@ void WindowCollective::exchange_parts(size_t offset, size_t count) {
   const uint32_t now = ++sequence_;
   ReduceSignal& own = window_.state(rank_).reduced;
   own.notes[now % 2] = {count, offset};
-  own.advance_to(now);
+  // A locked instruction, which sleepers need, waits for this line to come back from the others' caches. Theirs come meanwhile.
+  own.publish(now);
+  for (const int rank : window_.host_ranks()) {
+    if (!window_.glance(window_.state(rank).reduced, now)) break;
+  }
+  own.wake_sleepers();
   for (const int rank : window_.host_ranks()) window_.wait(window_.state(rank).reduced, now, rank, Window::Patience::kSum);
   if (other_hosts_ != nullptr) bring_other_hosts({count, offset});
   for (int rank = 0; rank < window_.size(); ++rank) {

@@ -13,7 +13,7 @@ constexpr size_t kLineFloats = 16;  // of a cache line
 
 const AttentionKernels& attention_kernels(Isa isa, Numerics numerics) {
   if (numerics == Numerics::kFast && isa >= Isa::kAmx && has_amx_bf16()) return kAmxAttention;
-  if (numerics == Numerics::kFast && isa >= Isa::kVnni && has_fast_bf16()) return kBf16Attention;
+  if (numerics == Numerics::kFast && isa >= Isa::kVnni && has_fast_bf16_pairs()) return kBf16Attention;
   if (isa >= Isa::kAvx512) return kAvx512Attention;
   return isa >= Isa::kAvx2 ? kAvx2Attention : kScalarAttention;
 }

@@ -20,8 +20,11 @@ Isa choose_isa(std::string_view cap, Isa offered = detect_isa());
 /// Whether AMX, where it is, has tiles of bfloat16.
 bool has_amx_bf16();
 
-/// Whether there are products of bfloat16 pairs at twice the rate of floats: with AVX512_BF16, but not beside AMX, whose makers run them at half of it.
-bool has_fast_bf16();
+/// Whether there are products of bfloat16 pairs (AVX512_BF16).
+bool has_bf16_pairs();
+
+/// Whether they have twice the rate of floats: AMD's do, Intel's have at most the same, so that a prompt's attention takes longer by them.
+bool has_fast_bf16_pairs();
 
 /// choose_isa() of `option`, or where that is empty of the environment's TERRACE_ISA.
 Isa configured_isa(std::string_view option);

@@ -2,12 +2,18 @@
 
 #include "kernels/base/error.h"
 #include "kernels/base/thread_pool.h"
+#include "kernels/cpu/isa.h"
 
 namespace terrace {
 
+const MaterialisedKernels& materialised_kernels(Isa isa) {
+  if (isa >= Isa::kAvx512) return kAvx512Materialised;
+  return isa >= Isa::kAvx2 ? kAvx2Materialised : kScalarMaterialised;
+}
+
 void run_materialised(ThreadPool& pool, const MaterialisedKernels& kernels, bool plainly, const MaterialisedHead& head) {
   if (head.num_tokens % kMaterialisedRows != 0 || head.head_dim % kMaterialisedDims != 0) {
-    throw Error(ErrorCode::kInternal, "materialised attention takes tokens in multiples of 8 and heads in multiples of 16");
+    throw Error(ErrorCode::kInternal, "materialised attention takes tokens in multiples of 16 and heads in multiples of 32");
   }
   const auto multiply_keys = plainly ? kernels.multiply_keys_plainly : kernels.multiply_keys;
   const auto multiply_values = plainly ? kernels.multiply_values_plainly : kernels.multiply_values;

@@ -7,6 +7,8 @@
 
 namespace terrace {
 
+enum class Isa;
+
 struct MaterialisedHead {
   const float* q = nullptr;  // [num_tokens, head_dim], rows q_stride apart
   const float* k = nullptr;  // [num_tokens, head_dim], dense
@@ -20,8 +22,8 @@ struct MaterialisedHead {
   float scale = 0;
 };
 
-inline constexpr int64_t kMaterialisedRows = 8;
-inline constexpr int64_t kMaterialisedDims = 16;
+inline constexpr int64_t kMaterialisedRows = 16;
+inline constexpr int64_t kMaterialisedDims = 32;
 
 /// The three passes as a library would do them (four rows at a time, in registers), and the two products as they are first written down (a
 /// row and a key at a time), over query rows [begin, end), multiples of kMaterialisedRows.
@@ -35,6 +37,10 @@ struct MaterialisedKernels {
 
 extern const MaterialisedKernels kScalarMaterialised;
 extern const MaterialisedKernels kAvx2Materialised;
+extern const MaterialisedKernels kAvx512Materialised;
+
+/// Those of the widest vectors that attention uses on a machine of `isa`.
+const MaterialisedKernels& materialised_kernels(Isa isa);
 
 class ThreadPool;
 

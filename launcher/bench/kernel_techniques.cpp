@@ -82,7 +82,7 @@ MaterialisedCost measure_materialised(const KernelBench& bench, const AttentionC
                                  .num_tokens = geometry.num_tokens,
                                  .head_dim = geometry.head_dim,
                                  .scale = 0.125f};
-  const MaterialisedKernels& kernels = configured_isa(bench.backend.isa) >= Isa::kAvx2 ? kAvx2Materialised : kScalarMaterialised;
+  const MaterialisedKernels& kernels = materialised_kernels(configured_isa(bench.backend.isa));
   run_materialised(pool, kernels, false, head);  // once, untimed: the scores' memory is new
   MaterialisedCost cost;
   cost.scratch = growth(before);
@@ -107,7 +107,7 @@ TechniqueResult compare_flash(const KernelBench& bench, const ModelConfig& model
       .measured = "",
       .table = TextTable({"tokens", "tiled, s", "scratch", "all scores, s", "scratch", "ratio", "plain loops, s", "ratio"}),
       .note = fmt::format("Causal attention of a whole prompt, {} query heads of {} on one KV head, {} threads. All scores: fp32, one head's at a time, as "
-                          "textbooks write it: every score, mask, softmax, product, each a pass, with the same vector instructions; the products in registers "
+                          "textbooks write it: every score, mask, softmax, product, each a pass, with vectors as wide; the products in registers "
                           "for four rows at a time, as a library does them, and in plain loops. Scratch: what the process grew by.",
                           geometry.num_q_heads, geometry.head_dim, bench.backend.num_threads)};
   for (const int32_t length : lengths) {

@@ -145,7 +145,7 @@ TEST(AttentionKernelsTest, EveryIsaYieldsTheScalarBits) {
 /// Queries, keys, weights and values lose up to 2^-9 of themselves each; what a score, a sum over head_dim, loses grows with the root of it.
 TEST(AttentionKernelsTest, PairsOfBfloat16StayNearTheScalarResults) {
   std::vector<NamedKernels> all = {{"loops", kLoopPairsAttention}, {"tiles as loops", kLoopTilesAttention}};
-  if (has_fast_bf16()) all.push_back({"avx512_bf16", kBf16Attention});
+  if (has_bf16_pairs()) all.push_back({"avx512_bf16", kBf16Attention});
   if (has_amx_bf16()) all.push_back({"amx", kAmxAttention});
   std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
   for (const int32_t head_dim : {32, 64, 96, 160, 256}) {

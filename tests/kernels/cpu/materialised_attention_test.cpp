@@ -13,7 +13,7 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kTokens = 40, kDim = 32;
+constexpr int64_t kTokens = 48, kDim = 64;
 
 std::vector<float> random_values(int64_t count, unsigned seed) {
   std::mt19937 random(seed);
@@ -26,10 +26,10 @@ std::vector<float> random_values(int64_t count, unsigned seed) {
 TEST(MaterialisedAttentionTest, IsCausalSoftmaxAttention) {
   const std::vector<float> q = random_values(kTokens * kDim, 1), k = random_values(kTokens * kDim, 2), v = random_values(kTokens * kDim, 3);
   ThreadPool pool(2);
-  for (const auto& [avx2, plainly] : {std::pair(false, false), {false, true}, {true, false}, {true, true}}) {
-    if (avx2 && detect_isa() < Isa::kAvx2) continue;
+  for (const auto& [isa, plainly] : {std::pair(Isa::kScalar, false), {Isa::kScalar, true}, {Isa::kAvx2, false}, {Isa::kAvx2, true}, {Isa::kAvx512, false}, {Isa::kAvx512, true}}) {
+    if (detect_isa() < isa) continue;
     std::vector<float> scores(kTokens * kTokens), out(kTokens * kDim);
-    run_materialised(pool, avx2 ? kAvx2Materialised : kScalarMaterialised, plainly,
+    run_materialised(pool, materialised_kernels(isa), plainly,
                      {q.data(), k.data(), v.data(), scores.data(), out.data(), kDim, kDim, kTokens, kDim, 0.25f});
     for (int64_t row = 0; row < kTokens; ++row) {
       std::vector<double> weights, expected(kDim);
@@ -42,7 +42,7 @@ TEST(MaterialisedAttentionTest, IsCausalSoftmaxAttention) {
       for (int64_t key = 0; key <= row; ++key) {
         for (int64_t d = 0; d < kDim; ++d) expected[d] += weights[key] / sum * v[key * kDim + d];
       }
-      for (int64_t d = 0; d < kDim; ++d) ASSERT_NEAR(out[row * kDim + d], expected[d], 1e-5) << row << " " << d << " avx2 " << avx2 << " plainly " << plainly;
+      for (int64_t d = 0; d < kDim; ++d) ASSERT_NEAR(out[row * kDim + d], expected[d], 1e-5) << row << " " << d << " isa " << static_cast<int>(isa) << " plainly " << plainly;
     }
   }
 }
