@@ -18,6 +18,7 @@ struct RankGroup {
   int size = 1;
   int local_rank = 0;   // among the ranks of this host
   int local_size = 1;
+  int cores = 1;        // of the host for this rank alone; 0 where ranks outnumber cores
   bool mpi = false;
   bool spin = true;     // false where ranks outnumber cores: whoever waits in this rank should yield
 };

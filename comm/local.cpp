@@ -24,12 +24,13 @@ void end_job(Control& control, ErrorCode code, std::string_view message) {
   control.abort(code, control.size() == 1 ? std::string(message) : fmt::format("rank {}: {}", control.rank(), message));
 }
 
-void run_rank(Window& window, int rank, bool spin, const std::function<int(RankGroup&)>& body) {
+void run_rank(Window& window, int rank, int cores, bool spin, const std::function<int(RankGroup&)>& body) {
   RankGroup group;
   group.control = std::make_unique<WindowControl>(window, rank);
   group.collective = std::make_unique<WindowCollective>(window, rank);
   group.rank = group.local_rank = rank;
   group.size = group.local_size = window.size();
+  group.cores = cores;
   group.spin = spin;
   window.state(rank).pid.store(::getpid());
   int result = 0;
@@ -57,8 +58,8 @@ int run_local_ranks(const GroupOptions& options, const std::function<int(RankGro
   {
     std::vector<std::jthread> threads;
     try {
-      for (int rank = 1; rank < size; ++rank) threads.emplace_back([&, rank] { run_rank(window, rank, spin, body); });
-      run_rank(window, 0, spin, body);
+      for (int rank = 1; rank < size; ++rank) threads.emplace_back([&, rank] { run_rank(window, rank, cores / size, spin, body); });
+      run_rank(window, 0, cores / size, spin, body);
     } catch (const std::system_error& error) {  // those that did start must not wait for the others
       if (window.claim_abort(exit_code(ErrorCode::kOutOfMemory))) {
         log_error(fmt::format("cannot start a thread for each of {} ranks: {}. Lower parallel.ranks.", size, error.what()));

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "comm/mpi_control.h"
@@ -39,11 +40,24 @@ struct Place {
   int size = 1;
   int local_rank = 0;  // on the machine
   int local_size = 1;
+  int cores = 1;         // for this rank alone, as in RankGroup
+  bool crowded = false;  // some rank of the machine has no core for itself
   MPI_Comm host = MPI_COMM_NULL;  // the machine's ranks, or those of a pretended part of it
   std::vector<int> host_ranks;
   std::vector<int> leader_of;  // [size]
   bool several_hosts = false;
 };
+
+/// Ranks may be bound to cores of their own (mpirun --map-by numa --bind-to numa) or share all of the machine's.
+void share_out_cores(MPI_Comm machine, Place& place) {
+  const CoreSet mine = affinity_mask();
+  std::vector<CoreSet> masks(static_cast<size_t>(place.local_size));
+  static_assert(std::is_trivially_copyable_v<CoreSet>);
+  MPI_Allgather(&mine, sizeof(mine), MPI_BYTE, masks.data(), sizeof(mine), MPI_BYTE, machine);
+  const double quota = cgroup_cpu_quota();
+  place.cores = share_of_cores(masks, static_cast<size_t>(place.local_rank), quota);
+  for (size_t rank = 0; rank < masks.size(); ++rank) place.crowded = place.crowded || share_of_cores(masks, rank, quota) == 0;
+}
 
 Place find_place(int pretend_hosts) {
   Place place;
@@ -53,6 +67,7 @@ Place find_place(int pretend_hosts) {
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, place.rank, MPI_INFO_NULL, &machine);
   MPI_Comm_rank(machine, &place.local_rank);
   MPI_Comm_size(machine, &place.local_size);
+  share_out_cores(machine, place);
   const int parts = std::clamp(pretend_hosts, 1, place.local_size);
   MPI_Comm_split(machine, place.local_rank * parts / place.local_size, place.rank, &place.host);
   MPI_Comm_free(&machine);
@@ -88,11 +103,10 @@ SharedMemory share_memory(const Place& place) {
 }
 
 bool may_spin(const Place& place, const GroupOptions& options) {
-  const int cores = usable_cores();
-  if (place.local_size > cores && place.local_rank == 0) {
-    log_warning(fmt::format("{} ranks on {} cores: they take turns, expect it to be slow", place.local_size, cores));
+  if (place.crowded && place.local_rank == 0) {
+    log_warning(fmt::format("{} ranks on {} cores: they take turns, expect it to be slow", place.local_size, usable_cores()));
   }
-  return options.spin && place.local_size <= cores;
+  return options.spin && !place.crowded;
 }
 
 std::string host_name() {
@@ -131,6 +145,7 @@ int run_in_place(const Place& place, const GroupOptions& options, const std::fun
                   .size = place.size,
                   .local_rank = place.local_rank,
                   .local_size = place.local_size,
+                  .cores = place.cores,
                   .mpi = true,
                   .spin = spin};
   const int result = run_body(group, body);

@@ -54,7 +54,7 @@ std::vector<ConfigKey> machine_keys() {
       {"parallel.ranks", integer_value([](Config& c) -> I& { return c.parallel.ranks; }, 1, 4096),
        "Tensor-parallel ranks as threads of one process. Under mpirun, `mpirun -n` decides and this is not used."},
       {"parallel.threads", integer_or_auto_value([](Config& c) -> I& { return c.parallel.threads; }, 1, 1024),
-       "Worker threads of each rank; auto shares the host's cores out among its ranks."},
+       "Worker threads of each rank; auto: all cores that it is bound to, shared with the ranks that are bound to the same."},
       {"comm.pretend_hosts", integer_value([](Config& c) -> I& { return c.comm.pretend_hosts; }, 0, 64),
        "Above 1: treat this host's ranks as if they were on so many hosts, to try the cross-host path on one."},
       {"numerics", choice_value([](Config& c) -> S& { return c.numerics; }, {"auto", "invariant", "fast"}),

@@ -36,13 +36,20 @@ constexpr int32_t kLongestStream = 1 << 24;
 std::string mib(int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
 
 int threads_per_rank(const Config& config, const RankGroup& group) {
-  const int cores = usable_cores();
-  if (config.parallel.threads == 0) return std::max(1, cores / group.local_size);
-  if (config.parallel.threads * group.local_size > std::max(cores, group.local_size)) {
-    throw Error(ErrorCode::kInvalidValue, fmt::format("parallel.threads is {} for each of {} ranks, but this host has {} cores: use auto or a smaller number",
+  const int cores = std::max(1, group.cores);
+  if (config.parallel.threads > cores) {
+    throw Error(ErrorCode::kInvalidValue, fmt::format("parallel.threads is {}, but of this host's cores each of its {} ranks has {}: use auto or a smaller number",
                                                       config.parallel.threads, group.local_size, cores));
   }
-  return config.parallel.threads;
+  return config.parallel.threads == 0 ? cores : config.parallel.threads;
+}
+
+/// A thread packs the weights that it is going to read, so they lie on its node; but it may be moved, and what all threads read is everywhere.
+void advise_on_memory_nodes(const RankGroup& group, int num_threads) {
+  const int nodes = count_memory_nodes(affinity_mask());
+  if (nodes == 1 || num_threads == 1 || group.local_rank != 0) return;
+  log_warning(fmt::format("the {} threads of a rank are spread over {} memory nodes, and slow to read what lies on another: start a rank for each node, "
+                          "mpirun -n {} --map-by numa --bind-to numa", num_threads, nodes, nodes));
 }
 
 BackendOptions backend_options(const Config& config, const RankGroup& group) {
@@ -126,6 +133,7 @@ void Session::Impl::open_model() {
 void Session::Impl::open_backend() {
   backend = make_backend(config.backend, backend_options(config, group));
   const bool on_device = backend->stream() != nullptr;
+  if (!on_device) advise_on_memory_nodes(group, threads_per_rank(config, group));
   agree_on_device(group, on_device, backend->describe());  // before NCCL, whose ranks would wait for those that do not use it
   if (model.reads_sparsely()) backend->check_sparse_reading();
   if (on_device) connect_devices();

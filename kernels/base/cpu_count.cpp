@@ -1,5 +1,6 @@
 #include "kernels/base/cpu_count.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -45,11 +46,17 @@ double smallest_quota(const std::string& mount, std::string path, Quota quota_of
   }
 }
 
-int cores_in_mask() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-  return CPU_COUNT(&mask);
+/// Of a list like "0-3,8,10-11". What cannot be read ends it.
+CoreSet parse_core_list(std::istringstream words) {
+  CoreSet cores;
+  size_t first = 0;
+  while (words >> first) {
+    size_t last = first;
+    if (words.peek() == '-') words.ignore() >> last;
+    for (size_t core = first; core <= last && core < cores.size(); ++core) cores.set(core);
+    if (words.peek() == ',') words.ignore();
+  }
+  return cores;
 }
 
 }  // namespace
@@ -73,13 +80,42 @@ double cgroup_cpu_quota(const std::string& proc_cgroup, const std::string& mount
   return smallest;
 }
 
-int usable_cores() {
+double cgroup_cpu_quota() {
   std::ifstream file("/proc/self/cgroup");
   std::ostringstream text;
   text << file.rdbuf();
-  const int cores = cores_in_mask();
-  const double quota = cgroup_cpu_quota(text.str(), "/sys/fs/cgroup");
-  return std::max(1, quota > 0 ? std::min(cores, static_cast<int>(std::ceil(quota))) : cores);
+  return cgroup_cpu_quota(text.str(), "/sys/fs/cgroup");
+}
+
+CoreSet affinity_mask() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  CoreSet cores;
+  const bool known = sched_getaffinity(0, sizeof(mask), &mask) == 0;
+  const auto online = static_cast<size_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+  for (size_t core = 0; core < cores.size(); ++core) cores.set(core, known ? CPU_ISSET(core, &mask) : core < online);
+  return cores;
+}
+
+int share_of_cores(std::span<const CoreSet> masks, size_t self, double quota) {
+  const auto sharers = std::count_if(masks.begin(), masks.end(), [&](const CoreSet& mask) { return (mask & masks[self]).any(); });
+  const auto cores = static_cast<double>(masks[self].count()) / static_cast<double>(std::max<long>(sharers, 1));
+  const double most = quota > 0 ? std::ceil(quota) / static_cast<double>(masks.size()) : cores;
+  return static_cast<int>(std::min(cores, most));
+}
+
+int usable_cores() {
+  const CoreSet mask = affinity_mask();
+  return std::max(1, share_of_cores({&mask, 1}, 0, cgroup_cpu_quota()));
+}
+
+int count_memory_nodes(const CoreSet& cores, const std::string& folder) {
+  int nodes = 0;
+  for (size_t node = 0; node < cores.size(); ++node) {
+    const std::string path = fmt::format("{}/node{}/cpulist", folder, node);
+    if ((parse_core_list(open_words(path)) & cores).any()) ++nodes;
+  }
+  return std::max(1, nodes);
 }
 
 }  // namespace terrace

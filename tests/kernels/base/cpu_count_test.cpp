@@ -51,5 +51,45 @@ TEST_F(CpuQuotaTest, NoCgroupMeansNoQuota) { EXPECT_DOUBLE_EQ(0, quota("")); }
 
 TEST(UsableCoresTest, IsAtLeastOne) { EXPECT_GE(usable_cores(), 1); }
 
+CoreSet cores(size_t first, size_t last) {
+  CoreSet set;
+  for (size_t core = first; core <= last; ++core) set.set(core);
+  return set;
+}
+
+TEST(ShareOfCoresTest, RanksThatShareAMaskDivideIt) {
+  const CoreSet all[] = {cores(0, 8), cores(0, 8)};
+  EXPECT_EQ(4, share_of_cores(all, 0, 0));
+  const CoreSet crowd[] = {cores(0, 1), cores(0, 1), cores(0, 1)};
+  EXPECT_EQ(0, share_of_cores(crowd, 2, 0));
+}
+
+TEST(ShareOfCoresTest, RanksWithCoresOfTheirOwnHaveThemWhole) {
+  const CoreSet bound[] = {cores(0, 31), cores(32, 63)};
+  EXPECT_EQ(32, share_of_cores(bound, 0, 0));
+  EXPECT_EQ(32, share_of_cores(bound, 1, 0));
+  const CoreSet two_a_node[] = {cores(0, 31), cores(32, 63), cores(0, 31), cores(32, 63)};
+  EXPECT_EQ(16, share_of_cores(two_a_node, 3, 0));
+}
+
+TEST(ShareOfCoresTest, AQuotaIsAllRanksTogether) {
+  const CoreSet bound[] = {cores(0, 31), cores(32, 63)};
+  EXPECT_EQ(4, share_of_cores(bound, 0, 7.5));
+  EXPECT_EQ(0, share_of_cores(bound, 0, 1));
+}
+
+using MemoryNodesTest = CpuQuotaTest;
+
+TEST_F(MemoryNodesTest, CountsThoseThatTheCoresLieOn) {
+  write("node0/cpulist", "0-3,8-11");
+  write("node1/cpulist", "4-7,12-15");
+  write("node2/cpulist", "");  // memory alone
+  EXPECT_EQ(2, count_memory_nodes(cores(0, 15), mount_.string()));
+  EXPECT_EQ(1, count_memory_nodes(cores(8, 11), mount_.string()));
+  EXPECT_EQ(2, count_memory_nodes(cores(11, 12), mount_.string()));
+}
+
+TEST_F(MemoryNodesTest, IsOneWhereNothingIsSaid) { EXPECT_EQ(1, count_memory_nodes(cores(0, 3), mount_.string())); }
+
 }  // namespace
 }  // namespace terrace
