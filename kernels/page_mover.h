@@ -54,7 +54,7 @@ struct PageLink {
 struct PageMoverOptions {
   std::byte* device_base = nullptr;  // the device's pool
   size_t page_bytes = 0;             // PageLayout::page_stride, a multiple of 64
-  const PageCodec* codec = nullptr;  // CPU backend: host pages are in another format; must outlive the mover
+  const PageCodec* codec = nullptr;  // of the same backend: host pages are in another format; must outlive the mover
   uint32_t num_host_frames = 0;
   std::byte* host_base = nullptr;  // CPU backend: the host pool, aligned to 64; null: the mover allocates its own. A device's mover always does.
   PageLink link = {};                   // CPU backend; a device has its own

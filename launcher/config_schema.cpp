@@ -113,7 +113,7 @@ std::vector<ConfigKey> serving_keys() {
        "The second tier: memory of each rank's host for pages that the device has no room for. A share is of what is left to the rank; 0 is none."},
       {"cache.host_format", choice_value([](Config& c) -> S& { return c.cache.host_format; }, {"same", "Q8"}),
        "Number format of pages in the host tier and on disk: `same` as cache.format, or Q8: half the memory of F16, so twice the pages, rounded on their way out and back. What is computed from fetched pages then differs "
-       "by about what cache.format Q8 costs, and the same request may give another text when its pages were fetched. CPU only, and not with cache.in_place or attention.sparse."},
+       "by about what cache.format Q8 costs, and the same request may give another text when its pages were fetched. On a GPU, half the bytes on its link. Not with cache.in_place or attention.sparse."},
       {"cache.in_place", flag_value([](Config& c) -> bool& { return c.cache.in_place; }),
        "Pages of the host tier are read where they lie, once verified, instead of being fetched; a sequence may then be as long as cache.host holds, whatever cache.device is. A GPU reads them over its link."},
       {"cache.fetch", choice_value([](Config& c) -> S& { return c.cache.fetch; }, {"auto", "always", "never"}),

@@ -3,15 +3,10 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/base/error.h"
-
 namespace terrace {
 
 CpuPageCodec::CpuPageCodec(const PageLayout& device, const PageLayout& stored, const RowOps& rows) : device_(device), stored_(stored), rows_(rows) {
-  const auto is_small = [](KvType type) { return type == KvType::kQ4 || type == KvType::kF8; };
-  if (stored.format() != KvFormat(KvType::kQ8) || is_small(device.k.type) || is_small(device.v.type)) {
-    throw Error(ErrorCode::kInvalidValue, "pages are stored as 8 bits where the device's have 16 or more: set cache.host_format to same");
-  }
+  check_stored_format(device, stored);
 }
 
 void CpuPageCodec::encode(const std::byte* page, std::byte* stored) const { convert(device_, page, stored_, stored); }

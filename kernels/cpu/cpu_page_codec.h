@@ -9,13 +9,14 @@
 
 namespace terrace {
 
-class CpuPageCodec : public PageCodec {
+class CpuPageCodec final : public PageCodec {
  public:
-  /// Layouts of the same page but for the formats; kInvalidValue where `stored` is not 8 bits throughout, or the device's rows are smaller.
+  /// As check_stored_format() wants them.
   CpuPageCodec(const PageLayout& device, const PageLayout& stored, const RowOps& rows);
   size_t stored_bytes() const override { return stored_.page_stride; }
-  void encode(const std::byte* page, std::byte* stored) const override;
-  void decode(const std::byte* stored, std::byte* page) const override;
+  /// `page`: of the device's layout; `stored`: of the smaller one. Equal pages give equal bytes; what is padding in either is not written.
+  void encode(const std::byte* page, std::byte* stored) const;
+  void decode(const std::byte* stored, std::byte* page) const;
 
  private:
   /// Rows of one layout in the other's format, all of them, K and V.

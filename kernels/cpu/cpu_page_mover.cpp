@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/base/clock.h"
-#include "kernels/page_codec.h"
+#include "kernels/cpu/cpu_page_codec.h"
 
 namespace terrace {
 
@@ -77,13 +77,14 @@ void CpuPageMover::copy(Direction direction, const Move& move) {
     checksum = copy_page_(evict ? host : device_page, evict ? device_page : host, options_.page_bytes);
     return;
   }
+  const auto& codec = static_cast<const CpuPageCodec&>(*options_.codec);
   std::byte* stored = lane(direction).scratch.front().bytes;
   if (evict) {
-    options_.codec->encode(device_page, stored);
+    codec.encode(device_page, stored);
     checksum = copy_page_(host, stored, stored_bytes_);
   } else {
     checksum = copy_page_(stored, host, stored_bytes_);
-    options_.codec->decode(stored, device_page);
+    codec.decode(stored, device_page);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/cuda_embedding.h"
 #include "kernels/cuda/cuda_limits.h"
+#include "kernels/cuda/cuda_page_codec.h"
 #include "kernels/cuda/cuda_page_mover.h"
 #include "kernels/cuda/hadamard_kernels.h"
 #include "kernels/cuda/rope_kernels.h"
@@ -44,6 +45,8 @@ std::optional<size_t> CudaBackend::free_memory() const {
 }
 
 std::unique_ptr<PageMover> CudaBackend::make_page_mover(const PageMoverOptions& options) { return std::make_unique<CudaPageMover>(device_, options); }
+
+std::unique_ptr<PageCodec> CudaBackend::make_page_codec(const PageLayout& device, const PageLayout& stored) const { return std::make_unique<CudaPageCodec>(device, stored); }
 
 // The pool is registered chunk by chunk: only where a device has registered memory at the host's addresses are the chunks one range there too.
 bool CudaBackend::reads_host_pages() const {

@@ -32,6 +32,7 @@ class CudaBackend : public Backend {
   void read(const void* src, std::span<std::byte> dst) override;
   std::optional<size_t> free_memory() const override;
   std::unique_ptr<PageMover> make_page_mover(const PageMoverOptions& options) override;
+  std::unique_ptr<PageCodec> make_page_codec(const PageLayout& device, const PageLayout& stored) const override;
   bool reads_host_pages() const override;
   void* stream() const override;
   void for_each(int64_t count, FunctionRef<void(int64_t)> body) override;

@@ -11,7 +11,8 @@
 namespace terrace {
 
 CudaPageMover::CudaPageMover(CudaDevice& device, const PageMoverOptions& options)
-    : device_(device), options_(options), clock_(options.clock != nullptr ? *options.clock : steady_clock()), host_((device.make_current(), options.page_bytes), options.num_host_frames) {
+    : device_(device), options_(options), clock_(options.clock != nullptr ? *options.clock : steady_clock()),
+      stored_bytes_(stored_page_bytes(options.codec, options.page_bytes)), host_((device.make_current(), stored_bytes_), options.num_host_frames) {
   try {
     for (Lane& each : lanes_) make(each);
     check_cuda(cudaStreamCreateWithFlags(&clock_stream_, cudaStreamNonBlocking), "making a stream for times");
@@ -25,9 +26,14 @@ CudaPageMover::CudaPageMover(CudaDevice& device, const PageMoverOptions& options
 CudaPageMover::~CudaPageMover() { destroy(); }
 
 void CudaPageMover::make(Lane& lane) {
-  check_cuda(cudaStreamCreateWithFlags(&lane.copies, cudaStreamNonBlocking), "making a stream for page copies");
-  check_cuda(cudaStreamCreateWithFlags(&lane.checks, cudaStreamNonBlocking), "making a stream for checksums");
-  check_cuda(cudaEventCreateWithFlags(&lane.moved, cudaEventDisableTiming), "making an event");
+  check_cuda(cudaStreamCreateWithFlags(&lane.link, cudaStreamNonBlocking), "making a stream for page copies");
+  check_cuda(cudaStreamCreateWithFlags(&lane.kernels, cudaStreamNonBlocking), "making a stream for checksums");
+  if (codec() != nullptr) lane.staged = device_.allocate(lane.stagings.size() * kStagedPages * stored_bytes_);
+  for (size_t i = 0; i < lane.stagings.size(); ++i) {
+    Staging& staging = lane.stagings[i];
+    if (codec() != nullptr) staging.pages = lane.staged.data() + i * kStagedPages * stored_bytes_;
+    for (cudaEvent_t* event : {&staging.ready, &staging.free}) check_cuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "making an event");
+  }
   if (options_.num_host_frames == 0) return;
   void* sums = nullptr;
   check_cuda(cudaMallocHost(&sums, options_.num_host_frames * sizeof(uint64_t)), "allocating pinned memory for checksums");
@@ -35,7 +41,7 @@ void CudaPageMover::make(Lane& lane) {
 }
 
 void CudaPageMover::destroy() {
-  for (cudaStream_t stream : {lanes_[0].copies, lanes_[0].checks, lanes_[1].copies, lanes_[1].checks, clock_stream_}) {
+  for (cudaStream_t stream : {lanes_[0].link, lanes_[0].kernels, lanes_[1].link, lanes_[1].kernels, clock_stream_}) {
     if (stream == nullptr) continue;
     cudaStreamSynchronize(stream);
     cudaStreamDestroy(stream);
@@ -46,7 +52,11 @@ void CudaPageMover::destroy() {
   for (cudaEvent_t event : spare_events_) cudaEventDestroy(event);
   if (ops_ != nullptr) cudaEventDestroy(ops_);
   for (const Lane& each : lanes_) {
-    if (each.moved != nullptr) cudaEventDestroy(each.moved);
+    for (const Staging& staging : each.stagings) {
+      for (cudaEvent_t event : {staging.ready, staging.free}) {
+        if (event != nullptr) cudaEventDestroy(event);
+      }
+    }
     if (each.sums != nullptr) cudaFreeHost(each.sums);
   }
 }
@@ -59,38 +69,63 @@ PageMover::Ticket CudaPageMover::copy(Direction direction, std::span<const Move>
   if (moves.empty()) return 0;
   device_.make_current();
   Lane& lane = this->lane(direction);
-  std::vector<void*> to(moves.size());
-  std::vector<const void*> from(moves.size());
-  for (size_t i = 0; i < moves.size(); ++i) {
-    to[i] = direction == Direction::kEvict ? host_page(moves[i].host_frame) : device_page(moves[i]);
-    from[i] = direction == Direction::kEvict ? device_page(moves[i]) : host_page(moves[i].host_frame);
-  }
   const UnderWay& ticket = under_way_.emplace_back(UnderWay{++last_, clock_.now_us(), take_event(), take_event()});
   check_cuda(cudaEventRecord(ticket.queued, clock_stream_), "recording an event");
   check_cuda(cudaEventRecord(ops_, device_.stream()), "recording an event");
-  check_cuda(cudaStreamWaitEvent(lane.copies, ops_, 0), "ordering page copies after the ops");
-  if (const cudaError_t status = copy_pages(to, from, lane.copies); status != cudaSuccess) {
-    check_cuda(status, fmt::format("the copy of {} pages of {} bytes {}", moves.size(), options_.page_bytes, direction == Direction::kEvict ? "to the host" : "to the device").c_str());
-  }
-  sum_pages(lane, moves);
-  check_cuda(cudaEventRecord(ticket.copied, lane.checks), "recording an event");
+  check_cuda(cudaStreamWaitEvent(kernels_first(direction) ? lane.kernels : lane.link, ops_, 0), "ordering page copies after the ops");
+  const size_t most = codec() != nullptr ? kStagedPages : moves.size();
+  for (size_t done = 0; done < moves.size(); done += most) copy_some(direction, moves.subspan(done, std::min(most, moves.size() - done)));
+  check_cuda(cudaEventRecord(ticket.copied, kernels_first(direction) ? lane.link : lane.kernels), "recording an event");
   return last_;
 }
 
-void CudaPageMover::sum_pages(Lane& lane, std::span<const Move> moves) {
-  check_cuda(cudaEventRecord(lane.moved, lane.copies), "recording an event");
-  check_cuda(cudaStreamWaitEvent(lane.checks, lane.moved, 0), "ordering checksums after page copies");
-  std::vector<PageSum> sums;
+void CudaPageMover::copy_some(Direction direction, std::span<const Move> moves) {
+  Lane& lane = this->lane(direction);
+  Staging& staging = lane.stagings[lane.turn++ % lane.stagings.size()];
+  const bool evict = direction == Direction::kEvict;
+  std::vector<std::byte*> pages;  // on the device, as they are on the host
+  std::vector<PageConversion> conversions;
+  std::vector<void*> to;
+  std::vector<const void*> from;
   for (const Move& move : moves) {
-    const PageSum sum = {device_page(move), lane.sums + move.host_frame};
+    std::byte* const page = codec() != nullptr ? staging.pages + pages.size() * stored_bytes_ : device_page(move);
+    conversions.push_back(evict ? PageConversion{device_page(move), page} : PageConversion{page, device_page(move)});
+    to.push_back(evict ? host_page(move.host_frame) : page);
+    from.push_back(evict ? page : host_page(move.host_frame));
+    pages.push_back(page);
+  }
+  const auto run_kernels = [&] {
+    if (codec() != nullptr && evict) codec()->encode(conversions, lane.kernels);
+    sum_pages(lane, moves, pages);
+    if (codec() != nullptr && !evict) codec()->decode(conversions, lane.kernels);
+  };
+  const auto use_link = [&] {
+    if (const cudaError_t status = copy_pages(to, from, lane.link); status != cudaSuccess) {
+      check_cuda(status, fmt::format("the copy of {} pages of {} bytes {}", moves.size(), stored_bytes_, evict ? "to the host" : "to the device").c_str());
+    }
+  };
+  const bool link_first = !kernels_first(direction);
+  cudaStream_t first = link_first ? lane.link : lane.kernels, second = link_first ? lane.kernels : lane.link;
+  if (codec() != nullptr) check_cuda(cudaStreamWaitEvent(first, staging.free, 0), "ordering page copies");
+  link_first ? use_link() : run_kernels();
+  check_cuda(cudaEventRecord(staging.ready, first), "recording an event");
+  check_cuda(cudaStreamWaitEvent(second, staging.ready, 0), "ordering checksums and page copies");
+  link_first ? run_kernels() : use_link();
+  if (codec() != nullptr) check_cuda(cudaEventRecord(staging.free, second), "recording an event");
+}
+
+void CudaPageMover::sum_pages(Lane& lane, std::span<const Move> moves, std::span<std::byte* const> pages) {
+  std::vector<PageSum> sums;
+  for (size_t i = 0; i < moves.size(); ++i) {
+    const PageSum sum = {pages[i], lane.sums + moves[i].host_frame};
     const auto same = std::ranges::find(sums, sum.sum, &PageSum::sum);  // a page that goes to two frames: the last counts
     same == sums.end() ? sums.push_back(sum) : void(*same = sum);
   }
-  launch_page_sums(sums, options_.page_bytes, lane.checks);
+  launch_page_sums(sums, stored_bytes_, lane.kernels);
 }
 
 cudaError_t CudaPageMover::copy_pages(std::vector<void*>& to, std::vector<const void*>& from, cudaStream_t stream) {
-  const std::vector<size_t> sizes(to.size(), options_.page_bytes);
+  const std::vector<size_t> sizes(to.size(), stored_bytes_);
   cudaMemcpyAttributes attributes = {};
   attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
   size_t first_with_attributes = 0;

@@ -1,5 +1,6 @@
 // The device's page mover: one stream for evictions and one for fetches, so that both directions of the link are used beside the ops' stream; one batched copy call a direction. Behind
-// each runs a stream of checksums, made by a kernel of the device's pages while the link goes on: a move is finished when its pages' sums are on the host.
+// each runs a stream of checksums, made by a kernel of the device's pages while the link goes on: a move is finished when its pages' sums are on the host. With a codec some pages at a time lie on the device
+// as they are stored, between the link and the pool: while the link has four of them, kernels have four others.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/cuda_page_codec.h"
 #include "kernels/cuda/pinned_pool.h"
 #include "kernels/page_mover.h"
 
@@ -30,11 +32,19 @@ class CudaPageMover : public PageMover {
   uint64_t checksum(Direction direction, uint32_t host_frame) override { return lane(direction).sums[host_frame]; }
 
  private:
+  static constexpr size_t kStagedPages = 4;
+  struct Staging {
+    std::byte* pages = nullptr;   // [kStagedPages] as they are stored
+    cudaEvent_t ready = nullptr;  // for the lane's second stream
+    cudaEvent_t free = nullptr;   // for its first
+  };
   struct Lane {  // of one direction
-    cudaStream_t copies = nullptr;
-    cudaStream_t checks = nullptr;
-    cudaEvent_t moved = nullptr;  // the last copies
-    uint64_t* sums = nullptr;     // by host frame; pinned
+    cudaStream_t link = nullptr;
+    cudaStream_t kernels = nullptr;
+    uint64_t* sums = nullptr;  // by host frame; pinned
+    Buffer staged;             // where there is a codec
+    std::array<Staging, 2> stagings;  // in turn
+    size_t turn = 0;
   };
   struct UnderWay {
     Ticket ticket;
@@ -46,8 +56,13 @@ class CudaPageMover : public PageMover {
   void make(Lane& lane);
   Lane& lane(Direction direction) { return lanes_[static_cast<size_t>(direction)]; }
   std::byte* device_page(const Move& move) const { return options_.device_base + move.device_frame * options_.page_bytes; }
+  const CudaPageCodec* codec() const { return static_cast<const CudaPageCodec*>(options_.codec); }
   Ticket copy(Direction direction, std::span<const Move> moves);
-  void sum_pages(Lane& lane, std::span<const Move> moves);
+  /// On the way out a codec's kernels come first, then the link; else the link comes first.
+  bool kernels_first(Direction direction) const { return codec() != nullptr && direction == Direction::kEvict; }
+  /// With a codec, at most kStagedPages.
+  void copy_some(Direction direction, std::span<const Move> moves);
+  void sum_pages(Lane& lane, std::span<const Move> moves, std::span<std::byte* const> pages);
   /// In one call, or, where the driver has no such call, one by one.
   cudaError_t copy_pages(std::vector<void*>& to, std::vector<const void*>& from, cudaStream_t stream);
   cudaEvent_t take_event();
@@ -60,6 +75,7 @@ class CudaPageMover : public PageMover {
   CudaDevice& device_;
   PageMoverOptions options_;
   Clock& clock_;
+  size_t stored_bytes_;  // of a page on the link and on the host
   PinnedPool host_;
   bool batches_ = true;                    // the driver has batched copies
   std::array<Lane, 2> lanes_;

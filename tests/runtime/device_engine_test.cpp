@@ -146,6 +146,32 @@ TEST_F(DeviceEngineTest, PagesOfColderTiersGiveEqualBitsOn1And2Ranks) {
   }
 }
 
+// From the disk all of a prompt's full pages come rounded, whatever else happens when: so two runs are equal in every bit.
+TEST_F(DeviceEngineTest, PagesStoredIn8BitsComeBackAlikeOn1And2Ranks) {
+  std::vector<Request> requests;
+  for (const int seed : {1, 2, 3}) requests.push_back(make_request(seed, 50 + 3 * seed, 2));
+  for (const int ranks : {1, 2}) {
+    Config config = device_config();
+    const int64_t page = ranks == 1 ? 12288 : 8192;  // as they are on the device
+    config.cache.fetch = "always";
+    config.cache.device = {page * 40, 0};
+    config.cache.host = {page * 30, 0};
+    config.cache.host_format = "Q8";
+    const TestDisk disk(config, page * 40);
+    EngineStats first, second;
+    const Outputs computed = run_engine(config, ranks, requests);
+    const Outputs fetched = run_engine(config, ranks, requests, &first);
+    const Outputs again = run_engine(config, ranks, requests, &second);
+    EXPECT_EQ(first.sources.disk, 3 * 48) << ranks;  // all full pages
+    EXPECT_EQ(second.sources.disk, 3 * 48) << ranks;
+    EXPECT_EQ(first.tiers.checksum_failures + second.tiers.checksum_failures, 0u);
+    for (const auto& [id, events] : computed) {
+      EXPECT_NEAR(fetched.at(id)[0].logprob, events[0].logprob, 0.1) << id;
+      expect_bit_equal(again.at(id), fetched.at(id), fmt::format("{} ranks, sequence {}", ranks, id));
+    }
+  }
+}
+
 // The simulator flips a bit of every third batch of pages that comes to the device.
 TEST_F(DeviceEngineTest, ADamagedPageIsCountedAndChangesNoToken) {
   if (std::getenv("CUDASIM_DAMAGE") == nullptr) GTEST_SKIP() << "CUDASIM_DAMAGE is not set";

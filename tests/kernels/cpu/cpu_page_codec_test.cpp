@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 
 #include "kernels/base/error.h"
 #include "kernels/cpu/isa.h"
+#include "tests/support/kernels/random_page.h"
 #include "tests/support/kernels/stored_row.h"
 
 namespace terrace {
@@ -18,24 +18,9 @@ using Page = std::vector<std::byte>;
 
 PageLayout layout_of(KvFormat format, int head_dim) { return make_page_layout(format, 4, 2, 3, head_dim); }
 
-/// Rows of normal numbers, each of a size of its own; what is padding holds 0x5a.
 Page random_page(const PageLayout& layout) {
-  std::mt19937 random(7);
-  std::normal_distribution<float> normal;
-  Page page(layout.page_stride, std::byte{0x5a});
-  std::vector<float> row(static_cast<size_t>(layout.head_dim));
-  for (int layer = 0; layer < layout.num_layers; ++layer) {
-    for (int head = 0; head < layout.num_kv_heads; ++head) {
-      for (int token = 0; token < layout.page_tokens; ++token) {
-        for (const PageRows* rows : {&layout.k, &layout.v}) {
-          const float size = std::exp2(normal(random));
-          for (float& x : row) x = size * normal(random);
-          kScalarRowOps.store_kv(row.data(), layout.head_dim, rows->type, page.data() + layout.row_offset(*rows, layer, head, token),
-                                 page.data() + layout.scale_offset(*rows, layer, head, token));
-        }
-      }
-    }
-  }
+  Page page(layout.page_stride, std::byte{0x5a});  // what is padding
+  fill_random_rows(layout, 7, page.data());
   return page;
 }
 
