@@ -19,6 +19,9 @@ class PageCodec;
 
 class PageMover {
  public:
+  /// Pages, as they are stored, that a device's mover keeps on the device where there is a codec.
+  static constexpr size_t kStagedPages = 16;
+
   enum class Direction { kEvict, kFetch };  // device to host, host to device
   struct Move {
     uint32_t device_frame;

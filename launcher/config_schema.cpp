@@ -59,7 +59,7 @@ std::vector<ConfigKey> machine_keys() {
        "Above 1: treat this host's ranks as if they were on so many hosts, to try the cross-host path on one."},
       {"numerics", choice_value([](Config& c) -> S& { return c.numerics; }, {"auto", "invariant", "fast"}),
        "`invariant`: a sequence's logits are bit-equal whatever else is in the batch and however its prompt was cut. `fast` lets CUDA choose the quickest "
-       "way for each number of rows, and CPUs with AVX512_BF16 or AMX multiply bfloat16 in a prompt's attention, with AMX in linear layers of 16 rows or more "
+       "way for each number of rows, and CPUs with AMX, and AMD's with AVX512_BF16, multiply bfloat16 in a prompt's attention, with AMX in linear layers of 16 rows or more "
        "too (a prompt takes 0.66 of the time on Zen 4, 0.35 to 0.45 with AMX); other CPUs have one way for both. `auto`: invariant on the CPU, fast on CUDA."},
       {"graphs", flag_value([](Config& c) -> bool& { return c.graphs; }),
        "CUDA: the layers of a step that decodes are recorded once for each number of rows (1, 2, 4, then multiples of 8, beyond 128 of 64), and then "

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/base/error.h"
+#include "kernels/page_mover.h"
 #include "runtime/available_memory.h"
 #include "runtime/model/activations.h"
 #include "runtime/model/decoder.h"
@@ -41,6 +42,13 @@ PageLayout stored_layout(const Config& config, const PageLayout& device) {
   return make_page_layout(KvType::kQ8, device.page_tokens, device.num_layers, device.num_kv_heads, device.head_dim, device.summary_bytes > 0);
 }
 
+/// Of pages that change their format between a device and the host.
+size_t staging_bytes(const Config& config, const MemoryInputs& inputs, const MemoryPlan& plan) {
+  const bool has_host_tier = config.cache.host.bytes > 0 || config.cache.host.percent > 0;
+  const bool on_device = inputs.host_available > 0;
+  return has_host_tier && on_device && plan.stored_layout != plan.layout ? PageMover::kStagedPages * plan.stored_layout.page_stride : 0;
+}
+
 void plan_host_tier(const Config& config, const MemoryInputs& inputs, MemoryPlan& plan) {
   const size_t left = inputs.host_available > 0 ? inputs.host_available : plan.left - plan.kv_bytes;
   const size_t pool = pool_bytes(config.cache.host, left);
@@ -71,6 +79,7 @@ MemoryPlan plan_memory(const Config& config, const ModelConfig& model, const Sha
   plan.num_groups = groups.count();
   plan.layout = make_page_layout(config.cache.format, config.cache.page_tokens, groups.layers_per_group, shard.kv_heads.size(), model.head_dim, model.reads_sparsely());
   plan.stored_layout = stored_layout(config, plan.layout);
+  plan.workspace += staging_bytes(config, inputs, plan);
   const auto bytes_in = [&](auto num_groups) {
     const auto page_tokens = static_cast<size_t>(config.cache.page_tokens);
     return (plan.layout.page_stride * static_cast<size_t>(num_groups) + page_tokens - 1) / page_tokens;

@@ -38,8 +38,8 @@ std::string mib(int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<do
 int threads_per_rank(const Config& config, const RankGroup& group) {
   const int cores = std::max(1, group.cores);
   if (config.parallel.threads > cores) {
-    throw Error(ErrorCode::kInvalidValue, fmt::format("parallel.threads is {}, but of this host's cores each of its {} ranks has {}: use auto or a smaller number",
-                                                      config.parallel.threads, group.local_size, cores));
+    throw Error(ErrorCode::kInvalidValue, fmt::format("parallel.threads is {}, but of this host's cores this rank has {}, one of {} ranks: use auto or a smaller number",
+                                                      config.parallel.threads, cores, group.local_size));
   }
   return config.parallel.threads == 0 ? cores : config.parallel.threads;
 }
@@ -49,7 +49,7 @@ void advise_on_memory_nodes(const RankGroup& group, int num_threads) {
   const int nodes = count_memory_nodes(affinity_mask());
   if (nodes == 1 || num_threads == 1 || group.local_rank != 0) return;
   log_warning(fmt::format("the {} threads of a rank are spread over {} memory nodes, and slow to read what lies on another: start a rank for each node, "
-                          "mpirun -n {} --map-by numa --bind-to numa", num_threads, nodes, nodes));
+                          "by mpirun --map-by numa --bind-to numa", num_threads, nodes));
 }
 
 BackendOptions backend_options(const Config& config, const RankGroup& group) {

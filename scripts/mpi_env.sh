@@ -10,7 +10,7 @@ fi
 # More ranks than cores: allowed, terrace then waits without spinning.
 export OMPI_MCA_rmaps_base_oversubscribe="${OMPI_MCA_rmaps_base_oversubscribe:-1}"
 
-# mpirun would bind each of one or two ranks to one core; a rank places its own threads on its share of the cores.
+# mpirun would bind each of one or two ranks to one core. On a host with several memory nodes say --map-by numa --bind-to numa, which goes before this.
 export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy:-none}"
 
 # The kernel call that copies between processes (CMA) is forbidden in containers; without this MPI warns or fails there.

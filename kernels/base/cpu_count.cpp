@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <sstream>
 
 namespace terrace {
 namespace {
+
+constexpr int kMostNodes = 1024;  // of a Linux kernel
 
 /// First words of a small file; empty where it does not exist.
 std::istringstream open_words(const std::string& path) {
@@ -88,12 +91,11 @@ double cgroup_cpu_quota() {
 }
 
 CoreSet affinity_mask() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
   CoreSet cores;
-  const bool known = sched_getaffinity(0, sizeof(mask), &mask) == 0;
+  std::array<cpu_set_t, CoreSet().size() / CPU_SETSIZE> mask = {};
+  const bool known = sched_getaffinity(0, sizeof(mask), mask.data()) == 0;
   const auto online = static_cast<size_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-  for (size_t core = 0; core < cores.size(); ++core) cores.set(core, known ? CPU_ISSET(core, &mask) : core < online);
+  for (size_t core = 0; core < cores.size(); ++core) cores.set(core, known ? CPU_ISSET_S(core, sizeof(mask), mask.data()) : core < online);
   return cores;
 }
 
@@ -111,7 +113,7 @@ int usable_cores() {
 
 int count_memory_nodes(const CoreSet& cores, const std::string& folder) {
   int nodes = 0;
-  for (size_t node = 0; node < cores.size(); ++node) {
+  for (int node = 0; node < kMostNodes; ++node) {
     const std::string path = fmt::format("{}/node{}/cpulist", folder, node);
     if ((parse_core_list(open_words(path)) & cores).any()) ++nodes;
   }

@@ -7,7 +7,7 @@
 
 namespace terrace {
 
-using CoreSet = std::bitset<1024>;  // as many as the kernel's cpu_set_t has
+using CoreSet = std::bitset<8192>;  // as many as a Linux kernel can be made for
 
 /// Of the calling thread.
 CoreSet affinity_mask();

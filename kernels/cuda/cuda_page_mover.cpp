@@ -28,10 +28,10 @@ CudaPageMover::~CudaPageMover() { destroy(); }
 void CudaPageMover::make(Lane& lane) {
   check_cuda(cudaStreamCreateWithFlags(&lane.link, cudaStreamNonBlocking), "making a stream for page copies");
   check_cuda(cudaStreamCreateWithFlags(&lane.kernels, cudaStreamNonBlocking), "making a stream for checksums");
-  if (codec() != nullptr) lane.staged = device_.allocate(lane.stagings.size() * kStagedPages * stored_bytes_);
+  if (codec() != nullptr) lane.staged = device_.allocate(lane.stagings.size() * kPagesAtOnce * stored_bytes_);
   for (size_t i = 0; i < lane.stagings.size(); ++i) {
     Staging& staging = lane.stagings[i];
-    if (codec() != nullptr) staging.pages = lane.staged.data() + i * kStagedPages * stored_bytes_;
+    if (codec() != nullptr) staging.pages = lane.staged.data() + i * kPagesAtOnce * stored_bytes_;
     for (cudaEvent_t* event : {&staging.ready, &staging.free}) check_cuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "making an event");
   }
   if (options_.num_host_frames == 0) return;
@@ -73,7 +73,7 @@ PageMover::Ticket CudaPageMover::copy(Direction direction, std::span<const Move>
   check_cuda(cudaEventRecord(ticket.queued, clock_stream_), "recording an event");
   check_cuda(cudaEventRecord(ops_, device_.stream()), "recording an event");
   check_cuda(cudaStreamWaitEvent(kernels_first(direction) ? lane.kernels : lane.link, ops_, 0), "ordering page copies after the ops");
-  const size_t most = codec() != nullptr ? kStagedPages : moves.size();
+  const size_t most = codec() != nullptr ? kPagesAtOnce : moves.size();
   for (size_t done = 0; done < moves.size(); done += most) copy_some(direction, moves.subspan(done, std::min(most, moves.size() - done)));
   check_cuda(cudaEventRecord(ticket.copied, kernels_first(direction) ? lane.link : lane.kernels), "recording an event");
   return last_;

@@ -32,9 +32,9 @@ class CudaPageMover : public PageMover {
   uint64_t checksum(Direction direction, uint32_t host_frame) override { return lane(direction).sums[host_frame]; }
 
  private:
-  static constexpr size_t kStagedPages = 4;
+  static constexpr size_t kPagesAtOnce = kStagedPages / 4;  // two stagings of two lanes
   struct Staging {
-    std::byte* pages = nullptr;   // [kStagedPages] as they are stored
+    std::byte* pages = nullptr;   // [kPagesAtOnce] as they are stored
     cudaEvent_t ready = nullptr;  // for the lane's second stream
     cudaEvent_t free = nullptr;   // for its first
   };
@@ -60,7 +60,7 @@ class CudaPageMover : public PageMover {
   Ticket copy(Direction direction, std::span<const Move> moves);
   /// On the way out a codec's kernels come first, then the link; else the link comes first.
   bool kernels_first(Direction direction) const { return codec() != nullptr && direction == Direction::kEvict; }
-  /// With a codec, at most kStagedPages.
+  /// With a codec, at most kPagesAtOnce.
   void copy_some(Direction direction, std::span<const Move> moves);
   void sum_pages(Lane& lane, std::span<const Move> moves, std::span<std::byte* const> pages);
   /// In one call, or, where the driver has no such call, one by one.

@@ -85,8 +85,13 @@ TEST(MemoryPlannerTest, CountsPagesOfTheHostTierByTheFormatTheyAreStoredIn) {
   EXPECT_EQ(plan.num_host_frames, (300 << 20) / 196608);
   EXPECT_EQ(plan.host_bytes, static_cast<size_t>(plan.num_host_frames) * 196608);
   EXPECT_NE(describe(plan).find("tier host: 1600 pages, 25600 tokens, 300 MiB, Q8 12"), std::string::npos) << describe(plan);
+  // A device of its own keeps some of them on their way.
+  const size_t staged = plan_memory(config, model, make_shard(model, 0, 1), {4 * kGiB, kGiB / 4, kGiB}).workspace - plan.workspace;
+  EXPECT_EQ(staged, 16u * 196608);
   config.cache.host_format = "same";
-  EXPECT_EQ(plan_memory(config, model, make_shard(model, 0, 1), {4 * kGiB, kGiB / 4}).num_host_frames, (300 << 20) / 368640);
+  const MemoryPlan same = plan_memory(config, model, make_shard(model, 0, 1), {4 * kGiB, kGiB / 4, kGiB});
+  EXPECT_EQ(same.num_host_frames, (300 << 20) / 368640);
+  EXPECT_EQ(same.workspace, plan.workspace);
 }
 
 TEST(MemoryPlannerTest, SaysWhatIsNeededAndWhatHelps) {
