@@ -234,6 +234,12 @@ class TlsTest(unittest.TestCase):
                 with self.assertRaises(OSError):
                     http.client.HTTPSConnection("localhost", server.port, timeout=5, context=ssl.create_default_context(cafile=certificate)).connect()
 
+    def test_a_handshake_that_does_not_come_is_not_waited_for(self):
+        with tempfile.TemporaryDirectory() as folder:
+            _, settings = self.make_certificate(folder)
+            with Server(*settings, "server.idle_seconds=1", "server.max_connections=1") as server, socket.create_connection(("127.0.0.1", server.port), timeout=9) as silent:
+                self.assertEqual(silent.recv(1), b"")  # closed, long before the socket's own limit
+
     def test_speaks_tls_where_it_has_a_certificate(self):
         with tempfile.TemporaryDirectory() as folder:
             certificate, settings = self.make_certificate(folder)
