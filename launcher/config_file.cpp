@@ -74,7 +74,7 @@ class Reader {
   void read_yaml(std::string_view text);
   void read_set(const std::string& assignment);
   void use_model(const std::string& path) { assign("model.path", path, "the command line"); }
-  /// Turns model.path into a path that can be opened; refuses a configuration without a model.
+  /// Turns paths into such as can be opened; refuses a configuration without a model.
   LoadedConfig finish();
 
  private:
@@ -154,13 +154,14 @@ void Reader::assign(const std::string& path, std::string_view text, const std::s
 }
 
 LoadedConfig Reader::finish() {
-  std::string& path = loaded_.config.model.path;
-  if (!path.empty()) {
-    const std::string& origin = loaded_.origins.at("model.path");
-    const bool from_file = origin.starts_with(name_ + ":");
-    path = expand_path(path, from_file ? std::filesystem::path(name_).parent_path().string() : "", origin + ": model.path");
-  } else if (loaded_.config.model.load == "file") {
+  if (loaded_.config.model.path.empty() && loaded_.config.model.load == "file") {
     fail(name_, "model.path is missing: name a GGUF file there, or say 'load: dummy' for random weights");
+  }
+  for (const auto& [path, origin] : loaded_.origins) {
+    const ConfigType& type = find_config_key(path)->type;
+    if (type.path == PathBase::kNotAPath) continue;
+    const bool by_file = type.path == PathBase::kConfigFolder && origin.starts_with(name_ + ":");
+    type.set(loaded_.config, expand_path(type.show(loaded_.config), by_file ? std::filesystem::path(name_).parent_path().string() : "", fmt::format("{}: {}", origin, path)));
   }
   return std::move(loaded_);
 }

@@ -15,9 +15,9 @@ constexpr I kMany = 1 << 20;
 
 std::vector<ConfigKey> model_keys() {
   return {
-      {"model.path", text_value([](Config& c) -> S& { return c.model.path; }, "the path of a GGUF file"),
+      {"model.path", path_value([](Config& c) -> S& { return c.model.path; }, "the path of a GGUF file", PathBase::kConfigFolder),
        "The model: a GGUF file, or any part of a split one. A relative path is relative to the configuration file (in --set: to the "
-       "current folder). `~` and `${NAME}` are expanded; `${TERRACE_CACHE}` is ~/.cache/terrace where it is not set."},
+       "current folder)."},
       {"model.load", choice_value([](Config& c) -> S& { return c.model.load; }, {"file", "dummy"}),
        "`dummy` makes random weights of model.geometry instead of reading model.path: to try a layout without the model."},
       {"model.geometry.layers", integer_value([](Config& c) -> I& { return c.model.geometry.layers; }, 1, 1000),
@@ -64,7 +64,7 @@ std::vector<ConfigKey> machine_keys() {
       {"graphs", flag_value([](Config& c) -> bool& { return c.graphs; }),
        "CUDA: the layers of a step that decodes are recorded once for each number of rows (1, 2, 4, then multiples of 8, beyond 128 of 64), and then "
        "started as one graph. false: each kernel by itself, to compare."},
-      {"trace", text_value([](Config& c) -> S& { return c.trace; }, "the path of a file, or none"),
+      {"trace", path_value([](Config& c) -> S& { return c.trace; }, "the path of a file, or none"),
        "A time-line of the run, written step by step as Chrome trace JSON for ui.perfetto.dev or chrome://tracing: plans, each rank's steps, page moves by link, "
        "requests, frames and sequences. About 1 KiB a step and rank. A relative path is relative to the current folder."},
   };
@@ -120,7 +120,7 @@ std::vector<ConfigKey> serving_keys() {
        "Pages found in a colder tier: `auto` fetches them where that is faster than computing them again, by the rates measured so far; the others are to compare."},
       {"cache.policy", choice_value([](Config& c) -> S& { return c.cache.policy; }, {"lru", "reuse"}),
        "Which page a full tier gives up first: `lru`, the one unused longest; `reuse`, the one least likely to be asked for again, as learnt from what was."},
-      {"cache.disk.path", text_value([](Config& c) -> S& { return c.cache.disk.path; }, "the path of a file, or none"),
+      {"cache.disk.path", path_value([](Config& c) -> S& { return c.cache.disk.path; }, "the path of a file, or none"),
        "The third tier: a file of pages for each rank, PATH.rank0 and so on, which the next run of the same model finds again, also after a crash. A relative path is relative to the current folder."},
       {"cache.disk.size", optional_bytes_value([](Config& c) -> MemorySize& { return c.cache.disk.size; }),
        "Size of each rank's file, all of it reserved at the start."},
@@ -171,15 +171,15 @@ std::vector<ConfigKey> server_keys() {
       {"server.drain_seconds", integer_value([](Config& c) -> I& { return c.server.drain_seconds; }, 0, 86400),
        "After SIGTERM or Ctrl-C no request is taken any more, and those accepted have so long to end; a second signal ends the server at once. Under mpirun "
        "raise OMPI_MCA_odls_base_sigkill_timeout with it (scripts/mpi_env.sh)."},
-      {"server.api_keys", text_value([](Config& c) -> S& { return c.server.api_keys; }, "the path of a file, or none"),
+      {"server.api_keys", path_value([](Config& c) -> S& { return c.server.api_keys; }, "the path of a file, or none"),
        "Who may ask: a file of lines `NAME KEY [max_running=N] [per_minute=N]`. Requests carry a key as `Authorization: Bearer KEY`, and the queue is fair between names."},
-      {"server.files", text_value([](Config& c) -> S& { return c.server.files; }, "the path of a folder, or none"),
+      {"server.files", path_value([](Config& c) -> S& { return c.server.files; }, "the path of a folder, or none"),
        "Where the files of /v1/files and /v1/batches lie; batches that were not done go on when a server starts on the folder again. none: these endpoints are closed."},
       {"server.cors_origin", text_value([](Config& c) -> S& { return c.server.cors_origin; }, "an origin, * or none"),
        "Web pages of which origin may call the server from a browser; none: only its own page."},
-      {"server.certificate", text_value([](Config& c) -> S& { return c.server.certificate; }, "the path of a PEM file, or none"),
+      {"server.certificate", path_value([](Config& c) -> S& { return c.server.certificate; }, "the path of a PEM file, or none"),
        "A certificate chain: then the server speaks TLS (https)."},
-      {"server.private_key", text_value([](Config& c) -> S& { return c.server.private_key; }, "the path of a PEM file, or none"),
+      {"server.private_key", path_value([](Config& c) -> S& { return c.server.private_key; }, "the path of a PEM file, or none"),
        "The certificate's private key."},
       {"server.access_log", flag_value([](Config& c) -> bool& { return c.server.access_log; }),
        "A line of JSON on stderr for each request: what was asked and how long each part took. Never prompts, answers or keys."},
@@ -226,7 +226,8 @@ std::string config_reference() {
   std::string page =
       "# Configuration\n\n"
       "A configuration is a YAML file; `--set key.path=value` overrides any key, and `terrace run CONFIG --explain` shows what holds and\n"
-      "why. A key that is not in this table is an error, and so is a key given twice. This page is printed by `terrace --config-keys`.\n\n"
+      "why. A key that is not in this table is an error, and so is a key given twice. In paths `~` and `${NAME}` are expanded; `${TERRACE_CACHE}`\n"
+      "is ~/.cache/terrace where it is not set. This page is printed by `terrace --config-keys`.\n\n"
       "| key | value | default | meaning |\n|---|---|---|---|\n";
   const Config defaults;
   for (const ConfigKey& key : config_keys()) {

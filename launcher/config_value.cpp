@@ -97,6 +97,12 @@ ConfigType text_value(ConfigField<std::string> field, std::string expected) {
           [field](const Config& config) { return read_field(field, config); }};
 }
 
+ConfigType path_value(ConfigField<std::string> field, std::string expected, PathBase base) {
+  ConfigType type = text_value(std::move(field), std::move(expected));
+  type.path = base;
+  return type;
+}
+
 ConfigType choice_value(ConfigField<std::string> field, std::vector<std::string_view> choices) {
   const auto read = [choices](std::string_view text) {
     const bool known = std::find(choices.begin(), choices.end(), text) != choices.end();

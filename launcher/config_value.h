@@ -16,15 +16,20 @@ namespace terrace {
 template <typename T>
 using ConfigField = std::function<T&(Config&)>;
 
+/// What a relative path is relative to, in a configuration file; in --set always to the current folder.
+enum class PathBase { kNotAPath, kCurrentFolder, kConfigFolder };
+
 struct ConfigType {
   std::string expected;                     // "a whole number from 1 to 64"
   std::vector<std::string_view> choices;    // where the value is one of a few words
   bool takes_quoted = false;                // a YAML string in quotes is fine: the value is text
   std::function<bool(Config&, std::string_view)> set;  // false: not such a value; the Config is then as before
   std::function<std::string(const Config&)> show;      // text that set() takes
+  PathBase path = PathBase::kNotAPath;
 };
 
 ConfigType text_value(ConfigField<std::string> field, std::string expected);
+ConfigType path_value(ConfigField<std::string> field, std::string expected, PathBase base = PathBase::kCurrentFolder);
 ConfigType choice_value(ConfigField<std::string> field, std::vector<std::string_view> choices);
 ConfigType flag_value(ConfigField<bool> field);
 ConfigType integer_value(ConfigField<int32_t> field, int32_t low, int32_t high);

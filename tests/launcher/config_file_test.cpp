@@ -215,6 +215,20 @@ TEST(ConfigFileTest, ModelPathIsRelativeToTheFileThatNamesIt) {
   EXPECT_EQ(parse("model: {path: '${TERRACE_CACHE}/x.gguf'}").config.model.path, "/cache/x.gguf");
 }
 
+TEST(ConfigFileTest, OtherPathsAreRelativeToTheCurrentFolderAndExpandedToo) {
+  ::setenv("HOME", "/home/me", 1);
+  ::setenv("TERRACE_CACHE", "/cache", 1);
+  ::unsetenv("TERRACE_NO_SUCH");
+  EXPECT_EQ(parse(kModel, {"cache.disk.path=${TERRACE_CACHE}/pages"}).config.cache.disk.path, "/cache/pages");
+  const Config config = parse("model: {path: x.gguf}\ntrace: traces/a.json\nserver: {api_keys: ~/keys, certificate: a.pem}").config;
+  EXPECT_EQ(config.trace, "traces/a.json");
+  EXPECT_EQ(config.server.api_keys, "/home/me/keys");
+  EXPECT_EQ(config.server.certificate, "a.pem");
+  EXPECT_EQ(config.server.files, "none");
+  EXPECT_EQ(error_of(kModel, {"trace=${TERRACE_NO_SUCH}/a"}), "--set: trace: the environment variable TERRACE_NO_SUCH is not set; set it or write the path out");
+  EXPECT_EQ(error_of(kModel, {"trace=${TERRACE_NO_SUCH}/a", "trace=none"}), "no error");
+}
+
 TEST(ConfigFileTest, SizesThatNoShareCanBeOfTakeNone) {
   for (const std::string key : {"cache.disk.size", "cache.link.bandwidth", "server.max_body", "server.max_bodies"}) {
     EXPECT_NE(error_of(kModel, {key + "=60%"}).find("expected a size like 512MiB or 2GiB"), std::string::npos) << key;
