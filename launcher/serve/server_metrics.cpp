@@ -38,6 +38,8 @@ void write_tiers(MetricsText& out, const EngineStats& stats) {
   out.family("terrace_page_moves_failed_total", "counter", "Moves out of a tier that a rank could not make");
   for (size_t t = 0; t < kNumTiers; ++t) out.sample(static_cast<double>(tiers.failed[t]), {{"tier", kTierNames[t]}});
   out.counter("terrace_checksum_failures_total", "KV pages that came back damaged, and were computed again", static_cast<double>(tiers.checksum_failures));
+  out.counter("terrace_sparse_pages_read_total", "KV pages that tokens read whose attention is sparse (attention.sparse), by layer and KV head", static_cast<double>(stats.reading.pages_read));
+  out.counter("terrace_sparse_pages_seen_total", "Those, and the pages that such tokens left out", static_cast<double>(stats.reading.pages_seen));
 }
 
 void write_ranks(MetricsText& out, const EngineStats& stats) {
