@@ -86,8 +86,10 @@ expect 2 env CUDASIM_DRIVER=0 "$TERRACE" "${ask[@]}" "${cuda[@]}"
 says err "CUDA error 35"
 expect 2 env CUDASIM_HOST_POINTERS=0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.host=4MiB --set cache.in_place=true
 says err "registered host memory at the host's addresses"
-expect 2 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.host=4MiB --set cache.host_format=Q8
-says err "moves pages between the tiers as they are"
+expect 0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.host=4MiB --set cache.host_format=Q8  # pages are written through, in 8 bits
+same "pages stored in 8 bits"
+expect 2 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.host=4MiB --set cache.host_format=Q8 --set cache.format=Q4
+says err "set cache.host_format to same"
 expect 0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.device=76KiB --set cache.host=4MiB --set cache.in_place=true
 same "pages read on the host"
 expect 0 env CUDASIM_BATCHED_COPIES=0 "$TERRACE" "${ask[@]}" "${cuda[@]}" --set cache.device=76KiB --set cache.host=4MiB --set cache.in_place=true
