@@ -50,7 +50,8 @@ int run_local_ranks(const GroupOptions& options, const std::function<int(RankGro
   const int size = std::max(1, options.local_ranks);
   const int cores = usable_cores();
   if (size > cores) log_warning(fmt::format("{} ranks on {} cores: they take turns, expect it to be slow", size, cores));
-  const bool spin = options.spin && size <= cores;
+  const int share = cores / size;
+  const bool spin = options.spin && share > 0;
   const SharedMemory memory = SharedMemory::for_threads(Window::bytes_needed(size));
   std::vector<int> ranks(static_cast<size_t>(size));
   std::iota(ranks.begin(), ranks.end(), 0);
@@ -58,8 +59,8 @@ int run_local_ranks(const GroupOptions& options, const std::function<int(RankGro
   {
     std::vector<std::jthread> threads;
     try {
-      for (int rank = 1; rank < size; ++rank) threads.emplace_back([&, rank] { run_rank(window, rank, cores / size, spin, body); });
-      run_rank(window, 0, cores / size, spin, body);
+      for (int rank = 1; rank < size; ++rank) threads.emplace_back([&, rank] { run_rank(window, rank, share, spin, body); });
+      run_rank(window, 0, share, spin, body);
     } catch (const std::system_error& error) {  // those that did start must not wait for the others
       if (window.claim_abort(exit_code(ErrorCode::kOutOfMemory))) {
         log_error(fmt::format("cannot start a thread for each of {} ranks: {}. Lower parallel.ranks.", size, error.what()));

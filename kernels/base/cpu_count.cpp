@@ -1,19 +1,18 @@
 #include "kernels/base/cpu_count.h"
 
-#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 
 namespace terrace {
 namespace {
-
-constexpr int kMostNodes = 1024;  // of a Linux kernel
 
 /// First words of a small file; empty where it does not exist.
 std::istringstream open_words(const std::string& path) {
@@ -113,9 +112,9 @@ int usable_cores() {
 
 int count_memory_nodes(const CoreSet& cores, const std::string& folder) {
   int nodes = 0;
-  for (int node = 0; node < kMostNodes; ++node) {
-    const std::string path = fmt::format("{}/node{}/cpulist", folder, node);
-    if ((parse_core_list(open_words(path)) & cores).any()) ++nodes;
+  std::error_code none;
+  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder, none)) {  // node0, node1, and other things without a list of cores
+    if ((parse_core_list(open_words(entry.path() / "cpulist")) & cores).any()) ++nodes;
   }
   return std::max(1, nodes);
 }

@@ -12,6 +12,7 @@
 
 #include "kernels/base/half.h"
 #include "kernels/kv_format.h"
+#include "kernels/page_layout.h"
 
 namespace terrace {
 
@@ -25,6 +26,19 @@ constexpr bool kIsCode = std::is_same_v<Element, Q8> || std::is_same_v<Element, 
 /// Whether rows of K, or of V, are turned by the Hadamard matrix.
 template <typename Element, bool kIsValue>
 constexpr bool kIsTurned = kIsValue ? std::is_same_v<Element, Q4> : kIsCode<Element>;
+
+/// Where the rows of K or V of a layer are in a page, and their scales. Bytes.
+struct RowPlaces {
+  int64_t offset, head_stride, row_bytes, scales, scale_bytes;
+
+  __device__ __forceinline__ int64_t row(int head, int token) const { return offset + head * head_stride + token * row_bytes; }
+  __device__ __forceinline__ int64_t scale(int head, int token, int page_tokens) const { return scales + (head * page_tokens + token) * scale_bytes; }
+};
+
+inline RowPlaces places_of(const PageLayout& layout, const PageRows& rows, int32_t layer) {
+  const auto bytes = [](size_t size) { return static_cast<int64_t>(size); };
+  return {bytes(layout.row_offset(rows, layer, 0, 0)), bytes(rows.head_stride), bytes(rows.row_bytes), bytes(layout.scale_offset(rows, layer, 0, 0)), bytes(rows.scale_bytes)};
+}
 
 __device__ __forceinline__ void store_element(float* to, float value) { *to = value; }
 __device__ __forceinline__ void store_element(__half* to, float value) { *to = __float2half_rn(value); }

@@ -14,10 +14,11 @@ constexpr int kCodecThreads = 256;
 constexpr int kCodecWarps = kCodecThreads / 32;
 constexpr int kConversionsPerLaunch = 16;
 
-/// K or V of a layout. Bytes.
+/// K or V of a layout.
 struct CodecRows {
   KvType type;
-  int64_t offset, layer_stride, head_stride, row_bytes, scales, scale_bytes;
+  RowPlaces places;  // of the first layer
+  int64_t layer_stride;
 };
 
 struct PageCodecParams {
@@ -26,14 +27,6 @@ struct PageCodecParams {
   HadamardTurn turn;
   bool turns_keys;
   int32_t num_rows, num_kv_heads, page_tokens, head_dim;  // rows of K, as many of V
-};
-
-/// Where a row is.
-struct RowIndex {
-  int32_t layer, head, token, page_tokens;
-
-  __device__ __forceinline__ int64_t row(const CodecRows& rows) const { return rows.offset + layer * rows.layer_stride + head * rows.head_stride + token * rows.row_bytes; }
-  __device__ __forceinline__ int64_t scale(const CodecRows& rows) const { return rows.scales + layer * rows.layer_stride + (head * page_tokens + token) * rows.scale_bytes; }
 };
 
 /// Quantised rows' values are their codes times the scale.
@@ -76,17 +69,19 @@ __global__ void __launch_bounds__(kCodecThreads) convert_pages_kernel(PageCodecP
   if (index >= 2 * params.num_rows) return;
   const bool is_key = index < params.num_rows;
   if (!is_key) index -= params.num_rows;
-  const RowIndex row = {index / params.page_tokens / params.num_kv_heads, index / params.page_tokens % params.num_kv_heads, index % params.page_tokens, params.page_tokens};
+  const int layer = index / params.page_tokens / params.num_kv_heads, head = index / params.page_tokens % params.num_kv_heads, token = index % params.page_tokens;
   const CodecRows& own = params.from[is_key ? 0 : 1];
   const CodecRows& other = params.to[is_key ? 0 : 1];
   const PageConversion page = params.pages[blockIdx.y];
-  const std::byte* from = page.from + row.row(own);
-  const std::byte* scale = page.from + row.scale(own);
-  std::byte* to = page.to + row.row(other);
-  std::byte* scale_there = page.to + row.scale(other);
+  const std::byte* layer_from = page.from + layer * own.layer_stride;
+  std::byte* layer_to = page.to + layer * other.layer_stride;
+  const std::byte* from = layer_from + own.places.row(head, token);
+  const std::byte* scale = layer_from + own.places.scale(head, token, params.page_tokens);
+  std::byte* to = layer_to + other.places.row(head, token);
+  std::byte* scale_there = layer_to + other.places.scale(head, token, params.page_tokens);
   if (own.type == other.type) {
-    copy_bytes(from, own.row_bytes, to);
-    copy_bytes(scale, own.scale_bytes, scale_there);
+    copy_bytes(from, own.places.row_bytes, to);
+    copy_bytes(scale, own.places.scale_bytes, scale_there);
     return;
   }
   load_row(own.type, from, scale, params.head_dim, buffer);
@@ -94,10 +89,7 @@ __global__ void __launch_bounds__(kCodecThreads) convert_pages_kernel(PageCodecP
   store_row(other.type, buffer, params.head_dim, to, scale_there);
 }
 
-static CodecRows codec_rows(const PageLayout& layout, const PageRows& rows) {
-  const auto bytes = [](size_t size) { return static_cast<int64_t>(size); };
-  return {rows.type, bytes(rows.offset), bytes(layout.layer_stride), bytes(rows.head_stride), bytes(rows.row_bytes), bytes(rows.scales), bytes(rows.scale_bytes)};
-}
+static CodecRows codec_rows(const PageLayout& layout, const PageRows& rows) { return {rows.type, places_of(layout, rows, 0), static_cast<int64_t>(layout.layer_stride)}; }
 
 void launch_convert_pages(std::span<const PageConversion> pages, const PageLayout& from, const PageLayout& to, cudaStream_t stream) {
   PageCodecParams params = {};

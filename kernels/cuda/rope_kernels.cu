@@ -13,11 +13,6 @@ constexpr int kRopeThreads = 256;
 constexpr int kRopeWarps = kRopeThreads / 32;
 constexpr uint32_t kNoFrame = 0xffffffffu;  // StepArrays::kNoFrame
 
-/// Where the rows of K or V of this layer are in a page. Bytes.
-struct RowPlaces {
-  int64_t offset, head_stride, row_bytes, scales, scale_bytes;
-};
-
 struct RopeParams {
   MatrixView q, k, v, q_sinks;
   RopeStep step;
@@ -90,7 +85,7 @@ __device__ __forceinline__ void find_turns(const RopeParams& params, int positio
 /// A row of K or V into its page: K rotated by its position, and turned where such rows are.
 template <typename Element, bool kIsValue>
 __device__ __forceinline__ void store_row(const RopeParams& params, const RowPlaces& places, const float* from, const float2* turns, float* buffer, std::byte* page, int head, int slot) {
-  std::byte* to = page + places.offset + head * places.head_stride + slot * places.row_bytes;
+  std::byte* to = page + places.row(head, slot);
   const int rotary_dim = kIsValue ? 0 : params.rotary_dim;
   if constexpr (kIsCode<Element>) {
     if constexpr (kIsTurned<Element, kIsValue>) {
@@ -98,7 +93,7 @@ __device__ __forceinline__ void store_row(const RopeParams& params, const RowPla
       turn_head(params.turn, buffer);
       from = buffer;
     }
-    store_codes(Element(), from, params.head_dim, to, page + places.scales + (head * params.page_tokens + slot) * places.scale_bytes);
+    store_codes(Element(), from, params.head_dim, to, page + places.scale(head, slot, params.page_tokens));
   } else {
     rotate_head(params, from, turns, rotary_dim, reinterpret_cast<Element*>(to));
   }
@@ -153,11 +148,6 @@ __global__ void __launch_bounds__(kRopeThreads, 4) rope_kernel(RopeParams params
   } else {
     store_row<K, false>(params, params.k_places, from, turns, buffer, page, head, slot);
   }
-}
-
-static RowPlaces places_of(const PageLayout& layout, const PageRows& rows, int32_t layer) {
-  const auto bytes = [](size_t size) { return static_cast<int64_t>(size); };
-  return {bytes(layout.row_offset(rows, layer, 0, 0)), bytes(rows.head_stride), bytes(rows.row_bytes), bytes(layout.scale_offset(rows, layer, 0, 0)), bytes(rows.scale_bytes)};
 }
 
 static RopeParams make_params(const RopeKvArgs& args, const RopeStep& step) {
