@@ -150,8 +150,8 @@ class Backend {
   virtual std::string describe() const = 0;
   /// What the bits of its results depend on beside the operands: where it is equal, K and V may be taken over from another run.
   virtual std::string arithmetic() const = 0;
-  /// Throws kInvalidValue where attention() knows no SparseReading and rope_and_store_kv() writes no summaries.
-  virtual void check_sparse_reading() const;
+  /// Throws kInvalidValue where attention() does not know this one.
+  virtual void check_sparse_reading(const SparseReading& sparse) const;
   virtual Buffer allocate(size_t bytes) = 0;
   /// `values` in backend memory (norm weights, biases): Buffer.data() is a float array there.
   virtual Buffer upload(std::span<const float> values) = 0;
@@ -235,7 +235,7 @@ inline std::unique_ptr<PageCodec> Backend::make_page_codec(const PageLayout&, co
   throw Error(ErrorCode::kInvalidValue, "cache.host_format: " + describe() + " moves pages between the tiers as they are; set it to same, or say backend: cpu");
 }
 
-inline void Backend::check_sparse_reading() const {
+inline void Backend::check_sparse_reading(const SparseReading&) const {
   throw Error(ErrorCode::kInvalidValue, "attention.sparse: " + describe() + " reads all pages; set attention.sparse.mode to off, or say backend: cpu");
 }
 

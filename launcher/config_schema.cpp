@@ -79,7 +79,7 @@ std::vector<ConfigKey> attention_keys() {
        "With attention.window: tokens at the beginning of a sequence that stay in sight, however long it grows. Most models fall apart without the first few."},
       {"attention.sparse.mode", choice_value([](Config& c) -> S& { return c.attention.sparse.mode; }, {"off", "top", "bounded"}),
        "Generated tokens read some of their sequence's pages only, chosen anew by each token, layer and KV head by what the pages' keys may score at most. `top`: the attention.sparse.pages pages of the "
-       "largest bounds. `bounded`: as many more as it takes until the others are proven to hold no more than attention.sparse.epsilon. CPU only. Prompts read all; pages take a little more memory."},
+       "largest bounds. `bounded`: as many more as it takes until the others are proven to hold no more than attention.sparse.epsilon; CPU only. Prompts read all; pages take a little more memory."},
       {"attention.sparse.pages", integer_value([](Config& c) -> I& { return c.attention.sparse.pages; }, 1, kMany),
        "Pages chosen, beside sink_pages and recent_pages. A sequence of no more pages than all these reads all of them."},
       {"attention.sparse.epsilon", real_value([](Config& c) -> double& { return c.attention.sparse.epsilon; }, 0, 1),

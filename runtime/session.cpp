@@ -135,7 +135,7 @@ void Session::Impl::open_backend() {
   const bool on_device = backend->stream() != nullptr;
   if (!on_device) advise_on_memory_nodes(group, threads_per_rank(config, group));
   agree_on_device(group, on_device, backend->describe());  // before NCCL, whose ranks would wait for those that do not use it
-  if (model.reads_sparsely()) backend->check_sparse_reading();
+  if (model.reads_sparsely()) backend->check_sparse_reading(model.sparse);
   if (on_device) connect_devices();
 }
 

@@ -1,4 +1,5 @@
 // Scalar conversions between float and the floats of 16 and 8 bits, rounded to nearest even; those of f16 are bit-equal to the F16C instructions.
+// CUDA's kernels call them too.
 #pragma once
 
 #include <bit>
@@ -14,7 +15,7 @@ inline uint16_t float_to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-inline float f16_to_float(uint16_t value) {
+constexpr float f16_to_float(uint16_t value) {
   const uint32_t sign = static_cast<uint32_t>(value & 0x8000u) << 16;
   const uint32_t magnitude = value & 0x7fffu;
   if (magnitude >= 0x7c00u) {  // infinity, NaN (quieted as the hardware does)
@@ -28,7 +29,7 @@ inline float f16_to_float(uint16_t value) {
   return std::bit_cast<float>(sign | ((magnitude << 13) + (112u << 23)));
 }
 
-inline uint16_t float_to_f16(float value) {
+constexpr uint16_t float_to_f16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
@@ -42,9 +43,18 @@ inline uint16_t float_to_f16(float value) {
   return static_cast<uint16_t>(sign | ((rebased + 0xfffu + ((rebased >> 13) & 1u)) >> 13));
 }
 
+/// The smallest f16 that is not below `value`; infinity beyond 65504.
+constexpr uint16_t f16_from_above(float value) {
+  const uint16_t nearest = float_to_f16(value);
+  if (!(f16_to_float(nearest) < value)) return nearest;
+  return static_cast<uint16_t>((nearest & 0x8000u) == 0 ? nearest + 1 : nearest - 1);
+}
+
+constexpr uint16_t f16_from_below(float value) { return static_cast<uint16_t>(f16_from_above(-value) ^ 0x8000u); }
+
 // f8 is e4m3: a sign, 4 bits of exponent, 3 of mantissa; 2^-6 to 448, steps of 2^-9 below. It has no infinities; 0x7f is NaN. (OCP 8-bit Floating Point Specification, 1.0.)
 
-inline float f8_to_float(uint8_t value) {
+constexpr float f8_to_float(uint8_t value) {
   const uint32_t sign = static_cast<uint32_t>(value & 0x80u) << 24;
   const uint32_t magnitude = value & 0x7fu;
   if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
@@ -52,7 +62,7 @@ inline float f8_to_float(uint8_t value) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(result) | sign);
 }
 
-/// Beyond 448: 448; of an infinity: NaN. CUDA's kernels call it too.
+/// Beyond 448: 448; of an infinity: NaN.
 constexpr uint8_t float_to_f8(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t sign = bits >> 24 & 0x80u;

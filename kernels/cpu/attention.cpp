@@ -36,9 +36,10 @@ void PagedAttention::run(const AttentionArgs& args) {
   heads_.set(args);
   const uint32_t* frames = batch_.frames_of(args.place.group).data();
   if (!choice_.choose(args, batch_, heads_)) return attend({args, batch_.runs, frames, plan(args, {}, batch_.runs)});
-  attend({args, choice_.others(), frames, plan(args, args.sparse, choice_.others())});
-  const AttentionPlan chosen = choice_.plan(pool_.num_threads());
-  attend({args, choice_.runs(), choice_.frames(), chosen});
+  SparseRuns& sparse = choice_.runs();
+  attend({args, sparse.others(), frames, plan(args, args.sparse, sparse.others())});
+  const AttentionPlan chosen = sparse.plan(pool_.num_threads());
+  attend({args, sparse.runs(), choice_.frames(), chosen});
 }
 
 void PagedAttention::attend(const Part& part) {

@@ -28,7 +28,7 @@ class CpuBackend : public Backend {
   std::string describe() const override;
   /// Neither the ISA nor the threads (LAW 4), but whether Numerics::kFast has found bfloat16. The number is raised by whoever changes any bit of K or V.
   std::string arithmetic() const override;
-  void check_sparse_reading() const override {}
+  void check_sparse_reading(const SparseReading&) const override {}
   Buffer allocate(size_t bytes) override;
   Buffer upload(std::span<const float> values) override;
   void write(void* dst, std::span<const std::byte> src) override;

@@ -24,82 +24,35 @@ ReadingStats PageChoice::take_stats() { return std::exchange(stats_, {}); }
 
 bool PageChoice::choose(const AttentionArgs& args, const StepBatch& batch, const QueryHeads& heads) {
   if (args.sparse.mode == SparseReading::Mode::kOff) return false;
-  find_queries(args, batch);
-  if (queries_.empty()) return false;
+  num_kv_heads_ = args.num_kv_heads;
+  step_frames_ = batch.frames_of(args.place.group).data();
+  runs_.find(batch, args.sparse, args.kv->layout.page_tokens, num_kv_heads_);
+  stats_ += runs_.stats();
+  if (runs_.queries().empty()) return false;
+  frames_.resize(std::max(frames_.size(), static_cast<size_t>(runs_.num_frames())));
+  shares_.assign(runs_.runs().size(), 0);
   const Layer layer = {args, heads};
   const auto num_heads = static_cast<size_t>(num_kv_heads_);
-  for (size_t begin = 0; begin < queries_.size();) {
+  for (size_t begin = 0; begin < runs_.queries().size();) {
     const size_t end = place_bounds(begin, args);
     for_each(parts_.size(), [&](size_t i, Scratch& scratch) { find_bounds(layer, parts_[i], scratch); });
     for_each((end - begin) * num_heads, [&](size_t i, Scratch& scratch) { pick(layer, begin * num_heads + i, scratch); });
     begin = end;
   }
-  for (size_t i = 0; i < runs_.size(); ++i) {
-    stats_.pages_read += (runs_[i].first_position + args.kv->layout.page_tokens) / args.kv->layout.page_tokens;
-    stats_.left_out = std::max(stats_.left_out, shares_[i]);
-  }
+  for (const AttentionRun& run : std::as_const(runs_).runs()) stats_.pages_read += (run.first_position + args.kv->layout.page_tokens) / args.kv->layout.page_tokens;
+  for (const float share : shares_) stats_.left_out = std::max(stats_.left_out, share);
   return true;
-}
-
-/// Sorts the batch's tokens into those that choose, with a run for each KV head, and the others. Tokens that might and see too few pages read all.
-void PageChoice::find_queries(const AttentionArgs& args, const StepBatch& batch) {
-  const int32_t page_tokens = args.kv->layout.page_tokens;
-  const int64_t first_choosing = args.sparse.first_choosing(page_tokens);
-  num_kv_heads_ = args.num_kv_heads;
-  queries_.clear();
-  runs_.clear();
-  others_.assign(batch.runs.begin(), batch.runs.end());
-  int32_t next_frame = 0;
-  for (AttentionRun& run : others_) {
-    const int32_t end = run.num_tokens;
-    for (int32_t i = end - run.num_sparse; i < end; ++i) {
-      const int32_t position = run.first_position + i, num_pages = position / page_tokens + 1;
-      stats_.pages_seen += int64_t{num_pages} * num_kv_heads_;
-      if (position < first_choosing) {
-        stats_.pages_read += int64_t{num_pages} * num_kv_heads_;
-        continue;
-      }
-      run.num_tokens = std::min(run.num_tokens, i);
-      queries_.push_back({run.first_token + i, position, batch.frames_of(args.place.group).data() + run.first_page, num_pages, 0});
-      const int32_t most = args.sparse.mode == SparseReading::Mode::kTop ? args.sparse.always() + args.sparse.pages : num_pages;
-      for (int32_t head = 0; head < num_kv_heads_; ++head, next_frame += most) runs_.push_back({run.first_token + i, 1, 0, next_frame});
-    }
-  }
-  frames_.resize(std::max(frames_.size(), static_cast<size_t>(next_frame)));
-  shares_.assign(runs_.size(), 0);
-}
-
-// To the planner a run is a token of its own, with one KV head.
-AttentionPlan PageChoice::plan(int32_t num_workers) {
-  const auto token_of = [&](int32_t run) { return runs_[static_cast<size_t>(run)].first_token; };
-  numbered_ = runs_;
-  for (size_t i = 0; i < runs_.size(); ++i) numbered_[i].first_token = static_cast<int32_t>(i);
-  AttentionPlan plan = plan_attention(numbered_, {1, num_workers});
-  for (AttentionTask& task : plan.tasks) {
-    task.kv_head = kv_head_of(task.run);
-    task.first_token = token_of(task.run);
-  }
-  for (AttentionMerge& merge : plan.merges) {
-    merge.kv_head = kv_head_of(merge.token);
-    merge.token = token_of(merge.token);
-  }
-  return plan;
 }
 
 /// Room for the bounds of as many queries as there may be at a time, and the parts that find them. Returns the first query that must wait.
 size_t PageChoice::place_bounds(size_t begin, const AttentionArgs& args) {
-  parts_.clear();
   int64_t num_bounds = 0;
-  size_t end = begin;
-  for (; end < queries_.size(); ++end) {
-    Query& query = queries_[end];
-    const int32_t num_candidates = candidates(args.sparse, query);
-    const int64_t own = int64_t{num_candidates} * args.num_q_heads;
-    if (end > begin && num_bounds + own > kMostBounds) break;
-    query.bounds = num_bounds;
-    num_bounds += own;
+  const size_t end = runs_.place_bounds(begin, args.num_q_heads, kMostBounds, num_bounds);
+  parts_.clear();
+  for (size_t query = begin; query < end; ++query) {
+    const int32_t num_candidates = runs_.queries()[query].num_candidates(args.sparse);
     for (int32_t first = 0; first < num_candidates; first += kPartPages) {
-      for (int32_t head = 0; head < num_kv_heads_; ++head) parts_.push_back({static_cast<int32_t>(end), head, first, std::min(kPartPages, num_candidates - first)});
+      for (int32_t head = 0; head < num_kv_heads_; ++head) parts_.push_back({static_cast<int32_t>(query), head, first, std::min(kPartPages, num_candidates - first)});
     }
   }
   bounds_.resize(std::max(bounds_.size(), static_cast<size_t>(num_bounds)));
@@ -109,7 +62,7 @@ size_t PageChoice::place_bounds(size_t begin, const AttentionArgs& args) {
 void PageChoice::find_bounds(const Layer& layer, const Part& part, Scratch& scratch) {
   const AttentionArgs& args = layer.args;
   const PageLayout& layout = args.kv->layout;
-  const Query& query = queries_[static_cast<size_t>(part.query)];
+  const SparseQuery& query = runs_.queries()[static_cast<size_t>(part.query)];
   const int32_t first_head = layer.heads.first(part.kv_head);
   PageBounds of;
   of.num_heads = layer.heads.count(part.kv_head);
@@ -125,11 +78,11 @@ void PageChoice::find_bounds(const Layer& layer, const Part& part, Scratch& scra
   }
   of.halves = scratch.halves.data();
   of.pool = args.kv->base + layout.summary_offset(args.place.layer, part.kv_head);
-  of.frames = query.frames + args.sparse.sink_pages + part.first;
+  of.frames = frames_of(query) + args.sparse.sink_pages + part.first;
   of.page_stride = layout.page_stride;
   of.num_pages = part.count;
   of.slack = args.sparse.mode == SparseReading::Mode::kBounded ? static_cast<float>(args.head_dim) * 0x1p-24f : 0.0f;
-  of.out_stride = candidates(args.sparse, query);
+  of.out_stride = query.num_candidates(args.sparse);
   of.out = bounds_.data() + query.bounds + first_head * of.out_stride + part.first;
   kernels_.bounds(of);
   for (int32_t head = 0; head < of.num_heads; ++head) {
@@ -143,9 +96,9 @@ void PageChoice::find_bounds(const Layer& layer, const Part& part, Scratch& scra
 
 void PageChoice::pick(const Layer& layer, size_t index, Scratch& scratch) {
   const SparseReading& sparse = layer.args.sparse;
-  const Query& query = queries_[index / static_cast<size_t>(num_kv_heads_)];
+  const SparseQuery& query = runs_.queries()[index / static_cast<size_t>(num_kv_heads_)];
   const auto kv_head = static_cast<int32_t>(index % static_cast<size_t>(num_kv_heads_));
-  AttentionRun& run = runs_[index];
+  AttentionRun& run = runs_.runs()[index];
   pick_top(layer, query, kv_head, scratch);
   if (sparse.mode == SparseReading::Mode::kBounded) shares_[index] = pick_unbounded(layer, query, kv_head, scratch);
   const int32_t num_pages = list_frames(sparse, query, scratch.chosen, frames_.data() + run.first_page);
@@ -153,8 +106,8 @@ void PageChoice::pick(const Layer& layer, size_t index, Scratch& scratch) {
 }
 
 /// Marks the candidates of the largest bounds; of equal ones, the first.
-void PageChoice::pick_top(const Layer& layer, const Query& query, int32_t kv_head, Scratch& scratch) const {
-  const auto count = static_cast<size_t>(candidates(layer.args.sparse, query));
+void PageChoice::pick_top(const Layer& layer, const SparseQuery& query, int32_t kv_head, Scratch& scratch) const {
+  const auto count = static_cast<size_t>(query.num_candidates(layer.args.sparse));
   scratch.values.assign(count, -kInfinity);
   const float* bounds = bounds_.data() + query.bounds + layer.heads.first(kv_head) * static_cast<int64_t>(count);
   for (int32_t head = 0; head < layer.heads.count(kv_head); ++head, bounds += count) {
@@ -172,9 +125,9 @@ void PageChoice::pick_top(const Layer& layer, const Query& query, int32_t kv_hea
 }
 
 /// Marks the candidates, beside those that are, without which too little would be proven. Returns the share of the softmax that the others hold at most.
-float PageChoice::pick_unbounded(const Layer& layer, const Query& query, int32_t kv_head, Scratch& scratch) const {
+float PageChoice::pick_unbounded(const Layer& layer, const SparseQuery& query, int32_t kv_head, Scratch& scratch) const {
   attend_chosen(layer, query, kv_head, scratch);
-  const auto count = static_cast<size_t>(candidates(layer.args.sparse, query));
+  const auto count = static_cast<size_t>(query.num_candidates(layer.args.sparse));
   std::ranges::fill(scratch.values, 0.0f);  // from here on: the most that a page holds of any head's L
   const float* bounds = bounds_.data() + query.bounds + layer.heads.first(kv_head) * static_cast<int64_t>(count);
   for (int32_t head = 0; head < layer.heads.count(kv_head); ++head, bounds += count) {
@@ -203,7 +156,7 @@ float PageChoice::left_out(const SparseReading& sparse, Scratch& scratch) const 
 }
 
 /// The log-sum-exp of each query head over the pages that are read so far.
-void PageChoice::attend_chosen(const Layer& layer, const Query& query, int32_t kv_head, Scratch& scratch) const {
+void PageChoice::attend_chosen(const Layer& layer, const SparseQuery& query, int32_t kv_head, Scratch& scratch) const {
   const AttentionArgs& args = layer.args;
   const auto num_heads = static_cast<size_t>(layer.heads.count(kv_head));
   const size_t scratch_floats = attention_scratch_floats(layer.heads.count(kv_head), args.head_dim);
@@ -222,13 +175,13 @@ void PageChoice::attend_chosen(const Layer& layer, const Query& query, int32_t k
 }
 
 /// The pages that are read, in order of position. Returns how many.
-int32_t PageChoice::list_frames(const SparseReading& sparse, const Query& query, const std::vector<uint8_t>& chosen, uint32_t* to) const {
-  uint32_t* next = std::copy_n(query.frames, sparse.sink_pages, to);
-  const uint32_t* candidate = query.frames + sparse.sink_pages;
+int32_t PageChoice::list_frames(const SparseReading& sparse, const SparseQuery& query, const std::vector<uint8_t>& chosen, uint32_t* to) const {
+  uint32_t* next = std::copy_n(frames_of(query), sparse.sink_pages, to);
+  const uint32_t* candidate = frames_of(query) + sparse.sink_pages;
   for (size_t i = 0; i < chosen.size(); ++i) {
     if (chosen[i] != 0) *next++ = candidate[i];
   }
-  next = std::copy_n(query.frames + query.num_pages - sparse.recent_pages, sparse.recent_pages, next);
+  next = std::copy_n(frames_of(query) + query.num_pages - sparse.recent_pages, sparse.recent_pages, next);
   return static_cast<int32_t>(next - to);
 }
 

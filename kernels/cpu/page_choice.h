@@ -1,8 +1,6 @@
 // Chooses the pages that tokens read sparsely (sparse_reading.h). Owned by the CPU's attention, used from its step thread; the work is dealt to the
 // pool. A choice depends on the sequence's own keys, the token's query and the KV head alone, so it is the same in any batch and on any rank (LAW 4).
-//
-// What was chosen is itself a step: a run of one token for each token and KV head, with a page table of its own in which the chosen pages follow one
-// another as if they were all. So the planner and the kernels attend it like any other, and where all pages are chosen the bits are those of reading all.
+// What was chosen is attended as the runs of SparseRuns.
 //
 // kBounded. L: the mass (sum of exp(score)) of the pages that are read anyway, from the log-sum-exp of attending them. Left out are pages S whose
 // bounds u_p say that together they hold no more than epsilon L: U = sum over S of page_tokens exp(u_p) <= epsilon L for each query head. Since no key of
@@ -22,6 +20,7 @@
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/attention_tile.h"
 #include "kernels/cpu/query_heads.h"
+#include "kernels/sparse_runs.h"
 
 namespace terrace {
 
@@ -31,24 +30,13 @@ class PageChoice {
 
   /// For the layer of `args`. False: all tokens read all. Else:
   bool choose(const AttentionArgs& args, const StepBatch& batch, const QueryHeads& heads);
-  /// the batch's runs without the tokens that have chosen (a run may be empty);
-  std::span<const AttentionRun> others() const { return others_; }
-  /// and, for each token that has and each KV head, one run of that token, whose first_page is an index in frames().
-  std::span<const AttentionRun> runs() const { return runs_; }
+  /// runs().others() and runs().runs() are to be attended, the latter's frames being those here.
+  SparseRuns& runs() { return runs_; }
   const uint32_t* frames() const { return frames_.data(); }
-  /// Of these runs.
-  AttentionPlan plan(int32_t num_workers);
 
   ReadingStats take_stats();
 
  private:
-  struct Query {  // a token that chooses
-    int32_t token;
-    int32_t position;
-    const uint32_t* frames;  // of its sequence
-    int32_t num_pages;
-    int64_t bounds;          // index in bounds_: [num_q_heads, candidates]
-  };
   struct Part {  // of the pages of a query and KV head
     int32_t query;
     int32_t kv_head;
@@ -67,26 +55,23 @@ class PageChoice {
     const QueryHeads& heads;
   };
 
-  int32_t kv_head_of(int32_t run) const { return run % num_kv_heads_; }
-
-  void find_queries(const AttentionArgs& args, const StepBatch& batch);
   size_t place_bounds(size_t begin, const AttentionArgs& args);
   void find_bounds(const Layer& layer, const Part& part, Scratch& scratch);
   void pick(const Layer& layer, size_t run, Scratch& scratch);
-  void pick_top(const Layer& layer, const Query& query, int32_t kv_head, Scratch& scratch) const;
-  float pick_unbounded(const Layer& layer, const Query& query, int32_t kv_head, Scratch& scratch) const;
+  void pick_top(const Layer& layer, const SparseQuery& query, int32_t kv_head, Scratch& scratch) const;
+  float pick_unbounded(const Layer& layer, const SparseQuery& query, int32_t kv_head, Scratch& scratch) const;
   float left_out(const SparseReading& sparse, Scratch& scratch) const;
-  void attend_chosen(const Layer& layer, const Query& query, int32_t kv_head, Scratch& scratch) const;
-  int32_t list_frames(const SparseReading& sparse, const Query& query, const std::vector<uint8_t>& chosen, uint32_t* to) const;
+  void attend_chosen(const Layer& layer, const SparseQuery& query, int32_t kv_head, Scratch& scratch) const;
+  int32_t list_frames(const SparseReading& sparse, const SparseQuery& query, const std::vector<uint8_t>& chosen, uint32_t* to) const;
   void for_each(size_t count, FunctionRef<void(size_t, Scratch&)> use);
-  int32_t candidates(const SparseReading& sparse, const Query& query) const { return query.num_pages - sparse.always(); }
+  const uint32_t* frames_of(const SparseQuery& query) const { return step_frames_ + query.first_page; }
 
   ThreadPool& pool_;
   const AttentionKernels& kernels_;
   int32_t num_kv_heads_ = 1;
-  std::vector<Query> queries_;
+  const uint32_t* step_frames_ = nullptr;  // of the layer's group
+  SparseRuns runs_;
   std::vector<Part> parts_;
-  std::vector<AttentionRun> others_, runs_, numbered_;
   std::vector<uint32_t> frames_;
   std::vector<float> bounds_;
   std::vector<float> shares_;  // of each run: the most that it has left out

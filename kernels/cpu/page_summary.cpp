@@ -7,22 +7,6 @@
 #include "kernels/base/half.h"
 
 namespace terrace {
-namespace {
-
-constexpr uint16_t kSign = 0x8000;
-
-/// The smallest f16 that is not below `value`; infinity beyond 65504.
-uint16_t f16_from_above(float value) {
-  const uint16_t nearest = float_to_f16(value);
-  if (!(f16_to_float(nearest) < value)) return nearest;
-  if (nearest == kSign) return 1;  // -0
-  return static_cast<uint16_t>((nearest & kSign) == 0 ? nearest + 1 : nearest - 1);
-}
-
-uint16_t f16_from_below(float value) { return static_cast<uint16_t>(f16_from_above(-value) ^ kSign); }
-
-}  // namespace
-
 void summarise_page(const PageLayout& layout, int32_t layer, const RowOps& ops, std::byte* page) {
   const auto dims = static_cast<size_t>(layout.head_dim), padded = static_cast<size_t>(layout.summary_dims());
   std::vector<float> row(dims), most(dims), least(dims);

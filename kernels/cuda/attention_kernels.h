@@ -60,6 +60,7 @@ struct AttentionParams {
   const AttentionUnit* const* units;   // slot
   const int32_t* const* num_units;     // slot of one number
   const uint32_t* const* frames;       // slot
+  const uint32_t* chosen_frames;       // if not null, in their place (page_choice_kernels.h)
   const std::byte* kv;                 // the pool, with the layer's offset added
   const std::byte* host_kv;            // likewise, for frames from num_frames on: pinned memory, read over the link
   uint32_t num_frames;

@@ -45,7 +45,7 @@ template <int kDims, AttentionTile kTile>
 __device__ __forceinline__ void open_unit(Shared<kDims, kTile>& shared, const AttentionParams& params, int index) {
   shared.unit = (*params.units)[index];
   shared.gap = gap_of(params, shared.unit.first_position + shared.unit.first_row / shared.unit.heads);
-  shared.frames = *params.frames + shared.unit.first_page;
+  shared.frames = (params.chosen_frames != nullptr ? params.chosen_frames : *params.frames) + shared.unit.first_page;
   shared.kv = params.kv + shared.unit.kv_head * params.head_stride;
   shared.host_kv = params.host_kv + shared.unit.kv_head * params.head_stride;
 }

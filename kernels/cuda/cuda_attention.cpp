@@ -48,6 +48,10 @@ CudaAttention::Geometry CudaAttention::geometry_of(const AttentionArgs& args) {
   geometry.most_heads = *std::max_element(geometry.head_begin.begin(), geometry.head_begin.end());
   for (size_t i = 1; i < geometry.head_begin.size(); ++i) geometry.head_begin[i] += geometry.head_begin[i - 1];
   geometry.window = args.key_window();
+  if (args.sparse.mode != SparseReading::Mode::kOff) {
+    geometry.sparse = args.sparse;
+    geometry.page_tokens = args.kv->layout.page_tokens;
+  }
   return geometry;
 }
 
@@ -80,6 +84,7 @@ CudaAttention::Plan& CudaAttention::add_plan(Geometry geometry) {
   const auto blocks = [&](AttentionTile tile) { return device_.num_multiprocessors() * attention_blocks_per_multiprocessor(geometry.kind, tile, device_.properties()); };
   plan.blocks_narrow = blocks(AttentionTile::kNarrow);
   plan.blocks_wide = blocks(AttentionTile::kWide);
+  if (geometry.sparse.mode != SparseReading::Mode::kOff) plan.choice = std::make_unique<CudaPageChoice>(device_, geometry.sparse, geometry.page_tokens, geometry.head_begin);
   plan.geometry = std::move(geometry);
   ++generation_;
   fill(plan);
@@ -90,57 +95,70 @@ CudaAttention::Plan& CudaAttention::add_plan(Geometry geometry) {
 
 void CudaAttention::fill(Plan& plan) {
   const Geometry& geometry = plan.geometry;
-  plan.narrow.clear();
-  plan.wide.clear();
   plan.joins.clear();
+  plan.num_partials = 0;
+  if (plan.choice && plan.choice->begin_step(batch_)) ++generation_;
   const bool narrow = batch_.is_decode() && geometry.most_heads <= attention_rows(AttentionTile::kNarrow, geometry.kind.head_dim);
   const int num_workers = narrow ? plan.blocks_narrow : plan.blocks_wide;
   const int32_t tile_tokens = std::max(1, attention_rows(AttentionTile::kWide, geometry.kind.head_dim) / geometry.most_heads);
-  const AttentionPlan tasks = plan_attention(batch_.runs, {geometry.num_kv_heads, num_workers, tile_tokens, 1, geometry.window});
-  for (const AttentionTask& task : tasks.tasks) {
-    for (int32_t i = 0; i < task.num_kv_heads; ++i) add_units(plan, task, task.kv_head + i, task.partial < 0 ? -1 : task.partial + i);
+  const std::span<const AttentionRun> runs = plan.choice ? plan.choice->runs().others() : batch_.runs;
+  add_tasks(plan, plan.units, plan_attention(runs, {geometry.num_kv_heads, num_workers, tile_tokens, 1, geometry.window}), runs);
+  if (plan.choice) {
+    SparseRuns& sparse = plan.choice->runs();
+    add_tasks(plan, plan.chosen, sparse.plan(num_workers), sparse.runs());
   }
-  for (const AttentionMerge& merge : tasks.merges) {
-    const int32_t first_head = geometry.head_begin[static_cast<size_t>(merge.kv_head)];
-    const int32_t heads = geometry.head_begin[static_cast<size_t>(merge.kv_head) + 1] - first_head;
-    plan.joins.push_back({merge.token, merge.partial_begin, merge.partial_stride, merge.num_pieces, heads, first_head, merge.sink_pieces, merge.hole});
-  }
-  reserve_partials(geometry, tasks.num_partials);
+  reserve_partials(geometry, plan.num_partials);
 }
 
-/// The rows of a task, in tiles.
-void CudaAttention::add_units(Plan& plan, const AttentionTask& task, int32_t kv_head, int32_t partial) const {
+/// The rows of all tasks, in tiles.
+void CudaAttention::add_tasks(Plan& plan, Units& units, const AttentionPlan& tasks, std::span<const AttentionRun> runs) {
   const Geometry& geometry = plan.geometry;
-  const AttentionRun& run = batch_.runs[static_cast<size_t>(task.run)];
-  const int32_t first_head = geometry.head_begin[static_cast<size_t>(kv_head)];
-  const int32_t heads = geometry.head_begin[static_cast<size_t>(kv_head) + 1] - first_head;
-  const int32_t num_rows = heads * task.num_tokens;
-  AttentionUnit unit = {};
-  unit.first_token = task.first_token;
-  unit.first_position = run.first_position + task.first_token - run.first_token;
-  unit.first_page = run.first_page;
-  unit.kv_head = kv_head;
-  unit.kv_begin = task.kv_begin;
-  unit.kv_end = task.kv_end;
-  unit.partial = partial;
-  unit.heads = heads;
-  unit.first_head = first_head;
   const int32_t wide_rows = attention_rows(AttentionTile::kWide, geometry.kind.head_dim);
   const int32_t narrow_rows = attention_rows(AttentionTile::kNarrow, geometry.kind.head_dim);
-  for (; unit.first_row < num_rows; unit.first_row += wide_rows) {
-    unit.num_rows = std::min(wide_rows, num_rows - unit.first_row);
-    (unit.num_rows <= narrow_rows ? plan.narrow : plan.wide).push_back(unit);
+  const auto first_head = [&](int32_t kv_head) { return geometry.head_begin[static_cast<size_t>(kv_head)]; };
+  units.narrow.clear();
+  units.wide.clear();
+  for (const AttentionTask& task : tasks.tasks) {
+    const AttentionRun& run = runs[static_cast<size_t>(task.run)];
+    for (int32_t i = 0; i < task.num_kv_heads; ++i) {
+      AttentionUnit unit = {};
+      unit.first_token = task.first_token;
+      unit.first_position = run.first_position + task.first_token - run.first_token;
+      unit.first_page = run.first_page;
+      unit.kv_head = task.kv_head + i;
+      unit.kv_begin = task.kv_begin;
+      unit.kv_end = task.kv_end;
+      unit.partial = task.partial < 0 ? -1 : plan.num_partials + task.partial + i;
+      unit.first_head = first_head(unit.kv_head);
+      unit.heads = first_head(unit.kv_head + 1) - unit.first_head;
+      const int32_t num_rows = unit.heads * task.num_tokens;
+      for (; unit.first_row < num_rows; unit.first_row += wide_rows) {
+        unit.num_rows = std::min(wide_rows, num_rows - unit.first_row);
+        (unit.num_rows <= narrow_rows ? units.narrow : units.wide).push_back(unit);
+      }
+    }
   }
+  for (const AttentionMerge& merge : tasks.merges) {
+    const int32_t head = first_head(merge.kv_head), heads = first_head(merge.kv_head + 1) - head;
+    plan.joins.push_back({merge.token, plan.num_partials + merge.partial_begin, merge.partial_stride, merge.num_pieces, heads, head, merge.sink_pieces, merge.hole});
+  }
+  plan.num_partials += tasks.num_partials;
 }
 
 void CudaAttention::add_lists(Plan& plan) {
-  Slots& slots = plan.slots;
-  slots.narrow = arrays_->add(std::span<const AttentionUnit>(plan.narrow));
-  slots.num_narrow = arrays_->add(static_cast<int32_t>(plan.narrow.size()));
-  slots.wide = arrays_->add(std::span<const AttentionUnit>(plan.wide));
-  slots.num_wide = arrays_->add(static_cast<int32_t>(plan.wide.size()));
-  slots.joins = arrays_->add(std::span<const AttentionJoin>(plan.joins));
-  slots.num_joins = arrays_->add(static_cast<int32_t>(plan.joins.size()));
+  const auto add = [this](Units& units) {
+    units.narrow_slot = arrays_->add(std::span<const AttentionUnit>(units.narrow));
+    units.num_narrow_slot = arrays_->add(static_cast<int32_t>(units.narrow.size()));
+    units.wide_slot = arrays_->add(std::span<const AttentionUnit>(units.wide));
+    units.num_wide_slot = arrays_->add(static_cast<int32_t>(units.wide.size()));
+  };
+  add(plan.units);
+  if (plan.choice) {
+    add(plan.chosen);
+    plan.choice->add_lists(*arrays_);
+  }
+  plan.joins_slot = arrays_->add(std::span<const AttentionJoin>(plan.joins));
+  plan.num_joins_slot = arrays_->add(static_cast<int32_t>(plan.joins.size()));
 }
 
 void CudaAttention::reserve_partials(const Geometry& geometry, int32_t num_partials) {
@@ -207,19 +225,41 @@ void CudaAttention::run(const AttentionArgs& args) {
   if (args.q_sinks.data != nullptr) check_rows("q_sinks", args.q_sinks);
   const Plan& plan = plan_for(args);
   AttentionParams params = this->params(args, plan);
-  const auto start = [&](AttentionTile tile, const std::vector<AttentionUnit>& units, int slot, int num_slot, int blocks) {
-    if (units.empty()) return;
-    params.units = arrays_->slot<AttentionUnit>(slot);
-    params.num_units = arrays_->slot<int32_t>(num_slot);
-    start_attention(plan.geometry.kind, tile, blocks, params, device_.stream());
-  };
-  start(AttentionTile::kWide, plan.wide, plan.slots.wide, plan.slots.num_wide, plan.blocks_wide);
-  start(AttentionTile::kNarrow, plan.narrow, plan.slots.narrow, plan.slots.num_narrow, plan.blocks_narrow);
+  if (plan.choice) plan.choice->run(args, *arrays_, batch_.is_decode());
+  start(plan, plan.units, params);
+  if (plan.choice) {
+    params.chosen_frames = plan.choice->frames();
+    start(plan, plan.chosen, params);
+  }
   if (plan.joins.empty() && !batch_.is_decode()) return;  // a decode step's graph must serve steps with and without joins
   start_attention_joins(kJoinBlocks * device_.num_multiprocessors(),
-                        {arrays_->slot<AttentionJoin>(plan.slots.joins), arrays_->slot<int32_t>(plan.slots.num_joins), params.partial_out, params.partial_lse,
+                        {arrays_->slot<AttentionJoin>(plan.joins_slot), arrays_->slot<int32_t>(plan.num_joins_slot), params.partial_out, params.partial_lse,
                          plan.geometry.most_heads, args.head_dim, args.out.data, args.out.stride},
                         device_.stream());
+}
+
+// A decode step's graph must also serve steps in which more tokens choose, or fewer.
+void CudaAttention::start(const Plan& plan, const Units& units, AttentionParams params) {
+  const AttentionKind& kind = plan.geometry.kind;
+  const bool any_number = plan.choice && batch_.is_decode();
+  if (!units.wide.empty() || (any_number && plan.geometry.most_heads > attention_rows(AttentionTile::kNarrow, kind.head_dim))) {
+    params.units = arrays_->slot<AttentionUnit>(units.wide_slot);
+    params.num_units = arrays_->slot<int32_t>(units.num_wide_slot);
+    start_attention(kind, AttentionTile::kWide, plan.blocks_wide, params, device_.stream());
+  }
+  if (!units.narrow.empty() || any_number) {
+    params.units = arrays_->slot<AttentionUnit>(units.narrow_slot);
+    params.num_units = arrays_->slot<int32_t>(units.num_narrow_slot);
+    start_attention(kind, AttentionTile::kNarrow, plan.blocks_narrow, params, device_.stream());
+  }
+}
+
+ReadingStats CudaAttention::take_reading() {
+  ReadingStats stats;
+  for (Plan& plan : plans_) {
+    if (plan.choice) stats += plan.choice->take_stats();
+  }
+  return stats;
 }
 
 }  // namespace terrace

@@ -11,6 +11,7 @@
 #include "kernels/cuda/cuda_page_codec.h"
 #include "kernels/cuda/cuda_page_mover.h"
 #include "kernels/cuda/hadamard_kernels.h"
+#include "kernels/cuda/page_summary_kernels.h"
 #include "kernels/cuda/rope_kernels.h"
 #include "kernels/cuda/row_kernels.h"
 
@@ -25,6 +26,13 @@ std::string CudaBackend::describe() const {
   const cudaDeviceProp& device = device_.properties();
   return fmt::format("cuda {} (sm_{}{}, {} GiB), {}", device.name, device.major, device.minor, device.totalGlobalMem >> 30,
                      options_.numerics == Numerics::kInvariant ? "invariant numerics" : "fast numerics");
+}
+
+// What `bounded` leaves out is proven from the log-sum-exp of what it reads: a step's plan would depend on what the device finds out in its middle.
+void CudaBackend::check_sparse_reading(const SparseReading& sparse) const {
+  if (sparse.mode == SparseReading::Mode::kBounded) {
+    throw Error(ErrorCode::kInvalidValue, "attention.sparse.mode bounded: a CUDA device reads a number of pages that is known beforehand; set it to top, or say backend: cpu");
+  }
 }
 
 Buffer CudaBackend::allocate(size_t bytes) { return device_.allocate(bytes); }
@@ -133,7 +141,9 @@ void CudaBackend::rope_and_store_kv(const RopeKvArgs& args) {
   if (args.rotary_dim > kMaxRotaryDim || static_cast<size_t>(args.rotary_dim) != 2 * args.inverse_frequency.size()) {
     throw Error(ErrorCode::kInternal, fmt::format("rope: rotary_dim {} with {} frequencies; the kernel takes up to {}", args.rotary_dim, args.inverse_frequency.size(), kMaxRotaryDim));
   }
-  launch_rope(args, {arrays_.slot<int32_t>(StepArrays::kPositions), arrays_.slot<uint32_t>(StepArrays::frame_of_token(args.place.group))}, device_.stream());
+  const RopeStep step = {arrays_.slot<int32_t>(StepArrays::kPositions), arrays_.slot<uint32_t>(StepArrays::frame_of_token(args.place.group))};
+  launch_rope(args, step, device_.stream());
+  if (args.kv->layout.summary_bytes > 0) launch_page_summaries(args, step, device_.stream());
 }
 
 void CudaBackend::copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) {

@@ -26,6 +26,7 @@ class CudaBackend : public Backend {
   std::string describe() const override;
   /// cuBLASLt chooses by the device. The number is raised by whoever changes any bit of K or V.
   std::string arithmetic() const override { return "arithmetic 1 of " + describe(); }
+  void check_sparse_reading(const SparseReading& sparse) const override;
   Buffer allocate(size_t bytes) override;
   Buffer upload(std::span<const float> values) override;
   void write(void* dst, std::span<const std::byte> src) override;
@@ -52,6 +53,7 @@ class CudaBackend : public Backend {
   void rope_and_store_kv(const RopeKvArgs& args) override;
   void copy_pages(const KvPool& kv, std::span<const FrameCopy> copies) override;
   void attention(const AttentionArgs& args) override;
+  ReadingStats take_reading() override { return attention_.take_reading(); }
   void activate_gate(MatrixView gate, MatrixView up, GateActivation activation) override;
   void add(MatrixView x, MatrixView delta) override;
   void gather_rows(MatrixView src, std::span<const int32_t> rows, MatrixView dst) override;

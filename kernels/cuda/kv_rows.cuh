@@ -1,4 +1,5 @@
-// How a row of K or V, one head of one token, becomes a page's numbers: as on the CPU, bit by bit (kernels/cpu/row_ops_kernel.h, q4_row.h). By a warp.
+// How a row of K or V, one head of one token, becomes a page's numbers, by a warp, and how these are read: as on the CPU, bit by bit
+// (kernels/cpu/row_ops_kernel.h, q4_row.h).
 #pragma once
 
 #ifndef TERRACE_CUDASIM
@@ -20,6 +21,8 @@ namespace terrace {
 struct Q8 {};
 struct Q4 {};
 struct F8 {};
+
+inline constexpr uint32_t kNoFrame = 0xffffffffu;  // StepArrays::kNoFrame
 
 template <typename Element>
 constexpr bool kIsCode = std::is_same_v<Element, Q8> || std::is_same_v<Element, Q4> || std::is_same_v<Element, F8>;
@@ -157,6 +160,16 @@ __device__ __forceinline__ void store_codes(Q4, const float* from, int dims, std
     std::byte* run = to + group / 2 * (kQ4Run / 2);
     run[in_group] = static_cast<std::byte>(values.code[0] | (upper & 15) << 4);
     run[in_group + 8] = static_cast<std::byte>(values.code[1] | (upper >> 8) << 4);
+  }
+}
+
+/// Dim `d` of a row as it is stored, of all types but kQ4 and kF8. `scale`: a kQ8 row's.
+__device__ __forceinline__ float load_element(KvType type, const std::byte* row, float scale, int d) {
+  switch (type) {
+    case KvType::kF16: return __half2float(reinterpret_cast<const __half*>(row)[d]);
+    case KvType::kBF16: return __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(row)[d]);
+    case KvType::kQ8: return static_cast<float>(reinterpret_cast<const int8_t*>(row)[d]) * scale;
+    default: return reinterpret_cast<const float*>(row)[d];
   }
 }
 

@@ -29,17 +29,9 @@ struct PageCodecParams {
   int32_t num_rows, num_kv_heads, page_tokens, head_dim;  // rows of K, as many of V
 };
 
-/// Quantised rows' values are their codes times the scale.
 __device__ __forceinline__ void load_row(KvType type, const std::byte* from, const std::byte* scale, int dims, float* to) {
   const float factor = type == KvType::kQ8 ? *reinterpret_cast<const float*>(scale) : 1.0f;
-  for (int d = static_cast<int>(threadIdx.x % 32); d < dims; d += 32) {
-    switch (type) {
-      case KvType::kF16: to[d] = __half2float(reinterpret_cast<const __half*>(from)[d]); break;
-      case KvType::kBF16: to[d] = __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(from)[d]); break;
-      case KvType::kQ8: to[d] = static_cast<float>(reinterpret_cast<const int8_t*>(from)[d]) * factor; break;
-      default: to[d] = reinterpret_cast<const float*>(from)[d];
-    }
-  }
+  for (int d = static_cast<int>(threadIdx.x % 32); d < dims; d += 32) to[d] = load_element(type, from, factor, d);
   __syncwarp();
 }
 

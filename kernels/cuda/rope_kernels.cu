@@ -11,7 +11,6 @@ namespace terrace {
 
 constexpr int kRopeThreads = 256;
 constexpr int kRopeWarps = kRopeThreads / 32;
-constexpr uint32_t kNoFrame = 0xffffffffu;  // StepArrays::kNoFrame
 
 struct RopeParams {
   MatrixView q, k, v, q_sinks;

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/order_key.cuh"
 #include "kernels/cuda/vector_access.cuh"
 
 namespace terrace {
@@ -9,13 +10,6 @@ namespace terrace {
 constexpr int kScanThreads = 256;
 constexpr int kScanTile = kScanThreads * 4;  // columns that a block reads at a time
 constexpr int kJoinThreads = 512;
-
-/// Orders as the logits do, -0 and 0 alike; NaN is 0, below all.
-__device__ __forceinline__ uint32_t order_key(float logit) {
-  if (logit != logit) return 0;
-  const uint32_t bits = logit == 0.0f ? 0u : __float_as_uint(logit);
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
 
 /// Larger logit first, then the smaller index: no two keys are equal. 0 is no key.
 __device__ __forceinline__ uint64_t sort_key(uint32_t key, uint32_t index) { return static_cast<uint64_t>(key) << 32 | (0xffffffffu - index); }

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "comm/group.h"
+#include "kernels/page_layout.h"
 #include "runtime/engine.h"
 #include "runtime/session.h"
 #include "tests/support/runtime/engine_run.h"
@@ -329,6 +330,48 @@ TEST_F(DeviceEngineTest, FourBitPagesReadOnTheHostGiveEqualBits) {
 }
 
 // Hidden states come down beside logits, also those of a decode's recorded step.
+// Two layers, of which the second reads sparsely. Pages are chosen by bounds that differ from the CPU's in their last bits, so its tokens say little more than
+// that the choice is sane; that it is right is SparseReadingTest's.
+TEST_F(DeviceEngineTest, SparseReadingGivesEqualBitsInABatchInAGraphAndInPlaceOn1And2Ranks) {
+  // The first is too short to choose. The others replay a graph of two rows when their bounds come to need a second pass (CudaPageChoice), at position 40.
+  const std::vector<Request> requests = {make_request(1, 14, 3), make_request(2, 34, 10), make_request(3, 33, 10)};
+  for (const int ranks : {1, 2}) {
+    Config config = device_config();
+    config.model.geometry.layers = 2;
+    config.attention.sparse = {.mode = "top", .pages = 3, .epsilon = 0, .first_layers = 1, .sink_pages = 1, .recent_pages = 2, .prompts_from = 0};
+    config.cache.page_tokens = 4;
+    config.cache.prefixes = false;
+    config.graphs = false;
+    config.scheduler.max_sequences = 1;
+    EngineStats stats, replayed;
+    const Outputs alone = run_engine(config, ranks, requests, &stats);
+    EXPECT_LT(stats.reading.pages_read, stats.reading.pages_seen);
+    const auto expect_alike = [&](const Outputs& found, const char* what) {
+      for (const auto& [id, events] : alone) expect_bit_equal(found.at(id), events, fmt::format("{} ranks, {}, sequence {}", ranks, what, id));
+    };
+    config.graphs = true;
+    config.scheduler.max_sequences = 8;
+    if (ranks == 1) {
+      expect_alike(run_engine(config, ranks, requests, &replayed), "in graphs");
+      EXPECT_EQ(replayed.reading.pages_read, stats.reading.pages_read);
+      EXPECT_EQ(replayed.reading.pages_seen, stats.reading.pages_seen);
+    }
+    const auto page = static_cast<int64_t>(make_page_layout(KvType::kF16, 4, 2, ranks == 1 ? 3 : 2, 64, true).page_stride);
+    config.cache.prefixes = true;
+    config.cache.device = {page * 8, 0};
+    config.cache.host = {page * 60, 0};
+    config.cache.in_place = true;
+    expect_alike(run_engine(config, ranks, requests, &stats), "in place");
+    EXPECT_GT(stats.tiers.moved_in[1], 0u);
+    if (ranks > 1) continue;
+    config.attention.sparse.mode = "bounded";
+    EXPECT_NE(session_refusal(config).find("attention.sparse.mode bounded: a CUDA device reads a number of pages that is known beforehand; set it to top, or say backend: cpu"), std::string::npos);
+    config.attention.sparse.mode = "top";
+    config.backend = "cpu";
+    expect_same_tokens(alone, run_engine(config, ranks, requests), 0.1f, "beside the CPU");
+  }
+}
+
 TEST_F(DeviceEngineTest, PooledHiddenStatesAreTheCpusAndOfEqualBitsHoweverChunked) {
   std::vector<Request> requests = some_requests();
   requests.push_back(make_request(3, 30, 0));

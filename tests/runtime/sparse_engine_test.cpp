@@ -152,7 +152,7 @@ TEST(SparseEngineTest, WhatCannotBeIsRefusedInASentence) {
 
 TEST(SparseEngineTest, ABackendThatReadsAllPagesSaysSo) {
   try {
-    LoadingBackend().check_sparse_reading();
+    LoadingBackend().check_sparse_reading({.mode = SparseReading::Mode::kTop});
     FAIL();
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("attention.sparse: loading only reads all pages; set attention.sparse.mode to off, or say backend: cpu"), std::string::npos) << error.what();

@@ -63,7 +63,7 @@ class ChoosingWorld {
     const int32_t page_tokens = args.kv->layout.page_tokens;
     std::map<uint32_t, size_t> page_of;
     for (const uint32_t frame : batch.frames) page_of.emplace(frame, page_of.size());
-    for (const AttentionRun& run : choice_.runs()) {
+    for (const AttentionRun& run : choice_.runs().runs()) {
       std::vector<bool>& read = chosen_.pages.emplace_back(batch.frames.size(), false);
       size_t before = 0;
       for (int32_t i = 0; i <= run.first_position / page_tokens; ++i) {
